@@ -1,0 +1,95 @@
+"""Every error that this package raises on purpose, in one tree.
+
+    AutoloaderError
+    ├── SpecError                 a spec or a connection is wrong; its writer can mend it
+    ├── SourceError               the source cannot be listed or read
+    │   ├── SourceNotFound        no such bucket, folder, host
+    │   ├── SourceAccessDenied    wrong or missing credentials, or no permission
+    │   ├── SourceUnavailable     not reachable now; may go through later
+    │   └── FileChanged           the file is not the listed version any more
+    ├── StateError                the state database is down, locked, full or of another version
+    ├── SparkError                the Spark Connect server
+    │   ├── SparkUnavailable      no server, a dead one, or one that does not answer
+    │   └── SparkSetupError       Java or a jar is missing, or the server does not start
+    ├── TableError                the table or its catalog refuses or cannot be reached
+    │   └── PublishConflict       main has moved since the batch was read; the batch is tried again
+    ├── LoadError                 a batch could not be loaded for a reason that is not one file's
+    │   └── LeaseLost             another worker has taken the batch over; this one stops
+    └── UsageError                the command or the environment is wrong (exit code 2)
+
+A message says what failed, on which spec and file, what was expected and what to do next.
+"""
+
+
+class AutoloaderError(Exception):
+    """Root of the tree.
+
+    Attributes:
+        what: What failed, with the spec, file or address it failed on.
+        hint: What to do next; empty where the message already says it.
+    """
+
+    def __init__(self, what: str, hint: str = "") -> None:
+        self.what = what
+        self.hint = hint
+        super().__init__(f"{what}\n  -> {hint}" if hint else what)
+
+
+class SpecError(AutoloaderError):
+    """A spec or a connection is wrong."""
+
+
+class SourceError(AutoloaderError):
+    """The source cannot be listed or read."""
+
+
+class SourceNotFound(SourceError):
+    """There is no such bucket, folder or host."""
+
+
+class SourceAccessDenied(SourceError):
+    """The credentials are missing or wrong, or do not permit this."""
+
+
+class SourceUnavailable(SourceError):
+    """The source does not answer now."""
+
+
+class FileChanged(SourceError):
+    """The file was replaced, changed or deleted after it was listed."""
+
+
+class StateError(AutoloaderError):
+    """The state database is down, locked, full or of another version."""
+
+
+class SparkError(AutoloaderError):
+    """Something is wrong with the Spark Connect server."""
+
+
+class SparkUnavailable(SparkError):
+    """There is no server at the address, or it does not answer."""
+
+
+class SparkSetupError(SparkError):
+    """The embedded server cannot be set up or started."""
+
+
+class TableError(AutoloaderError):
+    """The table or its catalog refuses."""
+
+
+class PublishConflict(TableError):
+    """Main has moved since the batch was read."""
+
+
+class LoadError(AutoloaderError):
+    """A batch could not be loaded, for a reason that is not one file's."""
+
+
+class LeaseLost(LoadError):
+    """Another worker has taken the batch over."""
+
+
+class UsageError(AutoloaderError):
+    """The command or the environment is wrong."""

@@ -1,0 +1,101 @@
+"""The environment, read once into a frozen object. Nothing else reads ``os.environ`` for settings.
+
+Credentials are the exception: a connection names the variable it wants (``env:NAME``) and
+``specs.connections`` reads just that one.
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from autoloader_dagster.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where things are.
+
+    Attributes:
+        home: Everything written at run time goes below it (``AUTOLOADER_HOME``).
+        specs_dir: The ingestion specs (``AUTOLOADER_SPECS_DIR``).
+        database_url: SQLAlchemy URL of the state database (``AUTOLOADER_DATABASE_URL``).
+        warehouse: Where the embedded catalog keeps its tables (``AUTOLOADER_WAREHOUSE``).
+        spark_remote: ``sc://`` URL of a Spark Connect server; None for the embedded one.
+        spark_conf: A file of Spark settings for the embedded server (``AUTOLOADER_SPARK_CONF``).
+        cache: What is downloaded once for the user and kept: the jars.
+        spark_idle_seconds: The embedded server stops after this long without a session
+            (``AUTOLOADER_SPARK_IDLE_SECONDS``).
+    """
+
+    home: Path
+    specs_dir: Path
+    database_url: str
+    warehouse: str
+    spark_remote: str | None
+    spark_conf: Path | None
+    cache: Path
+    spark_idle_seconds: float = 900
+
+    @property
+    def catalog_db(self) -> Path:
+        """The embedded Iceberg JDBC catalog."""
+        return self.home / "catalog.db"
+
+    @property
+    def spark_dir(self) -> Path:
+        """Work folder, logs and address file of the embedded Spark Connect server."""
+        return self.home / "spark"
+
+    @property
+    def staging_dir(self) -> Path:
+        """Copies of the few files that Spark cannot read in place; the cluster must see it."""
+        return self.home / "staging"
+
+    @property
+    def dagster_home(self) -> Path:
+        """Dagster's own storage when ``DAGSTER_HOME`` is not set."""
+        return self.home / "dagster"
+
+
+def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings from the environment; relative paths are relative to the working folder.
+
+    Raises:
+        UsageError: A setting has an impossible value.
+    """
+    env = os.environ if environ is None else environ
+    home = Path(env.get("AUTOLOADER_HOME") or ".autoloader").expanduser().absolute()
+    remote = env.get("SPARK_REMOTE") or None
+    if remote and not remote.startswith("sc://"):
+        raise UsageError(
+            f"SPARK_REMOTE is '{remote}', which is not a Spark Connect address",
+            "Set it to sc://HOST:PORT, or unset it to use the embedded server.",
+        )
+    conf = env.get("AUTOLOADER_SPARK_CONF")
+    conf_path = Path(conf).expanduser().absolute() if conf else None
+    if conf_path and not conf_path.is_file():
+        raise UsageError(
+            f"AUTOLOADER_SPARK_CONF names {conf_path}, and there is no such file",
+            "Create it (one 'key value' a line, as in spark-defaults.conf) or unset the variable.",
+        )
+    idle = env.get("AUTOLOADER_SPARK_IDLE_SECONDS") or "900"
+    if not re.fullmatch(r"\d+(\.\d+)?", idle) or not float(idle):
+        raise UsageError(
+            f"AUTOLOADER_SPARK_IDLE_SECONDS is '{idle}', which is not a number of seconds",
+            "Set it to a number above 0, or unset it for 900.",
+        )
+    cache_root = env.get("XDG_CACHE_HOME") or str(Path(env.get("HOME") or Path.home()) / ".cache")
+    return Settings(
+        home=home,
+        specs_dir=Path(env.get("AUTOLOADER_SPECS_DIR") or "ingestion_specs")
+        .expanduser()
+        .absolute(),
+        database_url=env.get("AUTOLOADER_DATABASE_URL") or f"sqlite:///{home / 'state.db'}",
+        warehouse=env.get("AUTOLOADER_WAREHOUSE") or str(home / "warehouse"),
+        spark_remote=remote,
+        spark_conf=conf_path,
+        cache=Path(cache_root) / "autoloader_dagster",
+        spark_idle_seconds=float(idle),
+    )
