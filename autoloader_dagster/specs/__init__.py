@@ -1,0 +1,1 @@
+"""Ingestion specs: what a person writes, checked and typed."""

@@ -1,0 +1,284 @@
+"""Named ways to reach a source, from ``_connections.yaml``. Secrets are referred to, never written.
+
+Secrets are read when the connection is used, so that loading the specs needs no credentials.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
+
+from autoloader_dagster.errors import SpecError
+from autoloader_dagster.specs.fault import SpecFault, shown_path
+from autoloader_dagster.specs.model import UNSUPPORTED_SOURCES, KeyFault
+from autoloader_dagster.specs.plain_words import faults_of
+from autoloader_dagster.specs.secrets import ENV_REFERENCE, Secret, SecretRef, read_variable
+from autoloader_dagster.specs.values import IDENTIFIER, did_you_mean
+from autoloader_dagster.specs.yaml_document import Document, read_document
+
+CONNECTIONS_FILE = "_connections.yaml"
+
+
+def _plain_url(value: str) -> str:
+    # Anywhere, for a password may hold slashes.
+    if "@" in value:
+        raise ValueError("a user name or password stands in it; use access_key_id and its like")
+    try:
+        parts = urlsplit(value)
+        port_is_valid = parts.port is None or parts.port > 0
+    except ValueError:
+        raise ValueError("is not an address; write it like https://host:9000") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname or not port_is_valid:
+        raise ValueError("is not an address; write it like https://host:9000")
+    if parts.query or parts.fragment or parts.path not in ("", "/"):
+        raise ValueError("holds more than scheme, host and port; leave the rest out")
+    return value.rstrip("/")
+
+
+def _url_or_variable(value: Any) -> Any:
+    written_out = isinstance(value, str) and not ENV_REFERENCE.fullmatch(value)
+    return _plain_url(value) if written_out else value
+
+
+class S3Settings(BaseModel):
+    """How to reach Amazon S3, or a store that speaks its protocol."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    type: Literal["s3"] = Field(description="The kind of source that it is for.")
+    endpoint_url: Annotated[str, BeforeValidator(_url_or_variable)] | None = Field(
+        default=None, description="Address of the store, or env:NAME. Default: Amazon's own."
+    )
+    region: str | None = Field(
+        default=None, description="Region, or env:NAME. Default: as the AWS SDK finds it."
+    )
+    access_key_id: Secret | None = Field(default=None, description="env:NAME or file:path.")
+    secret_access_key: Secret | None = Field(default=None, description="env:NAME or file:path.")
+    session_token: Secret | None = Field(default=None, description="env:NAME or file:path.")
+    profile: str | None = Field(
+        default=None, description="A profile of the AWS configuration files, instead of keys."
+    )
+    path_style: bool | None = Field(
+        default=None,
+        description="Whether the bucket stands in the path (host/bucket) and not in the host name. "
+        "Default: true with an endpoint_url, false without.",
+    )
+    anonymous: bool = Field(default=False, description="Sign nothing: public buckets.")
+
+    @model_validator(mode="after")
+    def _one_way_in(self) -> "S3Settings":
+        if self.secret_access_key and not self.access_key_id:
+            raise KeyFault("is missing; secret_access_key needs it", "access_key_id")
+        if self.access_key_id and not self.secret_access_key:
+            raise KeyFault("is missing; access_key_id needs it", "secret_access_key")
+        if self.session_token and not self.access_key_id:
+            raise KeyFault("is missing; session_token needs it", "access_key_id")
+        if self.access_key_id and self.profile:
+            raise KeyFault("cannot stand beside access_key_id; keep one of them", "profile")
+        if self.anonymous and (self.access_key_id or self.profile):
+            raise KeyFault("cannot stand beside keys or a profile; keep one of them", "anonymous")
+        return self
+
+
+@dataclass(frozen=True)
+class ResolvedS3Connection:
+    """An S3 connection with its secrets, which ``repr`` and ``str`` do not show.
+
+    Attributes:
+        name: Its name in ``_connections.yaml``.
+        endpoint_url: Address without a trailing slash; None for Amazon's own.
+        region: None to let the AWS SDK find it.
+        access_key_id: None without explicit keys.
+        secret_access_key: None without explicit keys.
+        session_token: Only with temporary keys.
+        profile: A profile of the AWS configuration files.
+        path_style: Whether the bucket stands in the path.
+        anonymous: Whether requests go unsigned.
+    """
+
+    name: str
+    endpoint_url: str | None
+    region: str | None
+    access_key_id: SecretStr | None
+    secret_access_key: SecretStr | None
+    session_token: SecretStr | None
+    profile: str | None
+    path_style: bool
+    anonymous: bool
+
+
+ResolvedConnection = ResolvedS3Connection
+
+
+@dataclass(frozen=True)
+class Connection:
+    """One entry of a ``_connections.yaml``.
+
+    Attributes:
+        name: Its name.
+        file: The file that it stands in.
+        settings: What stands there, checked; secrets are references.
+    """
+
+    name: str
+    file: Path
+    settings: S3Settings
+
+    @property
+    def type(self) -> str:
+        """The kind of source that it is for."""
+        return self.settings.type
+
+    def resolve(self, environ: Mapping[str, str] | None = None) -> ResolvedConnection:
+        """Read the secrets, now.
+
+        Args:
+            environ: Where ``env:NAME`` is looked up; default ``os.environ``.
+
+        Raises:
+            SpecError: A variable or file is missing, or what it holds cannot be used.
+        """
+        env = os.environ if environ is None else environ
+
+        def secret(ref: SecretRef | None) -> SecretStr | None:
+            return None if ref is None else ref.read(self.name, self.file.parent, env)
+
+        def text(value: str | None) -> str | None:
+            variable = ENV_REFERENCE.fullmatch(value) if value else None
+            return read_variable(variable[1], self.name, env) if variable else value
+
+        chosen = self.settings
+        endpoint = text(chosen.endpoint_url)
+        try:
+            endpoint = endpoint and _plain_url(endpoint)
+        except ValueError as error:
+            raise SpecError(
+                f"connection '{self.name}': endpoint_url ({chosen.endpoint_url}): {error}"
+            ) from None
+        return ResolvedS3Connection(
+            name=self.name,
+            endpoint_url=endpoint,
+            region=text(chosen.region),
+            access_key_id=secret(chosen.access_key_id),
+            secret_access_key=secret(chosen.secret_access_key),
+            session_token=secret(chosen.session_token),
+            profile=chosen.profile,
+            path_style=bool(endpoint) if chosen.path_style is None else chosen.path_style,
+            anonymous=chosen.anonymous,
+        )
+
+
+@dataclass(frozen=True)
+class _Scope:
+    """What one ``_connections.yaml`` offers."""
+
+    file: Path
+    whole: bool
+    good: Mapping[str, Connection]
+    bad: frozenset[str]
+    faults: tuple[SpecFault, ...]
+
+
+@dataclass(frozen=True)
+class Connections:
+    """All connections, and who may use which: a tenant its own, and those at the root."""
+
+    _root: _Scope | None = None
+    _tenants: Mapping[str, _Scope] = field(default_factory=dict)
+
+    @property
+    def faults(self) -> tuple[SpecFault, ...]:
+        """What is wrong in the ``_connections.yaml`` files."""
+        scopes = [self._root, *(self._tenants[tenant] for tenant in sorted(self._tenants))]
+        return tuple(fault for scope in scopes if scope for fault in scope.faults)
+
+    def names(self, tenant: str) -> list[str]:
+        """The connections that this tenant may use, sorted."""
+        return sorted(
+            {name for scope in self._scopes(tenant) for name in (*scope.good, *scope.bad)}
+        )
+
+    def get(self, tenant: str, name: str) -> Connection:
+        """The tenant's own connection of this name, or else the root's.
+
+        Raises:
+            SpecError: There is none, or it is broken. A broken one never gives way to the root's,
+                which would be other credentials.
+        """
+        for scope in self._scopes(tenant):
+            if name in scope.good:
+                return scope.good[name]
+            if name in scope.bad or not scope.whole:
+                where = shown_path(scope.file)
+                raise SpecError(f"connection '{name}' cannot be used, for {where} is broken")
+        known = self.names(tenant)
+        if not known:
+            raise SpecError(f"'{name}' is not in {CONNECTIONS_FILE}, which names no connection yet")
+        listed = f"'{name}' is not one of the connections in {CONNECTIONS_FILE}: {', '.join(known)}"
+        raise SpecError(f"{listed}{did_you_mean(name, known)}")
+
+    def _scopes(self, tenant: str) -> Iterator[_Scope]:
+        for scope in (self._tenants.get(tenant), self._root):
+            if scope:
+                yield scope
+
+
+def load_connections(specs_dir: Path, tenants: list[str]) -> Connections:
+    """Read ``_connections.yaml`` of the specs folder and of each tenant's folder.
+
+    Never raises for what stands in them; see ``Connections.faults``.
+    """
+    found = {tenant: _load_scope(specs_dir / tenant / CONNECTIONS_FILE) for tenant in tenants}
+    return Connections(
+        _load_scope(specs_dir / CONNECTIONS_FILE),
+        {tenant: scope for tenant, scope in found.items() if scope},
+    )
+
+
+def _load_scope(file: Path) -> _Scope | None:
+    if not file.exists() and not file.is_symlink():
+        return None
+    document = read_document(file)
+    faults = list(document.faults)
+    data = document.data
+    # An entry that is written twice, or half read, might be either: the file is not whole.
+    whole = not faults
+    if data is not None and not isinstance(data, dict):
+        faults.append(document.fault((), "is not a list of connections; write 'name: {type: s3}'"))
+        return _Scope(file, False, {}, frozenset(), tuple(faults))
+    good: dict[str, Connection] = {}
+    bad: set[str] = set()
+    for name, entry in (data or {}).items():
+        wrong = _faults_of_entry(document, name, entry)
+        if not wrong:
+            try:
+                good[name] = Connection(name, file, S3Settings.model_validate(entry))
+            except ValidationError as error:
+                wrong = faults_of(error, S3Settings, document, below=(name,), secret=True)
+        if wrong:
+            bad.add(name)
+            faults.extend(wrong)
+    return _Scope(file, whole, good if whole else {}, frozenset(bad), tuple(faults))
+
+
+def _faults_of_entry(document: Document, name: str, entry: Any) -> list[SpecFault]:
+    if not IDENTIFIER.fullmatch(name):
+        message = f"'{name}' is not a name in lower-case letters, digits and _"
+        return [document.fault((), message, at=(name,))]
+    if not isinstance(entry, dict):
+        return [document.fault((name,), "is not a section; keys go below it, such as type: s3")]
+    if entry.get("type") in UNSUPPORTED_SOURCES:
+        return [document.fault((name, "type"), f"{entry['type']} is not supported yet")]
+    return []

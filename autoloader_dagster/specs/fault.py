@@ -1,0 +1,43 @@
+"""One thing that is wrong in one file, with the line to go to."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+# A message that begins like this is said of the key itself: "source.url is missing".
+_PREDICATES = ("is ", "needs ", "holds ", "belongs ")
+
+
+@dataclass(frozen=True)
+class SpecFault:
+    """Something in a spec or in ``_connections.yaml`` that its author can mend.
+
+    Attributes:
+        file: The file.
+        line: Line of the key, from 1; None where no line is to blame.
+        key: Dotted path of the key, such as ``partition.every``; empty for the file as a whole.
+        message: What is wrong and what to write instead.
+    """
+
+    file: Path
+    line: int | None
+    key: str
+    message: str
+
+    @property
+    def text(self) -> str:
+        """The fault without its place."""
+        if not self.key:
+            return self.message
+        return f"{self.key}{' ' if self.message.startswith(_PREDICATES) else ': '}{self.message}"
+
+    def __str__(self) -> str:
+        place = shown_path(self.file)
+        return f"{place}:{self.line}  {self.text}" if self.line else f"{place}  {self.text}"
+
+
+def shown_path(path: Path) -> str:
+    """The path as a person in the working folder would type it."""
+    try:
+        return str(path.absolute().relative_to(Path.cwd()))
+    except (ValueError, OSError):  # elsewhere, or the working folder is gone
+        return str(path)

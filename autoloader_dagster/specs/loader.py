@@ -1,0 +1,288 @@
+"""Loads every spec of a folder at once: the good ones typed, the broken ones with all their faults.
+
+One broken spec never takes the others down. The folder right below the specs folder is the tenant;
+specs at the root belong to the tenant ``default``.
+"""
+
+import hashlib
+import json
+import os
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from autoloader_dagster.errors import SpecError
+from autoloader_dagster.specs.connections import Connections, load_connections
+from autoloader_dagster.specs.fault import SpecFault, shown_path
+from autoloader_dagster.specs.model import IngestionSpec, LocalSource, S3Source
+from autoloader_dagster.specs.plain_words import faults_of
+from autoloader_dagster.specs.values import IDENTIFIER, did_you_mean
+from autoloader_dagster.specs.yaml_document import Document, KeyPath, read_document
+
+DEFAULT_TENANT = "default"
+_SUFFIXES = (".yaml", ".yml")
+
+
+@dataclass(frozen=True)
+class LoadedSpec:
+    """A spec that can be used.
+
+    Attributes:
+        spec: The spec, with its name filled in and a local ``url`` made absolute.
+        path: Its file.
+        tenant: The tenant that it belongs to.
+        text_hash: Digest of what the file says; comments and the order of keys do not change it.
+    """
+
+    spec: IngestionSpec
+    path: Path
+    tenant: str
+    text_hash: str
+
+    @property
+    def ingestion_id(self) -> str:
+        """``tenant/name``: what the state knows the ingestion by."""
+        return f"{self.tenant}/{self.spec.name}"
+
+
+@dataclass(frozen=True)
+class BrokenSpec:
+    """A spec file that cannot be used.
+
+    Attributes:
+        path: Its file.
+        tenant: The tenant that it belongs to.
+        name: Its name, as far as it can be told.
+        faults: Everything that is wrong with it, in the order of the file.
+    """
+
+    path: Path
+    tenant: str
+    name: str
+    faults: tuple[SpecFault, ...]
+
+    @property
+    def ingestion_id(self) -> str:
+        """``tenant/name``."""
+        return f"{self.tenant}/{self.name}"
+
+
+@dataclass(frozen=True)
+class SpecSet:
+    """What a specs folder holds, in the order of tenants and files."""
+
+    specs: tuple[LoadedSpec, ...]
+    broken: tuple[BrokenSpec, ...]
+    connections: Connections
+
+    @property
+    def faults(self) -> tuple[SpecFault, ...]:
+        """Every fault of every file."""
+        return self.connections.faults + tuple(f for spec in self.broken for f in spec.faults)
+
+    def get(self, name: str) -> LoadedSpec:
+        """The spec with this name or ``tenant/name``.
+
+        Raises:
+            SpecError: There is none, it is broken, or several tenants have one of this name.
+        """
+        found = [s for s in self.specs if name in (s.ingestion_id, s.spec.name)]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            ids = ", ".join(spec.ingestion_id for spec in found)
+            raise SpecError(f"there are several specs named '{name}': {ids}", "Say which one.")
+        for spec in self.broken:
+            if name in (spec.ingestion_id, spec.name):
+                faults = "".join(f"\n  {fault}" for fault in spec.faults)
+                raise SpecError(f"the spec '{name}' is broken:{faults}", "Mend it and try again.")
+        names = [spec.spec.name for spec in self.specs]
+        ids = [spec.ingestion_id for spec in self.specs]
+        known = ids if "/" in name or len(set(names)) < len(names) else names
+        listed = f"The specs are {', '.join(known)}." if known else "There are no specs yet."
+        raise SpecError(f"there is no spec '{name}'{did_you_mean(name, known)}", listed)
+
+
+@dataclass
+class _Draft:
+    """A spec file on its way to being loaded or broken."""
+
+    document: Document
+    tenant: str
+    name: str
+    spec: IngestionSpec | None = None
+    faults: list[SpecFault] = field(default_factory=list)
+
+    @property
+    def file(self) -> Path:
+        return self.document.file
+
+    def blame(self, path: KeyPath, message: str) -> None:
+        self.faults.append(self.document.fault(path, message))
+
+    @property
+    def usable(self) -> bool:
+        return self.spec is not None and not self.faults
+
+
+def load_specs(specs_dir: Path) -> SpecSet:
+    """Load every spec below a folder.
+
+    Args:
+        specs_dir: The folder; each folder in it is a tenant. Files whose names begin with ``_`` or
+            ``.`` are no specs.
+
+    Raises:
+        SpecError: The folder itself is missing or cannot be read; never for a bad spec.
+    """
+    try:
+        files = list(_spec_files(specs_dir))
+    except OSError as error:
+        raise SpecError(
+            f"the specs folder {shown_path(specs_dir)} cannot be read: {error.strerror or error}",
+            "Create it, or set AUTOLOADER_SPECS_DIR to the folder that holds the specs.",
+        ) from None
+    tenants = sorted({file.parent.name for file in files if file.parent.parent == specs_dir})
+    connections = load_connections(specs_dir, tenants)
+    drafts = [_draft(specs_dir, file) for file in files]
+    for draft in drafts:
+        _check_connection(draft, connections)
+    _check_names_and_tables(drafts)
+    return SpecSet(
+        tuple(_loaded(draft, draft.spec) for draft in drafts if draft.spec and draft.usable),
+        tuple(_broken(draft) for draft in drafts if not draft.usable),
+        connections,
+    )
+
+
+def _spec_files(folder: Path, depth: int = 0) -> Iterator[Path]:
+    """The spec files of a folder, then those of the folders in it, each sorted by name.
+
+    Files too deep to belong to a tenant come too, to be reported: what is left out without a word
+    would be missed only when its data is.
+    """
+    try:
+        entries = sorted(e for e in folder.iterdir() if not e.name.startswith(("_", ".")))
+    except OSError:
+        if depth == 0:
+            raise
+        yield folder  # reading it as a file says what is wrong with it
+        return
+    folders = [entry for entry in entries if entry.is_dir()]
+    yield from (e for e in entries if e.suffix.lower() in _SUFFIXES and e not in folders)
+    for entry in folders:
+        # Deeper down a link could lead round in circles.
+        if depth == 0 or not entry.is_symlink():
+            yield from _spec_files(entry, depth + 1)
+
+
+def _draft(specs_dir: Path, file: Path) -> _Draft:
+    """Read and check one file by itself."""
+    folders = file.relative_to(specs_dir).parts[:-1]
+    document = read_document(file)
+    draft = _Draft(document, folders[0] if folders else DEFAULT_TENANT, file.stem)
+    draft.faults.extend(document.faults)
+    if len(folders) > 1:
+        draft.blame((), "lies too deep; specs go into the specs folder or one folder below it")
+    if not IDENTIFIER.fullmatch(draft.tenant):
+        draft.blame((), f"its folder '{draft.tenant}' must be lower-case letters, digits and _")
+    if document.data is None:
+        if not document.faults:
+            draft.blame((), "the file is empty; it needs source, format and table")
+        return draft
+    if not isinstance(document.data, dict):
+        draft.blame((), "a spec is made of keys (source, format, table), and this file is not")
+        return draft
+    named = document.data.get("name")
+    if isinstance(named, str) and named:
+        draft.name = named
+    elif not IDENTIFIER.fullmatch(file.stem):
+        draft.blame(
+            ("name",),
+            f"is missing, and the file's name '{file.stem}' cannot be used: it must be lower-case "
+            "letters, digits and _",
+        )
+    try:
+        draft.spec = IngestionSpec.model_validate(document.data)
+    except ValidationError as error:
+        draft.faults.extend(faults_of(error, IngestionSpec, document))
+    return draft
+
+
+def _check_connection(draft: _Draft, connections: Connections) -> None:
+    source = draft.spec.source if draft.spec else None
+    if not isinstance(source, S3Source) or source.connection is None:
+        return
+    try:
+        connections.get(draft.tenant, source.connection)
+    except SpecError as error:
+        draft.blame(("source", "connection"), error.what)
+
+
+def _check_names_and_tables(drafts: list[_Draft]) -> None:
+    """Find specs that get in each other's way.
+
+    Both sides of a conflict are broken, for nobody can tell which one is meant; but a spec that is
+    broken already never takes a good one with it.
+    """
+    by_name: dict[tuple[str, str], list[_Draft]] = defaultdict(list)
+    by_asset: dict[str, list[_Draft]] = defaultdict(list)
+    for draft in drafts:
+        if draft.spec and draft.usable:
+            by_name[draft.tenant, draft.name].append(draft)
+            by_asset[_asset(draft.spec)].append(draft)
+    for draft in drafts:
+        for other in by_name[draft.tenant, draft.name]:
+            if other is not draft:
+                draft.blame(
+                    ("name",), f"'{draft.name}' is the name of {shown_path(other.file)} too"
+                )
+        for other in by_asset[_asset(draft.spec)] if draft.spec else ():
+            if other is not draft and draft.spec and other.spec:
+                conflict = _table_conflict(draft.spec, other.spec, shown_path(other.file))
+                if conflict:
+                    draft.blame(("table", "name"), conflict)
+
+
+def _asset(spec: IngestionSpec) -> str:
+    """The table's namespace and name, which become the asset's key; the catalog does not."""
+    return spec.table.name.split(".", 1)[1]
+
+
+def _table_conflict(spec: IngestionSpec, other: IngestionSpec, other_file: str) -> str | None:
+    mine, theirs = spec.table, other.table
+    if mine.name != theirs.name:
+        return (
+            f"'{mine.name}' and '{theirs.name}' ({other_file}) would be one Dagster asset, "
+            f"{_asset(spec).replace('.', '/')}; give them other names"
+        )
+    if mine.shared and theirs.shared:
+        return None
+    return (
+        f"'{mine.name}' is the table of {other_file} too; give each its own, or say "
+        "table.shared: true in all of them"
+    )
+
+
+def _loaded(draft: _Draft, spec: IngestionSpec) -> LoadedSpec:
+    source = spec.source
+    if isinstance(source, LocalSource):
+        # Links stay as they are written: the path is the files' identity, and must not change
+        # when 'current' points to another release.
+        folder = os.path.normpath(draft.file.absolute().parent / Path(source.url).expanduser())
+        source = source.model_copy(update={"url": folder})
+    content = json.dumps(draft.document.data, sort_keys=True)
+    return LoadedSpec(
+        spec=spec.model_copy(update={"name": draft.name, "source": source}),
+        path=draft.file,
+        tenant=draft.tenant,
+        text_hash=hashlib.sha256(content.encode()).hexdigest(),
+    )
+
+
+def _broken(draft: _Draft) -> BrokenSpec:
+    faults = sorted(draft.faults, key=lambda fault: fault.line or 0)
+    return BrokenSpec(draft.file, draft.tenant, draft.name, tuple(faults))

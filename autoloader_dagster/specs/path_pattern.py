@@ -1,0 +1,108 @@
+"""Patterns that read a partition from a file's path: globs with ``{yyyy}``-like or named fields."""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+
+_TIME_FIELDS = {"yyyy": "[0-9]{4}", "MM": "[0-9]{2}", "dd": "[0-9]{2}", "HH": "[0-9]{2}"}
+_NEEDED = {
+    "hour": ("yyyy", "MM", "dd", "HH"),
+    "day": ("yyyy", "MM", "dd"),
+    "week": ("yyyy", "MM", "dd"),
+    "month": ("yyyy", "MM"),
+}
+_TOKEN = re.compile(r"\*\*/|\*\*|\*|\?|\{([^{}]*)\}|\[([!^]?)([^\[\]/]+)\]")
+
+
+@dataclass(frozen=True)
+class PathPattern:
+    """A pattern such as ``{yyyy}/{MM}/{dd}/*.json`` or ``region={region}/**``.
+
+    Args:
+        text: The pattern, matched against the whole path below the source's url.
+        every: Length of a time partition; it decides which time fields are needed.
+
+    Raises:
+        ValueError: From the constructor, with what is wrong with the pattern.
+    """
+
+    text: str
+    every: str
+
+    def __post_init__(self) -> None:
+        names = [match[1] for match in _TOKEN.finditer(self.text) if match[1] is not None]
+        times = [name for name in names if name in _TIME_FIELDS]
+        keys = [name for name in names if name not in _TIME_FIELDS]
+        for name in keys:
+            if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+                raise ValueError(
+                    f"{{{name}}} is neither one of "
+                    f"{' '.join('{' + n + '}' for n in _TIME_FIELDS)} nor a name"
+                )
+        if not names:
+            raise ValueError(
+                f"'{self.text}' has no field; it needs {{yyyy}}-like fields or one {{name}}"
+            )
+        if times and keys:
+            raise ValueError("times and a named key together are not supported yet")
+        if len(set(keys)) > 1:
+            raise ValueError("more than one named key is not supported yet")
+        missing = [name for name in _NEEDED[self.every] if name not in times]
+        if times and missing:
+            raise ValueError(
+                f"partition.every: {self.every} needs "
+                f"{' '.join('{' + name + '}' for name in missing)} too"
+            )
+        try:
+            self._regex  # noqa: B018  (raises what is wrong with a [class])
+        except re.error:
+            raise ValueError(f"'{self.text}' has a [ ] that is no set of characters") from None
+
+    @cached_property
+    def key_name(self) -> str | None:
+        """The name of the key field; None for a pattern of times."""
+        names = [match[1] for match in _TOKEN.finditer(self.text) if match[1] is not None]
+        return next((name for name in names if name not in _TIME_FIELDS), None)
+
+    @cached_property
+    def _regex(self) -> re.Pattern[str]:
+        parts, at, seen = [], 0, set()
+        for match in _TOKEN.finditer(self.text):
+            parts.append(re.escape(self.text[at : match.start()]))
+            at = match.end()
+            token = match[0]
+            if token == "**/":
+                parts.append("(?:.*/)?")
+            elif token == "**":
+                parts.append(".*")
+            elif token == "*":
+                parts.append("[^/]*")
+            elif token == "?":
+                parts.append("[^/]")
+            elif match[3]:
+                signs = re.sub(r"([\\&~|])", r"\\\1", match[3])
+                parts.append(f"(?!/)[{'^' if match[2] else ''}{signs}]")
+            elif match[1] in seen:
+                parts.append(f"(?P={match[1]})")
+            else:
+                seen.add(match[1])
+                parts.append(f"(?P<{match[1]}>{_TIME_FIELDS.get(match[1], '[^/]+')})")
+        parts.append(re.escape(self.text[at:]))
+        return re.compile("".join(parts), re.DOTALL)
+
+    def key(self, relative_path: str) -> str | None:
+        """The value of the named key in this path; None if the path does not match."""
+        match = self._regex.fullmatch(relative_path)
+        return match[self.key_name] if match and self.key_name else None
+
+    def time(self, relative_path: str) -> datetime | None:
+        """The (naive) time in this path; None if the path does not match or is no real time."""
+        match = self._regex.fullmatch(relative_path)
+        if not match or self.key_name:
+            return None
+        fields = {name: int(value) for name, value in match.groupdict().items()}
+        try:
+            return datetime(fields["yyyy"], fields["MM"], fields.get("dd", 1), fields.get("HH", 0))
+        except ValueError:
+            return None

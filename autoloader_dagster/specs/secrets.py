@@ -1,0 +1,85 @@
+"""References to secrets: ``env:NAME`` or ``file:path``, read when a connection is used.
+
+What was written where a reference should stand is never repeated in a message, for it is probably
+the secret itself.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, SecretStr
+
+from autoloader_dagster.errors import SpecError
+
+ENV_REFERENCE = re.compile(r"env:([A-Za-z_][A-Za-z0-9_]*)")
+
+_MAX_SECRET_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True)
+class SecretRef:
+    """Where a secret is: a variable of the environment, or a file.
+
+    Attributes:
+        kind: ``env`` or ``file``.
+        where: The variable's name, or the path; a relative path starts from the folder of
+            ``_connections.yaml``.
+    """
+
+    kind: Literal["env", "file"]
+    where: str
+
+    def read(self, connection: str, folder: Path, environ: Mapping[str, str]) -> SecretStr:
+        """The secret.
+
+        Raises:
+            SpecError: The variable or the file is missing, empty or cannot be read.
+        """
+        if self.kind == "env":
+            return SecretStr(read_variable(self.where, connection, environ))
+        path = folder / Path(self.where).expanduser()
+        hint = "Create it with the secret alone in it, readable by this user."
+        try:
+            with path.open(encoding="utf-8") as stream:
+                text = stream.read(_MAX_SECRET_BYTES).strip()
+        except OSError as error:
+            why = f"file {path} cannot be read: {error.strerror or error}"
+            raise SpecError(f"connection '{connection}': {why}", hint) from None
+        except UnicodeDecodeError:  # the error itself would carry the bytes
+            raise SpecError(f"connection '{connection}': file {path} is not text", hint) from None
+        if not text:
+            raise SpecError(f"connection '{connection}': file {path} is empty", hint)
+        return SecretStr(text)
+
+
+def read_variable(name: str, connection: str, environ: Mapping[str, str]) -> str:
+    """The value of a variable that a connection names.
+
+    Raises:
+        SpecError: It is not set, or empty.
+    """
+    value = environ.get(name, "").strip()
+    if not value:
+        state = "empty" if name in environ else "not set"
+        raise SpecError(
+            f"connection '{connection}': environment variable {name} is {state}",
+            "Set it for every process that loads files: the web server, the daemon and the runs.",
+        )
+    return value
+
+
+def _secret_reference(value: Any) -> SecretRef:
+    if isinstance(value, SecretRef):
+        return value
+    if isinstance(value, str):
+        if match := ENV_REFERENCE.fullmatch(value):
+            return SecretRef("env", match[1])
+        if re.fullmatch(r"file:\S.*", value):
+            return SecretRef("file", value.removeprefix("file:"))
+    raise ValueError("must be env:NAME or file:path; secrets never stand in a file")
+
+
+Secret = Annotated[SecretRef, BeforeValidator(_secret_reference, json_schema_input_type=str)]

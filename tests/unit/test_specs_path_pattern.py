@@ -1,0 +1,73 @@
+"""What a pattern reads from a path."""
+
+from datetime import datetime
+
+import pytest
+
+from autoloader_dagster.specs.path_pattern import PathPattern
+
+
+@pytest.mark.parametrize(
+    ("pattern", "every", "path", "time"),
+    [
+        ("{MM}-{dd}-{yyyy}.csv", "day", "02-29-2020.csv", datetime(2020, 2, 29)),
+        ("{MM}-{dd}-{yyyy}.csv", "day", "02-30-2020.csv", None),
+        ("{MM}-{dd}-{yyyy}.csv", "day", "02-29-2021.csv", None),
+        ("{MM}-{dd}-{yyyy}.csv", "day", "13-01-2020.csv", None),
+        ("{MM}-{dd}-{yyyy}.csv", "day", "01-01-0000.csv", None),
+        ("{MM}-{dd}-{yyyy}.csv", "day", "1-1-2020.csv", None),
+        ("{MM}-{dd}-{yyyy}.csv", "day", "01-01-2020.csv.gz", None),
+        ("{MM}-{dd}-{yyyy}.csv", "day", "a/01-01-2020.csv", None),
+        ("{MM}-{dd}-{yyyy}.csv", "day", "01-01-2020xcsv", None),
+        ("{MM}-{dd}-{yyyy}.csv", "day", "٠١-٠١-٢٠٢٠.csv", None),
+        ("**/{MM}-{dd}-{yyyy}.csv", "day", "01-01-2020.csv", datetime(2020, 1, 1)),
+        ("**/{MM}-{dd}-{yyyy}.csv", "day", "a/.hidden/_b/01-01-2020.csv", datetime(2020, 1, 1)),
+        ("**/{MM}-{dd}-{yyyy}.csv", "day", "xx01-01-2020.csv", None),
+        ("*/{yyyy}{MM}{dd}*", "day", ".hidden/20200101_x", datetime(2020, 1, 1)),
+        ("*/{yyyy}{MM}{dd}*", "day", "a/b/20200101", None),
+        ("*/{yyyy}{MM}{dd}*", "day", "a/20200101/b", None),
+        ("{yyyy}/{MM}/x_{yyyy}{MM}{dd}.csv", "day", "2020/01/x_20200102.csv", datetime(2020, 1, 2)),
+        ("{yyyy}/{MM}/x_{yyyy}{MM}{dd}.csv", "day", "2020/01/x_20200202.csv", None),
+        ("{yyyy}/{MM}/**", "month", "2020/12/a/b.csv", datetime(2020, 12, 1)),
+        ("{yyyy}-{MM}-{dd}", "month", "2020-12-05", datetime(2020, 12, 5)),
+        ("{yyyy}{MM}{dd}T{HH}??Z", "hour", "20200102T0345Z", datetime(2020, 1, 2, 3)),
+        ("{yyyy}{MM}{dd}T{HH}??Z", "hour", "20200102T2445Z", None),
+        ("v[0-9]/{yyyy}{MM}{dd}", "week", "v7/20200102", datetime(2020, 1, 2)),
+        ("v[0-9]/{yyyy}{MM}{dd}", "week", "vx/20200102", None),
+        ("v[!0-9]{yyyy}{MM}{dd}", "day", "vx20200102", datetime(2020, 1, 2)),
+        ("v[!0-9]{yyyy}{MM}{dd}", "day", "v/20200102", None),
+        (r"a+(b)\{yyyy}{MM}{dd}", "day", r"a+(b)\20200102", datetime(2020, 1, 2)),
+        ("region={region}/**", "day", "region=eu/x.csv", None),
+        (
+            "*_{yyyy}{MM}{dd}T*.json",
+            "day",
+            "21_CloudTrail_us-east-1_20230710T1145Z_7x.json",
+            datetime(2023, 7, 10),
+        ),
+    ],
+)
+def test_the_time_in_a_path(pattern: str, every: str, path: str, time: datetime | None) -> None:
+    assert PathPattern(pattern, every).time(path) == time
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path", "key"),
+    [
+        ("region={region}/**", "region=eu/x.csv", "eu"),
+        ("region={region}/**", "region=eu/a/b/.x", "eu"),
+        ("region={region}/**", "region=/x.csv", None),
+        ("region={region}/**", "region=eu", None),
+        ("**/{site}.csv", "a/b/Köln 1.csv", "Köln 1"),
+        ("{site}/{site}.csv", "a/a.csv", "a"),
+        ("{site}/{site}.csv", "a/b.csv", None),
+        ("{site}.csv", "line\nbreak.csv", "line\nbreak"),
+        ("{yyyy}{MM}{dd}", "20200101", None),
+    ],
+)
+def test_the_key_in_a_path(pattern: str, path: str, key: str | None) -> None:
+    assert PathPattern(pattern, "day").key(path) == key
+
+
+def test_a_pattern_says_whether_it_has_times_or_a_key() -> None:
+    assert PathPattern("{yyyy}{MM}{dd}", "day").key_name is None
+    assert PathPattern("{site}/**", "day").key_name == "site"
