@@ -1,0 +1,69 @@
+"""What a source of files must offer; the rest of the package knows sources only through this."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import IO, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class FileRef:
+    """One version of one file, as the source listed it.
+
+    Attributes:
+        path: Full address in raw characters, never percent-encoded: ``s3://bucket/key`` or an
+            absolute local path. It is the file's identity, and ``_source_file`` in the table.
+        relative_path: The part below the spec's ``source.url``, with ``/`` between the parts.
+        size: Bytes.
+        modified_at: Last change, UTC, to the finest unit that the source gives.
+        version: What tells this version from others of the same path: the etag where the source
+            has one, else a digest of size and time.
+        etag: As the source gave it, without quotes; None where it has none.
+        version_id: The object version, on stores that keep versions and list them.
+        content_encoding: A stored encoding (``gzip``) that the name does not show; usually None.
+    """
+
+    path: str
+    relative_path: str
+    size: int
+    modified_at: datetime
+    version: str
+    etag: str | None = None
+    version_id: str | None = None
+    content_encoding: str | None = None
+
+
+class FileSource(Protocol):
+    """A place with files. Every method may be called from several threads at once.
+
+    Every method raises a ``SourceError`` (``SourceNotFound``, ``SourceAccessDenied``,
+    ``SourceUnavailable``) that names the address, and never answers 'empty' for an error.
+    """
+
+    def list_pages(self) -> Iterator[list[FileRef]]:
+        """List the files that the spec's filters choose, in pages of at most some thousands.
+
+        Memory does not grow with the number of files. A folder marker (a key that ends in ``/``)
+        is not a file.
+        """
+        ...
+
+    def stat(self, paths: Sequence[str]) -> dict[str, FileRef | None]:
+        """Look at these files again (in threads): what they are now; None for one that is gone."""
+        ...
+
+    def open(self, ref: FileRef, start: int = 0, length: int | None = None) -> IO[bytes]:
+        """Open a byte range of exactly the listed version; a negative ``start`` is from the end.
+
+        Raises:
+            FileChanged: The file is not the listed version any more, where the store can tell.
+        """
+        ...
+
+    def spark_path(self, ref: FileRef) -> str:
+        """The path for Spark's readers: ``s3a://bucket/key`` or ``file:///…``, raw characters."""
+        ...
+
+    def spark_options(self) -> dict[str, str]:
+        """Reader options that carry the connection's credentials and endpoint to Spark."""
+        ...

@@ -1,0 +1,294 @@
+"""Files in a folder that this machine and the Spark server both see, local or mounted."""
+
+import errno
+import io
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from datetime import datetime, timedelta, timezone
+from functools import partial
+from hashlib import blake2b
+from pathlib import Path
+from typing import IO
+
+from autoloader_dagster.errors import (
+    FileChanged,
+    SourceAccessDenied,
+    SourceError,
+    SourceNotFound,
+    SourceUnavailable,
+)
+from autoloader_dagster.sources.base import FileRef
+from autoloader_dagster.sources.filters import FileFilter
+from autoloader_dagster.sources.stream import open_stream
+
+_PAGE_FILES = 1_000
+_STAT_THREADS = 16
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+# What the system says of a path that leads nowhere: no such name, a file where a folder was, or a
+# link that leads round in a circle, which is as dangling as one to a missing file.
+_NOWHERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
+# What it says on opening a folder or a socket.
+_NO_FILE = frozenset({errno.EISDIR, errno.ENXIO})
+
+
+class LocalFileSource:
+    """A folder with all its sub folders, or one file.
+
+    A symlinked file is listed under the link's name, with the size and time of what it points to.
+    A symlinked folder below the root is not entered, for links can form loops and name one file
+    twice; the root itself may be a link. Sockets, pipes and devices are not files. What vanishes
+    between being seen and being looked at is not listed.
+
+    The version of a file is a digest of its size and its time of change in nanoseconds, so a
+    change that restores both is not seen.
+
+    Args:
+        root: Absolute path of the folder, or of one file.
+        chosen: The spec's filters.
+        spec: Name of the spec, for messages.
+    """
+
+    def __init__(self, root: str, chosen: FileFilter, spec: str) -> None:
+        # Without '..' and '//', which Spark would remove from the paths that it reports.
+        self._root = "/" + os.path.abspath(root).lstrip("/")  # noqa: PTH100  (keeps links)
+        # Only a folder may be written with '/' at its end.
+        self._is_folder = root.endswith("/")
+        self._chosen = chosen
+        self._spec = spec
+
+    def list_pages(self) -> Iterator[list[FileRef]]:
+        """List in pages of 1,000, folder by folder, sorted by name within each.
+
+        Raises:
+            SourceNotFound: The root is not there, or is neither a folder nor a file.
+            SourceAccessDenied: A folder may not be read.
+            SourceUnavailable: The file system does not answer.
+            SourceError: The name of a chosen file is not UTF-8.
+        """
+        page: list[FileRef] = []
+        for ref in self._list_files():
+            page.append(ref)
+            if len(page) == _PAGE_FILES:
+                yield page
+                page = []
+        if page:
+            yield page
+
+    def stat(self, paths: Sequence[str]) -> dict[str, FileRef | None]:
+        """Look at these files again; None for one that is gone or is no regular file any more.
+
+        A path outside of the root has its base name as relative path.
+
+        Raises:
+            SourceNotFound: Files are gone because the root is.
+            SourceAccessDenied: A file may not be looked at.
+            SourceUnavailable: The file system does not answer.
+        """
+        with ThreadPoolExecutor(_STAT_THREADS, "stat") as threads:
+            found = dict(zip(paths, threads.map(self._look_at, paths), strict=True))
+        if any(ref is None for path, ref in found.items() if path != self._root):
+            self._stat_root()
+        return found
+
+    def open(self, ref: FileRef, start: int = 0, length: int | None = None) -> IO[bytes]:
+        """Open a byte range of the file if it still has the listed size and time.
+
+        A writer that changes the file while it is read is not noticed here; ``stat`` tells.
+
+        Args:
+            ref: The listed version.
+            start: First byte; a negative one counts from the end.
+            length: Bytes at most; None for all up to the end.
+
+        Raises:
+            FileChanged: The file is gone or is not the listed version any more.
+            SourceAccessDenied: The file may not be read.
+            SourceUnavailable: The file system does not answer.
+        """
+        with ExitStack() as on_error:
+            try:
+                file = on_error.enter_context(io.FileIO(ref.path, opener=_open_at_once))
+                status = os.fstat(file.fileno())
+            except OSError as error:
+                if error.errno in _NOWHERE:
+                    raise self._changed(ref, "is gone") from error
+                if error.errno in _NO_FILE:
+                    raise self._changed(ref, "gave way to something that is no file") from error
+                raise self._failure(ref.path, error) from error
+            if not stat.S_ISREG(status.st_mode) or _version(status) != ref.version:
+                raise self._changed(ref, "was replaced or changed")
+            first = max(ref.size + start, 0) if start < 0 else min(start, ref.size)
+            file.seek(first)
+            on_error.pop_all()
+        rest = ref.size - first
+        return open_stream(
+            file,
+            rest if length is None else min(length, rest),
+            telling=partial(self._telling, ref.path),
+            cut_short=self._changed(ref, "was cut short"),
+        )
+
+    def spark_path(self, ref: FileRef) -> str:
+        """``file:///…`` with the raw characters of the path."""
+        return f"file://{ref.path}"
+
+    def spark_options(self) -> dict[str, str]:
+        """Nothing: Spark reads what its own user may read."""
+        return {}
+
+    def _list_files(self) -> Iterator[FileRef]:
+        root = self._stat_root()
+        if stat.S_ISREG(root.st_mode) and not self._is_folder:
+            name = Path(self._root).name
+            if self._chosen.accepts(name) and self._is_young_enough(self._root, root):
+                yield self._ref(self._root, name, root)
+            return
+        if not stat.S_ISDIR(root.st_mode):
+            raise SourceNotFound(
+                f"{self._root} of spec '{self._spec}' is not a folder",
+                "source.url takes a folder, or one regular file written without '/' at its end.",
+            )
+        # What is still to be walked, the next one last: a walk by recursion would end at a depth
+        # of a thousand.
+        folders = self._first_folders()
+        while folders:
+            folder = folders.pop()
+            names, sub_folders = self._scan(folder)
+            for name in names:
+                path = self._absolute(folder + name)
+                status = self._stat_file(path)
+                if status and self._is_young_enough(path, status):
+                    yield self._ref(path, folder + name, status)
+            folders.extend(f"{folder}{name}/" for name in reversed(sub_folders))
+
+    def _first_folders(self) -> list[str]:
+        """Where the includes begin; nothing if that is not there or is reached through a link."""
+        at = ""
+        for part in self._chosen.prefix.split("/")[:-1]:
+            path = self._absolute(at + part)
+            try:
+                status = os.lstat(path)
+            except OSError as error:
+                if error.errno in _NOWHERE:
+                    return []
+                raise self._failure(path, error) from error
+            if not stat.S_ISDIR(status.st_mode) or self._chosen.prunes(at + part):
+                return []
+            at += f"{part}/"
+        return [at]
+
+    def _scan(self, folder: str) -> tuple[list[str], list[str]]:
+        """Names of the files (chosen by the globs) and the sub folders in this folder, sorted."""
+        names: list[str] = []
+        sub_folders: list[str] = []
+        path = self._absolute(folder)
+        try:
+            with os.scandir(path) as entries:
+                for entry in entries:
+                    relative_path = folder + entry.name
+                    if entry.is_dir(follow_symlinks=False):
+                        if not self._chosen.prunes(relative_path):
+                            sub_folders.append(entry.name)
+                    elif self._chosen.accepts(relative_path):
+                        names.append(entry.name)
+        except OSError as error:
+            if error.errno not in _NOWHERE:
+                raise self._failure(path, error) from error
+            # A folder that was removed meanwhile is like a file that was; a root that was, is not.
+            self._stat_root()
+            return [], []
+        names.sort()
+        sub_folders.sort()
+        return names, sub_folders
+
+    def _look_at(self, path: str) -> FileRef | None:
+        status = self._stat_file(path)
+        if status is None:
+            return None
+        below = path.removeprefix(self._absolute(""))
+        return self._ref(path, below if below != path else Path(path).name, status)
+
+    def _stat_file(self, path: str) -> os.stat_result | None:
+        """What the path leads to, if that is a regular file."""
+        try:
+            status = os.stat(path)  # noqa: PTH116  (a Path for each costs more than the call)
+        except OSError as error:
+            if error.errno in _NOWHERE:
+                return None
+            raise self._failure(path, error) from error
+        return status if stat.S_ISREG(status.st_mode) else None
+
+    def _stat_root(self) -> os.stat_result:
+        try:
+            return Path(self._root).stat()
+        except OSError as error:
+            if error.errno not in _NOWHERE:
+                raise self._failure(self._root, error) from error
+            raise SourceNotFound(
+                f"folder {self._root} of spec '{self._spec}' does not exist",
+                "Create it, mount it, or correct source.url; a relative url is relative to the "
+                "folder of the spec file.",
+            ) from error
+
+    def _absolute(self, relative_path: str) -> str:
+        return f"{self._root.rstrip('/')}/{relative_path}"
+
+    def _is_young_enough(self, path: str, status: os.stat_result) -> bool:
+        return self._chosen.accepts_time(self._modified_at(path, status))
+
+    def _ref(self, path: str, relative_path: str, status: os.stat_result) -> FileRef:
+        try:
+            path.encode()
+        except UnicodeEncodeError as error:
+            raise SourceError(
+                f"the name of file {_printable(path)} of spec '{self._spec}' is not UTF-8",
+                "Rename it, or leave it out with source.exclude; neither the state database nor "
+                "Spark can hold such a name.",
+            ) from error
+        modified_at = self._modified_at(path, status)
+        return FileRef(path, relative_path, status.st_size, modified_at, _version(status))
+
+    def _modified_at(self, path: str, status: os.stat_result) -> datetime:
+        try:
+            return _EPOCH + timedelta(microseconds=status.st_mtime_ns // 1_000)
+        except OverflowError as error:
+            raise SourceError(
+                f"file {_printable(path)} of spec '{self._spec}' was changed after the year 9999",
+                "Give it a real time with 'touch', or leave it out with source.exclude.",
+            ) from error
+
+    def _changed(self, ref: FileRef, how: str) -> FileChanged:
+        return FileChanged(f"file {ref.path} of spec '{self._spec}' {how} since it was listed")
+
+    @contextmanager
+    def _telling(self, path: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise self._failure(path, error) from error
+
+    def _failure(self, path: str, error: OSError) -> SourceError:
+        what = f"{_printable(path)} of spec '{self._spec}' cannot be read: {error.strerror}"
+        if isinstance(error, PermissionError):
+            return SourceAccessDenied(
+                what,
+                "Let the user that Dagster runs as read it, or leave it out with source.exclude "
+                "(a folder as 'name/**').",
+            )
+        return SourceUnavailable(what, "See whether the disk or the mount is well.")
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Open without waiting: a pipe that took the file's place would block for ever."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
+def _version(status: os.stat_result) -> str:
+    return blake2b(f"{status.st_size}:{status.st_mtime_ns}".encode(), digest_size=8).hexdigest()
+
+
+def _printable(path: str) -> str:
+    return path.encode("utf-8", "backslashreplace").decode()
