@@ -1,0 +1,238 @@
+"""Opens the state database and gives out transactions that behave alike on both kinds.
+
+A writer waits for other writers instead of failing: SQLite begins with BEGIN IMMEDIATE and a long
+busy timeout; PostgreSQL takes an advisory lock for the ingestion, which also rules out deadlocks
+between those that change many rows in different order.
+"""
+
+import hashlib
+import json
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    URL,
+    Column,
+    ColumnElement,
+    Connection,
+    Engine,
+    Text,
+    cast,
+    create_engine,
+    event,
+    func,
+    inspect,
+    literal,
+    make_url,
+    select,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy.sql import table
+from sqlalchemy.sql.expression import column
+
+from autoloader_dagster.errors import StateError, UsageError
+from autoloader_dagster.processed_files.failures import DRIVER_ERRORS, explain
+
+# Not Alembic's default name: Dagster's own storage may live in the same PostgreSQL database.
+VERSION_TABLE = "autoloader_alembic_version"
+# Oldest first. A copy of what stands in migrations/versions, so that a check costs no import of
+# Alembic; a test compares the two.
+REVISIONS = ("0001",)
+
+_BUSY_TIMEOUT_SECONDS = 60
+_CONNECT_TIMEOUT_SECONDS = 10
+_BEGIN = "autoloader_begin"
+
+
+class Database:
+    """One state database; connects on first use.
+
+    Args:
+        url: ``sqlite:///path`` or ``postgresql://user:password@host:port/database``.
+
+    Raises:
+        UsageError: The URL is not one of those.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = _parse(url)
+        self.engine = _engine(self.url)
+        self._checked = False
+
+    @property
+    def place(self) -> str:
+        """The address, for messages: without a password."""
+        if self.is_sqlite:
+            return str(self.url.database)
+        return f"{self.url.host or 'localhost'}:{self.url.port or 5432}/{self.url.database}"
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self.url.get_backend_name() == "sqlite"
+
+    def exists(self) -> bool:
+        """Whether there is a file, for SQLite; a PostgreSQL database tells when it is opened."""
+        name = str(self.url.database)
+        return not self.is_sqlite or name.startswith("file:") or Path(name).exists()
+
+    def close(self) -> None:
+        """Close the pooled connections; the next use opens new ones."""
+        self.engine.dispose()
+
+    @contextmanager
+    def connecting(self) -> Iterator[Connection]:
+        """A connection without a transaction, to an existing database of this package's version.
+
+        Raises:
+            StateError: Instead of every error of the driver, here and inside the block.
+        """
+        with self.translating():
+            if not self.exists():
+                # SQLite would make an empty one.
+                raise StateError(
+                    f"The state database {self.place} does not exist",
+                    "Run 'autoloader db upgrade', or correct AUTOLOADER_DATABASE_URL.",
+                )
+            with self.engine.connect() as connection:
+                if not self._checked:
+                    with connection.begin():
+                        self.check_revision(revision(connection))
+                    self._checked = True
+                yield connection
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A transaction that reads; on SQLite it hinders no writer."""
+        with self.connecting() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def writing(self, ingestion_id: str | None = None) -> Iterator[Connection]:
+        """A transaction that writes, on PostgreSQL alone with this ingestion if one is given."""
+        with self.connecting() as connection, write_transaction(connection, ingestion_id):
+            yield connection
+
+    @contextmanager
+    def translating(self) -> Iterator[None]:
+        """Turn the driver's errors into StateError."""
+        try:
+            yield
+        except DRIVER_ERRORS as error:
+            raise explain(error, self.place, self.url.password) from error
+
+    def check_revision(self, found: str | None, *, upgrading: bool = False) -> None:
+        """Refuse a database that is newer than this package and, unless upgrading, an older one."""
+        if found is not None and found not in REVISIONS:
+            raise StateError(
+                f"The state database {self.place} is at revision {found}, and this version of "
+                f"autoloader_dagster knows revisions up to {REVISIONS[-1]}",
+                "It was upgraded by a newer version: install that one here too.",
+            )
+        if found != REVISIONS[-1] and not upgrading:
+            state = "has not been set up" if found is None else f"is at the old revision {found}"
+            raise StateError(
+                f"The state database {self.place} {state}", "Run 'autoloader db upgrade'."
+            )
+
+
+@contextmanager
+def write_transaction(connection: Connection, ingestion_id: str | None = None) -> Iterator[None]:
+    """Begin a transaction on this connection that may write; see ``Database.writing``."""
+    connection.execution_options(**{_BEGIN: "IMMEDIATE"})
+    try:
+        with connection.begin():
+            if ingestion_id is not None and connection.dialect.name == "postgresql":
+                digest = hashlib.blake2b(f"autoloader {ingestion_id}".encode(), digest_size=8)
+                key = int.from_bytes(digest.digest(), "big", signed=True)
+                connection.execute(select(func.pg_advisory_xact_lock(key)))
+            yield
+    finally:
+        connection.execution_options(**{_BEGIN: "DEFERRED"})
+
+
+def now(connection: Connection) -> datetime:
+    """The time by the database's clock, which all workers share."""
+    if connection.dialect.name == "postgresql":
+        moment = connection.scalar(select(func.clock_timestamp()))
+        if isinstance(moment, datetime):
+            return moment.astimezone(timezone.utc)
+    return datetime.now(timezone.utc)
+
+
+def one_of(
+    value: InstrumentedAttribute[Any] | Column[Any],
+    choices: Collection[Any],
+    connection: Connection,
+) -> ColumnElement[bool]:
+    """``value IN choices`` with one bound parameter, however many choices there are."""
+    if connection.dialect.name == "postgresql":
+        # The column's collation would make it another type of array.
+        item = Text() if isinstance(value.type, Text) else value.type
+        return value == func.any(cast(list(choices), ARRAY(item)))
+    each = func.json_each(literal(json.dumps(list(choices)))).table_valued("value")
+    return value.in_(select(each.c.value))
+
+
+def revision(connection: Connection) -> str | None:
+    """The schema's revision; None for an empty database."""
+    if not inspect(connection).has_table(VERSION_TABLE):
+        return None
+    return connection.scalar(select(column("version_num")).select_from(table(VERSION_TABLE)))
+
+
+def _parse(url: str) -> URL:
+    wanted = (
+        "Write it as sqlite:////folder/state.db or postgresql://user:password@host:5432/database."
+    )
+    try:
+        parsed = make_url(url)
+        backend = parsed.get_backend_name()
+    except (ArgumentError, NoSuchModuleError, ValueError):
+        # 'from None': the cause quotes the URL with its password.
+        raise UsageError("AUTOLOADER_DATABASE_URL is not a database address", wanted) from None
+    if backend == "postgres":
+        backend, parsed = "postgresql", parsed.set(drivername="postgresql")
+    if backend not in ("sqlite", "postgresql"):
+        raise UsageError(f"AUTOLOADER_DATABASE_URL names a '{backend}' database", wanted)
+    if backend == "sqlite" and parsed.database in (None, "", ":memory:"):
+        raise UsageError("AUTOLOADER_DATABASE_URL names no file, and the state must last", wanted)
+    if "@" in (parsed.host or ""):
+        raise UsageError(
+            "AUTOLOADER_DATABASE_URL has an @ in its password",
+            "Write it as %40, and / as %2F, : as %3A, % as %25.",
+        )
+    return parsed.set(drivername="postgresql+psycopg") if backend == "postgresql" else parsed
+
+
+def _engine(url: URL) -> Engine:
+    if url.get_backend_name() == "postgresql":
+        return create_engine(
+            url,
+            pool_pre_ping=True,
+            pool_size=2,
+            hide_parameters=True,
+            connect_args={"connect_timeout": _CONNECT_TIMEOUT_SECONDS},
+        )
+    engine = create_engine(
+        url, hide_parameters=True, connect_args={"timeout": _BUSY_TIMEOUT_SECONDS}
+    )
+    event.listen(engine, "connect", _on_sqlite_connect)
+    event.listen(engine, "begin", _on_sqlite_begin)
+    return engine
+
+
+def _on_sqlite_connect(dbapi_connection: Any, _record: Any) -> None:
+    # Python's driver begins transactions late and by its own rules; with None it leaves that to us.
+    dbapi_connection.isolation_level = None
+    dbapi_connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _on_sqlite_begin(connection: Connection) -> None:
+    connection.exec_driver_sql(
+        f"BEGIN {connection.get_execution_options().get(_BEGIN, 'DEFERRED')}"
+    )

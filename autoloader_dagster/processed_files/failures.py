@@ -1,0 +1,86 @@
+"""Turns the drivers' errors into a StateError that says what happened and what to do."""
+
+import sqlite3
+
+import psycopg
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from autoloader_dagster.errors import StateError
+
+DRIVER_ERRORS = (SQLAlchemyError, sqlite3.Error, psycopg.Error)
+
+_SETTING = "AUTOLOADER_DATABASE_URL"
+_UPGRADE = "Run 'autoloader db upgrade'."
+_UNREACHABLE = f"Start the database, or correct the host and port in {_SETTING}."
+_DISK_FULL = "Free space on its disk and try again; nothing of this step was recorded."
+_READ_ONLY = f"Make it writable for this user, or point {_SETTING} at another one."
+
+# A part of SQLite's message -> what it means, what to do. Its error codes are not in Python 3.10.
+_SQLITE = (
+    (
+        "locked",
+        "is locked by another process",
+        "Wait for that process to end its work, or stop it; with many workers use PostgreSQL.",
+    ),
+    ("disk is full", "is on a disk that is full", _DISK_FULL),
+    ("readonly", "is read-only", _READ_ONLY),
+    (
+        "unable to open",
+        "cannot be opened",
+        "Check that its folder exists and this user may write to it.",
+    ),
+    ("no such table", "has not been set up", _UPGRADE),
+    ("no such column", "has not been set up", _UPGRADE),
+    ("malformed", "is damaged", "Restore it from a backup, then run 'autoloader reconcile'."),
+    ("not a database", "is not an SQLite file", f"Correct {_SETTING}."),
+    ("disk I/O", "cannot be read or written", "Check its disk, and the system's log."),
+)
+
+# The beginning of PostgreSQL's SQLSTATE -> the same.
+_POSTGRESQL = (
+    ("53100", "is on a disk that is full", _DISK_FULL),
+    ("53300", "has no free connection", "Raise max_connections, or run fewer workers."),
+    ("25006", "is read-only", _READ_ONLY),
+    ("28", "refuses the user or the password", f"Correct the user and password in {_SETTING}."),
+    ("3D", "does not exist", f"Create it, or correct its name in {_SETTING}."),
+    ("42P01", "has not been set up", _UPGRADE),
+    ("42703", "has not been set up", _UPGRADE),
+    ("42501", "does not permit this", "Grant this user all rights on the autoloader's tables."),
+    ("57P03", "is not ready yet", "Wait until it has started."),
+    ("57P", "was shut down", _UNREACHABLE),
+    ("08", "cannot be reached", _UNREACHABLE),
+    ("40P01", "had two writers wait for each other", "Try again; nothing of this was recorded."),
+    ("55P03", "is locked by another process", "Wait for that process to end its work, or stop it."),
+)
+
+
+def explain(error: BaseException, place: str, password: str | None) -> StateError:
+    """Say what a driver's error means.
+
+    Args:
+        error: One of ``DRIVER_ERRORS``.
+        place: The database's address without its password.
+        password: Struck out of the driver's message, should it stand there.
+    """
+    cause = (error.orig or error) if isinstance(error, DBAPIError) else error
+    detail = (str(cause).strip().splitlines() or [type(cause).__name__])[0]
+    if password:
+        detail = detail.replace(password, "***")
+    meaning, hint = _meaning(cause)
+    return StateError(f"The state database {place} {meaning}: {detail}", hint)
+
+
+def _meaning(cause: BaseException) -> tuple[str, str]:
+    if isinstance(cause, sqlite3.Error):
+        for part, meaning, hint in _SQLITE:
+            if part in str(cause):
+                return meaning, hint
+    if isinstance(cause, psycopg.Error):
+        # A refused login comes without an SQLSTATE, for the connection was never made.
+        state = cause.sqlstate or ("28" if "authentication failed" in str(cause) else None)
+        if state is None and isinstance(cause, psycopg.OperationalError):
+            state = "3D" if '" does not exist' in str(cause) else "08"
+        for start, meaning, hint in _POSTGRESQL:
+            if state and state.startswith(start):
+                return meaning, hint
+    return "failed", "The message is the driver's; see the log for the whole of it."

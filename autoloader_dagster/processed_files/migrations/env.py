@@ -1,0 +1,19 @@
+"""Alembic runs this file for every command; the connection comes from ``upgrade.py``."""
+
+from alembic import context
+
+from autoloader_dagster.processed_files.database import VERSION_TABLE
+from autoloader_dagster.processed_files.models import Base
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=Base.metadata,
+    version_table=VERSION_TABLE,
+    # SQLite cannot alter a column: Alembic makes the table anew and copies it.
+    render_as_batch=True,
+    # Other tables may live in the same PostgreSQL database; they are none of our business.
+    include_name=lambda name, kind, _parents: kind != "table" or name in Base.metadata.tables,
+)
+
+with context.begin_transaction():
+    context.run_migrations()

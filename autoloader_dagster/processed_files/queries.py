@@ -1,0 +1,196 @@
+"""What the sensor, the command line and the metadata ask of the state. Nothing here writes."""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Collection, Iterator
+
+from sqlalchemy import BigInteger, ColumnElement, Connection, cast, func, select
+
+from autoloader_dagster.processed_files.batches import OPEN
+from autoloader_dagster.processed_files.claims import is_pending
+from autoloader_dagster.processed_files.database import Database, one_of
+from autoloader_dagster.processed_files.models import StoredBatch, StoredFile
+from autoloader_dagster.processed_files.records import (
+    BadRows,
+    BatchRow,
+    BatchStatus,
+    FileRow,
+    FileStatus,
+    PartitionTotals,
+    PendingPartition,
+    StatusTotals,
+)
+
+_FILE_COLUMNS = [StoredFile.__table__.c[name] for name in FileRow.__dataclass_fields__]
+_BATCH_COLUMNS = [StoredBatch.__table__.c[name] for name in BatchRow.__dataclass_fields__]
+_ROWS_AT_ONCE = 1_000
+# The largest prime below 2**31: a square of a rest stays inside 64 bits.
+_PRIME = 2_147_483_647
+
+
+def pending(database: Database, ingestion_id: str, retries: int) -> list[PendingPartition]:
+    """What waits to be loaded; see ``ProcessedFiles.pending``."""
+    # Sums of a number for each (id, retry_count) and of its square, which no order can change:
+    # a checksum that both databases compute without handing out a row.
+    mark = (StoredFile.id * 64 + StoredFile.retry_count) % _PRIME
+    with database.reading() as connection:
+        rows = connection.execute(
+            select(
+                StoredFile.partition_key,
+                func.count(),
+                func.sum(StoredFile.file_size_bytes),
+                func.sum(cast(mark, BigInteger)),
+                func.sum(cast((mark * mark) % _PRIME, BigInteger)),
+                func.min(StoredFile.file_modified_at),
+                func.max(StoredFile.updated_at),
+            )
+            .where(is_pending(ingestion_id, retries))
+            .group_by(StoredFile.partition_key)
+            .order_by(StoredFile.partition_key.nulls_first())
+        )
+        return [
+            PendingPartition(
+                partition_key=key,
+                files=files,
+                bytes=int(size),
+                digest=hashlib.blake2b(
+                    f"{files} {int(marks)} {int(squares)}".encode(), digest_size=8
+                ).hexdigest(),
+                oldest_modified_at=oldest,
+                changed_at=changed,
+            )
+            for key, files, size, marks, squares, oldest, changed in rows
+        ]
+
+
+def files(
+    database: Database,
+    ingestion_id: str,
+    statuses: Collection[FileStatus] | None,
+    batch_id: str | None,
+    run_id: str | None,
+    path_like: str | None,
+    paths: Collection[str] | None,
+    limit: int | None,
+) -> Iterator[FileRow]:
+    """Recorded file versions; see ``ProcessedFiles.files``."""
+    with database.reading() as connection:
+        chosen = (
+            select(*_FILE_COLUMNS)
+            .where(StoredFile.ingestion_id == ingestion_id)
+            .order_by(StoredFile.id)
+            .limit(limit)
+        )
+        if statuses is not None:
+            chosen = chosen.where(StoredFile.status.in_(list(statuses)))
+        if batch_id is not None:
+            chosen = chosen.where(StoredFile.batch_id == batch_id)
+        if run_id is not None:
+            chosen = chosen.where(StoredFile.run_id == run_id)
+        if path_like is not None:
+            chosen = chosen.where(_path_matches(path_like, connection))
+        if paths is not None:
+            chosen = chosen.where(one_of(StoredFile.file_path, paths, connection))
+        rows = connection.execute(chosen, execution_options={"yield_per": _ROWS_AT_ONCE})
+        for row in rows.mappings():
+            yield FileRow(**row)
+
+
+def counts(
+    database: Database, ingestion_id: str | None
+) -> dict[str, dict[FileStatus, StatusTotals]]:
+    """Totals by ingestion and status; see ``ProcessedFiles.counts``."""
+    totals = select(
+        StoredFile.ingestion_id,
+        StoredFile.status,
+        func.count(),
+        func.sum(StoredFile.file_size_bytes),
+        func.coalesce(func.sum(StoredFile.records_ingested), 0),
+    ).group_by(StoredFile.ingestion_id, StoredFile.status)
+    if ingestion_id is not None:
+        totals = totals.where(StoredFile.ingestion_id == ingestion_id)
+    found: dict[str, dict[FileStatus, StatusTotals]] = defaultdict(dict)
+    with database.reading() as connection:
+        for ingestion, status, number, size, rows in connection.execute(totals):
+            found[ingestion][status] = StatusTotals(number, int(size), int(rows))
+    return dict(found)
+
+
+def batches(
+    database: Database, ingestion_id: str | None, run_id: str | None, limit: int
+) -> list[BatchRow]:
+    """The latest batches; see ``ProcessedFiles.batches``."""
+    latest = (
+        select(*_BATCH_COLUMNS)
+        .order_by(StoredBatch.started_at.desc(), StoredBatch.id.desc())
+        .limit(limit)
+    )
+    if ingestion_id is not None:
+        latest = latest.where(StoredBatch.ingestion_id == ingestion_id)
+    if run_id is not None:
+        latest = latest.where(StoredBatch.run_id == run_id)
+    with database.reading() as connection:
+        return [BatchRow(**row) for row in connection.execute(latest).mappings()]
+
+
+def known_batches(database: Database, ids: Collection[str]) -> dict[str, BatchStatus]:
+    """Status of those of the batches that the state knows."""
+    with database.reading() as connection:
+        rows = connection.execute(
+            select(StoredBatch.id, StoredBatch.status).where(
+                one_of(StoredBatch.id, ids, connection)
+            )
+        )
+        return {row.id: row.status for row in rows}
+
+
+def open_run_ids(database: Database) -> set[str]:
+    """The runs that hold open batches."""
+    with database.reading() as connection:
+        runs = select(StoredBatch.run_id).where(StoredBatch.status.in_(OPEN)).distinct()
+        return set(connection.scalars(runs))
+
+
+def bad_rows(database: Database, ingestion_id: str) -> BadRows:
+    """Rows with something in ``_rescued``; see ``ProcessedFiles.bad_rows``."""
+    bad = StoredFile.bad_records
+    with database.reading() as connection:
+        rows, files, worst = connection.execute(
+            select(
+                func.coalesce(func.sum(bad), 0), func.count(), func.coalesce(func.max(bad), 0)
+            ).where(
+                StoredFile.ingestion_id == ingestion_id, StoredFile.status == "SUCCESS", bad > 0
+            )
+        ).one()
+    return BadRows(int(rows), files, worst)
+
+
+def partition_totals(
+    database: Database, ingestion_id: str, keys: Collection[str | None]
+) -> dict[str | None, PartitionTotals]:
+    """What of each partition is loaded; see ``ProcessedFiles.partition_totals``."""
+    named = [key for key in keys if key is not None]
+    with database.reading() as connection:
+        key = StoredFile.partition_key
+        chosen = one_of(key, named, connection)
+        rows = connection.execute(
+            select(key, func.count(), func.coalesce(func.sum(StoredFile.records_ingested), 0))
+            .where(
+                StoredFile.ingestion_id == ingestion_id,
+                StoredFile.status == "SUCCESS",
+                chosen | key.is_(None) if None in keys else chosen,
+            )
+            .group_by(key)
+        )
+        found = {each: PartitionTotals(number, int(total)) for each, number, total in rows}
+    return {each: found.get(each, PartitionTotals(0, 0)) for each in keys}
+
+
+def _path_matches(pattern: str, connection: Connection) -> ColumnElement[bool]:
+    """``*`` and ``?`` as in a shell, capitals counting; LIKE differs between the databases."""
+    if not any(sign in pattern for sign in "*?"):
+        pattern = f"*{pattern}*"
+    if connection.dialect.name == "sqlite":
+        return StoredFile.file_path.op("GLOB", is_comparison=True)(pattern.replace("[", "[[]"))
+    escaped = pattern.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
+    return StoredFile.file_path.like(escaped.replace("*", "%").replace("?", "_"), escape="\\")

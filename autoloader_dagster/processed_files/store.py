@@ -1,0 +1,339 @@
+"""The state of loading: which file versions are known, and what became of each.
+
+``ProcessedFiles`` is the whole of what the rest of the package sees of the state database. The work
+is done in the modules beside this one, by concern; here is what each call means.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
+
+from autoloader_dagster.processed_files import (
+    batches,
+    claims,
+    discovery,
+    forgetting,
+    queries,
+    results,
+    table_states,
+    upgrade,
+)
+from autoloader_dagster.processed_files.database import Database
+from autoloader_dagster.processed_files.records import (
+    BadRows,
+    Batch,
+    BatchRow,
+    BatchStatus,
+    Discovery,
+    FileRow,
+    FileStatus,
+    LoadedFile,
+    OnChange,
+    Partitions,
+    PartitionTotals,
+    PendingPartition,
+    Place,
+    SetAside,
+    StatusTotals,
+    TableState,
+)
+from autoloader_dagster.sources.base import FileRef
+
+
+class ProcessedFiles:
+    """The state database. One object may serve several threads.
+
+    Every method raises ``StateError`` when the database is down, locked, full, read-only, not set
+    up or of another version; no other error of the database comes out, and never a password.
+    Times are aware and in UTC, sizes in bytes. An ingestion is named ``tenant/name``.
+
+    Args:
+        database_url: ``sqlite:////folder/state.db`` or ``postgresql://user:password@host:port/name``;
+            nothing is opened before the first call.
+
+    Raises:
+        UsageError: The URL is not one of those.
+    """
+
+    def __init__(self, database_url: str) -> None:
+        self._database = Database(database_url)
+
+    def close(self) -> None:
+        """Close the connections; a later call opens new ones."""
+        self._database.close()
+
+    # --- schema ---------------------------------------------------------------------------------
+
+    def upgrade(self) -> None:
+        """Create the schema or bring it up to date; several processes may do so at once."""
+        upgrade.upgrade(self._database)
+
+    def current(self) -> str | None:
+        """The schema's revision; None for a database without one, or none at all."""
+        return upgrade.current(self._database)
+
+    # --- discovery and planning -----------------------------------------------------------------
+
+    def discover(
+        self,
+        ingestion_id: str,
+        tenant: str,
+        pages: Iterable[Sequence[FileRef]],
+        place: Place,
+        on_change: OnChange = "ignore",
+    ) -> Discovery:
+        """Compare a listing of the source with what is recorded, and record what is new.
+
+        Nothing is recorded before the listing is complete: what ``pages`` raises passes through and
+        leaves the state as it was. No lock is held while the source is listed.
+
+        A path keeps the partition of its first version. A version that was set aside because of
+        its place (HELD, or ``NoPartition``) is placed again each time it is listed.
+
+        Args:
+            ingestion_id: ``tenant/name``.
+            tenant: The part before the slash, for filtering.
+            pages: The listing; of two entries of one path the last one counts.
+            place: Tells where a new version belongs; not asked where that is settled.
+            on_change: What to do with a new version of a path that was loaded.
+        """
+        return discovery.discover(self._database, ingestion_id, tenant, pages, place, on_change)
+
+    def pending(self, ingestion_id: str, retries: int) -> list[PendingPartition]:
+        """What waits to be loaded, by partition: DISCOVERED, and FAILED with tries left."""
+        return queries.pending(self._database, ingestion_id, retries)
+
+    # --- the life of a batch --------------------------------------------------------------------
+
+    def claim(
+        self,
+        ingestion_id: str,
+        tenant: str,
+        table: str,
+        partitions: Partitions,
+        max_files: int,
+        max_bytes: int,
+        retries: int,
+        owner: str,
+        run_id: str,
+        lease: timedelta,
+        failed_before: datetime | None = None,
+        now: datetime | None = None,
+    ) -> Batch | None:
+        """Take pending files, by partition and age, as one batch that nobody else gets.
+
+        Args:
+            ingestion_id: ``tenant/name``.
+            tenant: The part before the slash.
+            table: Name of the Iceberg table.
+            partitions: Which ones; None for all, files without a partition included.
+            max_files: At most so many files.
+            max_bytes: At most so many bytes; but always one file.
+            retries: A FAILED file is pending while it has failed no more often than this.
+            owner: Who holds the lease: one name for each worker, never used again.
+            run_id: The Dagster run.
+            lease: How long the batch is safe from others without being renewed.
+            failed_before: Leave out files that failed later than this, so that one run does not
+                use up all tries of a file at once.
+            now: The time; the database's own clock by default.
+
+        Returns:
+            The batch; None if nothing is pending that another worker is not just taking.
+        """
+        return claims.claim(
+            self._database,
+            ingestion_id,
+            tenant,
+            table,
+            partitions,
+            max_files,
+            max_bytes,
+            retries,
+            owner,
+            run_id,
+            lease,
+            failed_before,
+            now,
+        )
+
+    def renew(self, batch_id: str, owner: str, lease: timedelta) -> bool:
+        """Prolong the lease from now; False if the batch was released or recorded meanwhile."""
+        return claims.renew(self._database, batch_id, owner, lease)
+
+    def begin_attempt(
+        self, batch_id: str, owner: str, base_snapshot_id: int | None, table_uuid: str | None
+    ) -> int:
+        """Count one more attempt on this base, and return its number, from 1.
+
+        Raises:
+            LeaseLost: The batch was released or recorded meanwhile.
+        """
+        return claims.begin_attempt(self._database, batch_id, owner, base_snapshot_id, table_uuid)
+
+    def mark_written(self, batch_id: str, owner: str, snapshot_id: int, rows: int) -> None:
+        """Note the commit that the attempt made on its branch, before it is published.
+
+        Raises:
+            LeaseLost: The batch was released or recorded meanwhile.
+        """
+        claims.mark_written(self._database, batch_id, owner, snapshot_id, rows)
+
+    def set_aside(
+        self, batch_id: str, owner: str, outcomes: Sequence[SetAside], retries: int
+    ) -> None:
+        """Take files out of the batch without loading them.
+
+        A FAILED file whose tries are used up becomes QUARANTINED.
+
+        Raises:
+            LeaseLost: The batch was released or recorded meanwhile.
+        """
+        results.set_aside(self._database, batch_id, owner, outcomes, retries)
+
+    def record(
+        self,
+        batch_id: str,
+        snapshot_id: int | None,
+        files: Sequence[LoadedFile],
+        seconds: float,
+        *,
+        replace: bool = False,
+        ingestion_id: str | None = None,
+        tenant: str | None = None,
+        table: str | None = None,
+    ) -> None:
+        """Note that the batch is in the table. The table is the truth, so this needs no lease.
+
+        A file that another batch holds by now leaves it. Recording the same again does nothing.
+
+        Args:
+            batch_id: The batch, open or released, or not known (a state restored from a backup).
+            snapshot_id: Its snapshot in main; None if its files had no rows, so that it made none.
+            files: Every file that the commit holds, those without rows included.
+            seconds: How long the batch took.
+            replace: Other loaded versions of the same paths went with this commit.
+            ingestion_id: For a batch that is not known.
+            tenant: The same.
+            table: The same.
+
+        Raises:
+            StateError: The files are not those of the batch, or it is recorded with another
+                snapshot.
+        """
+        results.record(
+            self._database,
+            batch_id,
+            snapshot_id,
+            files,
+            seconds,
+            replace=replace,
+            ingestion_id=ingestion_id,
+            tenant=tenant,
+            table=table,
+        )
+
+    def release(self, batch_id: str, owner: str | None, error: str | None = None) -> bool:
+        """Give the files that are still in the batch back; they are pending again.
+
+        Args:
+            batch_id: The batch.
+            owner: Who holds it; None to release it whoever does, once it is known
+                not to be in main.
+            error: Why, for people.
+
+        Returns:
+            False if it was not ours, or was released or recorded before.
+        """
+        return claims.release(self._database, batch_id, owner, error)
+
+    def stale_batches(
+        self,
+        ingestion_id: str | None = None,
+        now: datetime | None = None,
+        over_runs: Collection[str] = (),
+    ) -> list[Batch]:
+        """Open batches whose lease ran out, or whose run is one of ``over_runs``; oldest first."""
+        return batches.stale_batches(self._database, ingestion_id, now, over_runs)
+
+    def open_run_ids(self) -> set[str]:
+        """The runs that hold open batches."""
+        return queries.open_run_ids(self._database)
+
+    def batch(self, batch_id: str) -> Batch | None:
+        """One batch with its files."""
+        return batches.batch(self._database, batch_id)
+
+    def known_batches(self, ids: Collection[str]) -> dict[str, BatchStatus]:
+        """Status of those of the batches that the state knows."""
+        return queries.known_batches(self._database, ids)
+
+    # --- tables ---------------------------------------------------------------------------------
+
+    def table_state(self, table: str) -> TableState | None:
+        """How far the state has followed this table; None if never."""
+        return table_states.table_state(self._database, table)
+
+    def save_table_state(self, table: str, state: TableState) -> None:
+        """Note how far; a ``table_uuid`` of None leaves the known one."""
+        table_states.save_table_state(self._database, table, state)
+
+    # --- for people and programs ----------------------------------------------------------------
+
+    def files(
+        self,
+        ingestion_id: str,
+        statuses: Collection[FileStatus] | None = None,
+        batch_id: str | None = None,
+        run_id: str | None = None,
+        path_like: str | None = None,
+        limit: int | None = None,
+        *,
+        paths: Collection[str] | None = None,
+    ) -> Iterator[FileRow]:
+        """Recorded file versions in the order of their discovery, streamed.
+
+        Args:
+            ingestion_id: ``tenant/name``.
+            statuses: Only these.
+            batch_id: Only those whose last batch is this one.
+            run_id: Only those of this run.
+            path_like: Only paths that match; ``*`` and ``?`` as in a shell, over folders too.
+                Without either, paths that hold this text.
+            limit: At most so many.
+            paths: Only these paths, every version of them.
+        """
+        return queries.files(
+            self._database, ingestion_id, statuses, batch_id, run_id, path_like, paths, limit
+        )
+
+    def counts(self, ingestion_id: str | None = None) -> dict[str, dict[FileStatus, StatusTotals]]:
+        """Files, bytes and rows by status, for one ingestion or all of them."""
+        return queries.counts(self._database, ingestion_id)
+
+    def batches(
+        self, ingestion_id: str | None = None, run_id: str | None = None, limit: int = 100
+    ) -> list[BatchRow]:
+        """The latest batches, the newest first."""
+        return queries.batches(self._database, ingestion_id, run_id, limit)
+
+    def bad_rows(self, ingestion_id: str) -> BadRows:
+        """Rows in the table with something in ``_rescued``, over all loaded files."""
+        return queries.bad_rows(self._database, ingestion_id)
+
+    def partition_totals(
+        self, ingestion_id: str, keys: Collection[str | None]
+    ) -> dict[str | None, PartitionTotals]:
+        """Files and rows that are loaded, for each of these partitions."""
+        return queries.partition_totals(self._database, ingestion_id, keys)
+
+    # --- starting from nothing ------------------------------------------------------------------
+
+    def forget(self, ingestion_id: str) -> None:
+        """Delete all that is known of an ingestion's files and batches.
+
+        Drop its table first: every file is new again, and would be loaded once more.
+        """
+        forgetting.forget(self._database, ingestion_id)
+
+    def forget_table(self, table: str) -> None:
+        """Delete how far the state has followed a table, once the table was dropped."""
+        forgetting.forget_table(self._database, table)

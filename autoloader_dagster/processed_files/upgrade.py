@@ -1,0 +1,109 @@
+"""Brings the state database to this package's schema, with Alembic and without an alembic.ini."""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection
+from tenacity import (
+    retry,
+    retry_if_exception_message,
+    stop_after_delay,
+    wait_random_exponential,
+)
+
+from autoloader_dagster.errors import StateError
+from autoloader_dagster.processed_files.database import (
+    REVISIONS,
+    Database,
+    revision,
+    write_transaction,
+)
+
+_LOCK = "autoloader schema"
+
+
+def alembic_config(connection: Connection) -> Config:
+    """Alembic's settings for the migrations in this package, run on this connection."""
+    config = Config()
+    # Alembic reads % as the start of an interpolation.
+    folder = str(Path(__file__).with_name("migrations")).replace("%", "%%")
+    config.set_main_option("script_location", folder)
+    config.attributes["connection"] = connection
+    return config
+
+
+def upgrade(database: Database) -> None:
+    """Create the schema or bring it up to date; several processes may do so at once.
+
+    Raises:
+        StateError: The database cannot be reached or written, or is newer than this package.
+    """
+    if database.is_sqlite:
+        _make_folder(database)
+    with database.translating(), database.engine.connect() as connection:
+        with connection.begin():
+            found = revision(connection)
+        database.check_revision(found, upgrading=True)
+        if found == REVISIONS[-1]:
+            return
+        if database.is_sqlite:
+            _use_write_ahead_log(connection, database.place)
+            # Migrations rebuild tables on SQLite, and dropping the old one must not cascade.
+            _pragma(connection, "foreign_keys = OFF")
+        try:
+            # The lock makes a second process wait here; it then finds nothing left to do.
+            with write_transaction(connection, _LOCK):
+                database.check_revision(revision(connection), upgrading=True)
+                command.upgrade(alembic_config(connection), "head")
+        finally:
+            # A pooled connection must not come back without it.
+            connection.invalidate()
+
+
+def _make_folder(database: Database) -> None:
+    name = str(database.url.database)
+    if name.startswith("file:"):
+        return
+    try:
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StateError(
+            f"The folder of the state database {name} cannot be made: {error.strerror}",
+            "Make it yourself, or point AUTOLOADER_DATABASE_URL at another place.",
+        ) from error
+
+
+# SQLite does not wait for a lock when it changes the journal mode, whatever its busy timeout is.
+@retry(
+    retry=retry_if_exception_message(match=".*locked.*"),
+    stop=stop_after_delay(60),
+    wait=wait_random_exponential(multiplier=0.01, max=0.5),
+    reraise=True,
+)
+def _use_write_ahead_log(connection: Connection, place: str) -> None:
+    """Let readers and a writer work side by side; SQLite keeps this setting in the file."""
+    if _pragma(connection, "journal_mode = WAL") != "wal":
+        raise StateError(
+            f"The state database {place} is on a file system that SQLite cannot share safely",
+            "Put it on a local disk, or use PostgreSQL.",
+        )
+
+
+def _pragma(connection: Connection, setting: str) -> object:
+    """Run a PRAGMA outside a transaction, where alone these take effect."""
+    cursor = connection.connection.cursor()
+    try:
+        cursor.execute(f"PRAGMA {setting}")
+        row = cursor.fetchone()
+        return row[0] if row else None
+    finally:
+        cursor.close()
+
+
+def current(database: Database) -> str | None:
+    """The schema's revision; None for a database without one, or none at all."""
+    if not database.exists():
+        return None
+    with database.translating(), database.engine.connect() as connection, connection.begin():
+        return revision(connection)

@@ -1,0 +1,168 @@
+"""Decides what becomes of a listed file version, given the other versions of its path.
+
+Pure functions over values: the database is in ``discovery.py``, which asks once a listed version
+that has no row yet, or one that is to be looked at again.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from autoloader_dagster.processed_files.records import (
+    FILE_CHANGED,
+    NO_PARTITION,
+    FileStatus,
+    OnChange,
+    Place,
+)
+from autoloader_dagster.sources.base import FileRef
+
+Outcome = Literal["new", "changed", "unchanged", "held", "skipped", "quarantined", "in_flight"]
+
+_WAITING = ("DISCOVERED", "HELD", "FAILED", "QUARANTINED")
+
+
+@dataclass(frozen=True, slots=True)
+class KnownVersion:
+    """A version of the path that has a row."""
+
+    id: int
+    version: str
+    status: FileStatus
+    error_type: str | None
+    error_message: str | None
+    partition_key: str | None
+    discovered_at: datetime
+
+    @property
+    def unplaced(self) -> bool:
+        """Set aside because of where it belongs, and therefore to be placed again."""
+        return self.status == "HELD" or (
+            self.status == "QUARANTINED" and self.error_type == NO_PARTITION
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class NewState:
+    """What the row of the listed version is to hold."""
+
+    status: FileStatus
+    partition_key: str | None
+    error_type: str | None = None
+    error_message: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What to do with a listed version.
+
+    Attributes:
+        outcome: How it counts.
+        state: What to write; None to write nothing.
+        superseded: Ids of the path's rows that become REPLACED.
+    """
+
+    outcome: Outcome
+    state: NewState | None = None
+    superseded: tuple[int, ...] = ()
+
+
+def decide(
+    ref: FileRef,
+    known: Sequence[KnownVersion],
+    place: Place,
+    on_change: OnChange,
+    listing_began: datetime,
+) -> Decision:
+    """Decide about one listed version.
+
+    Args:
+        ref: The listed version.
+        known: Every recorded version of its path, the oldest first, itself included.
+        place: Tells where a version belongs; asked only if no earlier version has settled that.
+        on_change: What to do when another version is in the table.
+        listing_began: When this listing was begun.
+    """
+    own = next((each for each in known if each.version == ref.version), None)
+    others = [each for each in known if each is not own]
+    if own and own.unplaced:
+        return _place_again(ref, own, place)
+    if own and own.status != "REPLACED":
+        return Decision("unchanged")
+    if any(each.status == "PROCESSING" for each in others):
+        return Decision("in_flight")
+    if any(each.discovered_at > listing_began for each in others):
+        # A listing that began later was faster and saw another version; ours may be the older.
+        return Decision("in_flight")
+    waiting = tuple(each.id for each in others if each.status in _WAITING)
+    if any(each.status == "SUCCESS" for each in others):
+        return _changed(ref, known, waiting, place, on_change)
+    if any(each.status == "UNDONE" for each in others):
+        return _new(ref, known, waiting, place)
+    skipped = tuple(each.id for each in others if each.status == "SKIPPED")
+    return _new(ref, known, waiting + skipped, place)
+
+
+def _place_again(ref: FileRef, own: KnownVersion, place: Place) -> Decision:
+    placement = place(ref)
+    state = NewState(
+        placement.status, placement.partition_key, placement.error_type, placement.reason
+    )
+    as_it_is = NewState(own.status, own.partition_key, own.error_type, own.error_message)
+    return Decision(_outcome(placement.status), None if state == as_it_is else state)
+
+
+def _new(
+    ref: FileRef, known: Sequence[KnownVersion], superseded: tuple[int, ...], place: Place
+) -> Decision:
+    partition = _settled_partition(known)
+    if partition is not None:
+        return Decision("new", NewState("DISCOVERED", partition), superseded)
+    placement = place(ref)
+    state = NewState(
+        placement.status, placement.partition_key, placement.error_type, placement.reason
+    )
+    return Decision(_outcome(placement.status), state, superseded)
+
+
+def _changed(
+    ref: FileRef,
+    known: Sequence[KnownVersion],
+    superseded: tuple[int, ...],
+    place: Place,
+    on_change: OnChange,
+) -> Decision:
+    partition = _settled_partition(known)
+    if partition is None:
+        partition = place(ref).partition_key
+    if on_change == "ignore":
+        reason = "another version of this file was loaded, and source.on_change is 'ignore'"
+        return Decision("skipped", NewState("SKIPPED", partition, None, reason), superseded)
+    if on_change == "fail":
+        reason = "another version of this file was loaded, and source.on_change is 'fail'"
+        state = NewState("QUARANTINED", partition, FILE_CHANGED, reason)
+        return Decision("quarantined", state, superseded)
+    # 'replace' too leaves the loaded version as it is: its rows go when these come.
+    return Decision("changed", NewState("DISCOVERED", partition), superseded)
+
+
+def _settled_partition(known: Sequence[KnownVersion]) -> str | None:
+    """The partition of the path's first version that was given one to load into."""
+    return next(
+        (
+            each.partition_key
+            for each in known
+            if each.partition_key is not None and not each.unplaced
+        ),
+        None,
+    )
+
+
+def _outcome(status: Literal["DISCOVERED", "HELD", "QUARANTINED"]) -> Outcome:
+    outcomes: dict[str, Outcome] = {
+        "DISCOVERED": "new",
+        "HELD": "held",
+        "QUARANTINED": "quarantined",
+    }
+    return outcomes[status]

@@ -1,0 +1,141 @@
+"""What the sensor and the command line ask of the state, on both databases."""
+
+from autoloader_dagster.processed_files import LoadedFile, Placement, ProcessedFiles, SetAside
+from tests.integration.state_steps import (
+    BASE_TIME,
+    INGESTION,
+    RETRIES,
+    claim,
+    claimed,
+    discover,
+    load,
+    names,
+    ref,
+)
+
+DAY = 24 * 60
+
+
+def test_pending_files_are_summed_up_by_partition(state: ProcessedFiles) -> None:
+    discover(state, ref("a.csv", size=1, minutes=5), ref("b.csv", size=2, minutes=3))
+    discover(state, ref("c.csv", size=4, minutes=DAY))
+    discover(state, ref("none.csv", size=8), place=lambda _: Placement(None))
+    discover(state, ref("held.csv"), place=lambda _: Placement("2026-11-01", "HELD"))
+
+    pending = state.pending(INGESTION, RETRIES)
+
+    assert [(each.partition_key, each.files, each.bytes) for each in pending] == [
+        (None, 1, 8),
+        ("2026-11-01", 2, 3),
+        ("2026-11-02", 1, 4),
+    ]
+    assert pending[1].oldest_modified_at == ref("b.csv", minutes=3).modified_at
+    assert state.pending("acme/other", RETRIES) == []
+
+
+def test_the_digest_changes_with_the_files_and_their_tries_only(state: ProcessedFiles) -> None:
+    discover(state, ref("a.csv"), ref("b.csv"))
+    [first] = state.pending(INGESTION, RETRIES)
+    discover(state, ref("a.csv"), ref("b.csv"))
+    assert state.pending(INGESTION, RETRIES) == [first]
+
+    batch = claimed(state)
+    state.release(batch.batch_id, "worker")
+    [released] = state.pending(INGESTION, RETRIES)
+    assert released.digest == first.digest
+    assert released.changed_at > first.changed_at
+
+    batch = claimed(state)
+    failure = SetAside(batch.files[0].id, "FAILED", "ReadError", "cut short")
+    state.set_aside(batch.batch_id, "worker", [failure], RETRIES)
+    state.release(batch.batch_id, "worker")
+    [failed] = state.pending(INGESTION, RETRIES)
+    assert (failed.files, failed.digest != first.digest) == (2, True)
+
+    discover(state, ref("c.csv"))
+    [more] = state.pending(INGESTION, RETRIES)
+    assert len({first.digest, failed.digest, more.digest}) == 3
+
+
+def test_files_can_be_chosen(state: ProcessedFiles) -> None:
+    discover(state, ref("2026/A_1%.csv"), ref("2026/a_2[x].csv"), ref("b.csv"))
+    batch = claim(state, max_files=1)
+    assert batch is not None
+
+    def found(**choice) -> list[str]:
+        return names(row.file_path for row in state.files(INGESTION, **choice))
+
+    assert found() == ["A_1%.csv", "a_2[x].csv", "b.csv"]
+    assert found(limit=2) == ["A_1%.csv", "a_2[x].csv"]
+    assert found(limit=0) == []
+    assert found(statuses=["PROCESSING", "FAILED"]) == ["A_1%.csv"]
+    assert found(statuses=[]) == []
+    assert found(batch_id=batch.batch_id) == found(run_id="run-1") == ["A_1%.csv"]
+    assert found(paths=[ref("b.csv").path, "s3://landing/none"]) == ["b.csv"]
+    assert found(path_like="2026/a") == ["a_2[x].csv"], "capitals count"
+    assert found(path_like="*_?%.csv") == ["A_1%.csv"]
+    assert found(path_like="[x]") == ["a_2[x].csv"]
+    assert found(path_like="*/2026/*") == ["A_1%.csv", "a_2[x].csv"]
+
+
+def test_files_are_streamed_while_others_write(state: ProcessedFiles) -> None:
+    discover(state, *(ref(f"{number:05d}.csv") for number in range(2_500)))
+
+    rows = state.files(INGESTION)
+    first = next(rows)
+    load(state)
+
+    assert len([first, *rows]) == 2_500
+
+
+def test_counts_are_by_ingestion_and_status(state: ProcessedFiles) -> None:
+    assert state.counts() == {}
+    discover(state, ref("a.csv", size=1), ref("b.csv", size=2))
+    load(state)
+    discover(state, ref("c.csv", size=4))
+    discover(state, ref("d.csv", size=8), ingestion_id="acme/other")
+
+    orders = {"SUCCESS": (2, 3, 20), "DISCOVERED": (1, 4, 0)}
+    assert state.counts() == {INGESTION: orders, "acme/other": {"DISCOVERED": (1, 8, 0)}}
+    assert state.counts(INGESTION) == {INGESTION: orders}
+
+
+def test_bad_rows_are_those_of_loaded_files(state: ProcessedFiles) -> None:
+    assert state.bad_rows(INGESTION) == (0, 0, 0)
+    discover(state, ref("a.csv"), ref("b.csv"), ref("c.csv"))
+    batch = claimed(state)
+    loaded = [
+        LoadedFile(file.id, 10, bad) for file, bad in zip(batch.files, (0, 3, 4), strict=True)
+    ]
+    state.record(batch.batch_id, 7, loaded, 1)
+
+    assert state.bad_rows(INGESTION) == (7, 2, 4)
+
+
+def test_batches_come_newest_first(state: ProcessedFiles) -> None:
+    discover(state, *(ref(f"{number}.csv") for number in range(3)))
+    taken = [
+        claim(state, max_files=1, run_id=f"run-{number}", now=BASE_TIME.replace(hour=number))
+        for number in range(3)
+    ]
+    ids = [batch.batch_id for batch in taken if batch]
+
+    assert [row.id for row in state.batches(INGESTION)] == ids[::-1]
+    assert [row.id for row in state.batches(limit=2)] == [ids[2], ids[1]]
+    assert [row.id for row in state.batches(run_id="run-0")] == [ids[0]]
+    assert state.batches("acme/other") == []
+
+
+def test_partition_totals_count_what_is_loaded(state: ProcessedFiles) -> None:
+    discover(state, ref("a.csv"), ref("b.csv"))
+    discover(state, ref("none.csv"), place=lambda _: Placement(None))
+    load(state)
+    discover(state, ref("c.csv", minutes=DAY))
+
+    assert state.partition_totals(INGESTION, ["2026-11-01", "2026-11-02", None]) == {
+        "2026-11-01": (2, 20),
+        "2026-11-02": (0, 0),
+        None: (1, 10),
+    }
+    assert state.partition_totals(INGESTION, ["2026-11-02"]) == {"2026-11-02": (0, 0)}
+    assert state.partition_totals(INGESTION, []) == {}
