@@ -1,0 +1,93 @@
+"""From the names in a file to the names of table columns."""
+
+import hashlib
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
+
+_MAX_LENGTH = 255
+# Iceberg's own columns, and ours.
+RESERVED = frozenset(
+    {
+        "_file",
+        "_pos",
+        "_deleted",
+        "_spec_id",
+        "_partition",
+        "_row_id",
+        "_last_updated_sequence_number",
+        "_source_file",
+        "_source_modified_at",
+        "_partition_key",
+        "_batch_id",
+        "_rescued",
+    }
+)
+
+
+def normalise(
+    names: Sequence[str],
+    style: Literal["normalised", "original"] = "normalised",
+    known: Mapping[str, str] | None = None,
+) -> list[str]:
+    """Give every name of a file a column, all different without regard to case.
+
+    A name's column does not depend on its position or on the file's other names, so that the same
+    name has the same column in every file; two kinds of names are exceptions. An empty name is
+    called by its position. Of names that come out the same in one file, the first keeps the column
+    and the others get ``_2``, ``_3``: which one is first can differ between files, and ``known``
+    settles it for names that were seen before.
+
+    Args:
+        names: As the file has them.
+        style: ``normalised``: lower case, NFKC, every run of signs but a-z and 0-9 becomes one
+            ``_``. ``original``: as they are, as far as a table can have them.
+        known: The columns of names that were met before.
+
+    Returns:
+        One column for each name, in the same order.
+    """
+    bases = [_base(name, i, style) for i, name in enumerate(names, 1)]
+    columns: list[str | None] = [None] * len(names)
+    taken: set[str] = set()
+
+    def settle(candidates: Iterable[str | None]) -> None:
+        for i, column in enumerate(candidates):
+            if columns[i] is None and column is not None and column.lower() not in taken:
+                columns[i] = column
+                taken.add(column.lower())
+
+    settle((known or {}).get(name) for name in names)
+    settle(bases)
+    # Tried last: where the next repetition of a name goes on to count.
+    counts: dict[str, int] = {}
+    return [
+        column if column is not None else _next_free(base, taken, counts)
+        for column, base in zip(columns, bases, strict=True)
+    ]
+
+
+def _base(name: str, position: int, style: str) -> str:
+    if not name.strip():
+        return f"column_{position}"
+    if style == "original":
+        return ("c" + name if name.lower() in RESERVED else name)[:_MAX_LENGTH]
+    base = re.sub(r"[^a-z0-9]+", "_", unicodedata.normalize("NFKC", name).lower()).strip("_")
+    if not base:
+        # No sign is left, as in a Greek name; a position would mix up files of another order.
+        digest = hashlib.blake2b(name.strip().encode("utf-8", "surrogatepass"), digest_size=4)
+        return f"column_{digest.hexdigest()}"
+    return (f"c_{base}" if base[0].isdigit() else base)[:_MAX_LENGTH]
+
+
+def _next_free(base: str, taken: set[str], counts: dict[str, int]) -> str:
+    count = counts.get(base.lower(), 2)
+    while True:
+        suffix = f"_{count}"
+        column = base[: _MAX_LENGTH - len(suffix)] + suffix
+        count += 1
+        if column.lower() not in taken:
+            taken.add(column.lower())
+            counts[base.lower()] = count
+            return column

@@ -1,0 +1,174 @@
+"""The look at a CSV file: its header, whether values hold line breaks, and whether it is CSV."""
+
+import csv
+import itertools
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from autoloader_dagster.inspection.compression import decompressed
+from autoloader_dagster.inspection.content import HEAD_BYTES, Content, gather
+from autoloader_dagster.inspection.csv_records import records
+from autoloader_dagster.inspection.outcome import CsvGroup, Look, SetAside, beginning
+from autoloader_dagster.inspection.quote_scan import QuoteScan
+from autoloader_dagster.inspection.slices import Slices
+from autoloader_dagster.inspection.text import checked_text, whole_lines
+from autoloader_dagster.specs.model import CsvOptions
+
+# Spark's limit is 20,480.
+MAX_COLUMNS = 20_000
+
+_MARKUP = re.compile(r"<(?:!doctype\b|!--|\?xml\b|html\b|head\b|body\b)", re.IGNORECASE)
+_JSON_START = re.compile(r'\{\s*(?:"[^"]*"\s*:|\}|$)|\[\s*(?:\{|\[|$)|\[\s*"[^"]*"\s*[,\]]')
+
+# Takes about so many rows.
+TakeSample = Callable[[int], tuple[tuple[object, ...], ...]]
+
+
+def look_at_csv(content: Content, options: CsvOptions, look: Look) -> tuple[Look, TakeSample]:
+    """Look at one CSV file.
+
+    With ``multiline: auto`` the whole file is read, and so every byte of it is checked; otherwise
+    only its head is, unless it is compressed.
+
+    Args:
+        content: The file.
+        options: How it is written.
+        look: What is known of it already.
+
+    Returns:
+        The look without a sample, and what takes the sample from memory.
+
+    Raises:
+        SetAside: The file is bad.
+        SourceError: The source cannot be read.
+    """
+    # UTF-16 comes out of checked_text as UTF-8.
+    encoding = "utf-8" if options.encoding.startswith("utf-16") else options.encoding
+    text = checked_text(decompressed(content.chunks(), look.compression), options.encoding)
+    blocks = whole_lines(text)
+    # Half a head, for the last line of a chunk may go on in the next one.
+    first, whole = gather(blocks, HEAD_BYTES // 2)
+    if not first:
+        raise SetAside("EmptyFile", "is empty: it holds nothing but a byte order mark")
+    _refuse_other_formats(first[:HEAD_BYTES].decode(encoding, "replace"), options)
+    multiline, slices = options.multiline is True, Slices()
+    if options.multiline == "auto" and options.quote:
+        scan = QuoteScan(options, encoding)
+        for block in itertools.chain([first], blocks):
+            scan.feed(block)
+            slices.feed(block)
+        scan.finish()
+        multiline = scan.multiline
+    elif options.multiline == "auto" or look.compression != "none":
+        for block in itertools.chain([first], blocks):
+            slices.feed(block)
+    head = _cut(first)
+    whole = whole and len(head) == len(first)
+    text_head = head.decode(encoding)
+    header, has_rows = _header(text_head, options, multiline, whole)
+    group = CsvGroup(header, multiline)
+    # Of a file with line breaks in values no part but the first can be split into records.
+    rest = "" if multiline or whole else slices.text().decode(encoding)
+
+    def take_sample(rows: int) -> tuple[tuple[object, ...], ...]:
+        return _sample(text_head, rest, options, group, whole, rows)
+
+    return replace(look, group=group, columns=header, empty=not has_rows), take_sample
+
+
+def _refuse_other_formats(text: str, options: CsvOptions) -> None:
+    text = text.lstrip()
+    shown = beginning(text)
+    if text.startswith("PAR1"):
+        raise SetAside("NotCsv", "is a Parquet file; set format.type: parquet")
+    line = re.match(r"[^\r\n]*", text)
+    if text.startswith("<") and (
+        # '<DATE>,<TIME>,<CLOSE>' is the header of real CSV files.
+        _MARKUP.match(text) or "</" in text[:1000]
+    ):
+        raise SetAside(
+            "NotCsv", f"begins with '{shown}', which is a web page or an error message, not CSV"
+        )
+    if line and _JSON_START.match(line[0]) and not _is_json_cell(line[0], options.delimiter):
+        raise SetAside(
+            "NotCsv",
+            f"begins with '{shown}', which is JSON; if that is what it should be, "
+            "set format.type: json",
+        )
+
+
+def _is_json_cell(line: str, delimiter: str) -> bool:
+    """Whether the line begins with a JSON value that is one cell among others."""
+    try:
+        _, end = json.JSONDecoder().raw_decode(line)
+    except (ValueError, RecursionError):
+        return False
+    return line[end : end + 1] == delimiter
+
+
+def _cut(block: bytes) -> bytes:
+    """At most 256 KiB of the block if its first line is shorter than that."""
+    if len(block) <= HEAD_BYTES:
+        return block
+    line_end = b"\n" if b"\n" in block else b"\r"
+    cut = block.rfind(line_end, 0, HEAD_BYTES) + 1
+    return block[: cut or block.find(line_end) + 1 or len(block)]
+
+
+def _header(
+    text: str, options: CsvOptions, multiline: bool, whole: bool
+) -> tuple[tuple[str, ...], bool]:
+    """The header, and whether there are records after it."""
+    rows = records(text, options, multiline)
+    try:
+        first = next(rows, None)
+        second = next(rows, None) if options.header else first
+    except csv.Error as error:
+        raise SetAside(
+            "NotCsv", f"has a value of more than 131,072 characters in its first record ({error})"
+        ) from error
+    if first is None:
+        if not whole:
+            raise SetAside("NotCsv", "begins with more than 256 KiB of blank or comment lines")
+        raise SetAside("EmptyFile", "is empty: it holds nothing but blank or comment lines")
+    if len(first) > MAX_COLUMNS:
+        raise SetAside(
+            "TooManyColumns",
+            f"has {len(first):,} columns, and {MAX_COLUMNS:,} are the limit; "
+            "see whether format.options.delimiter is right",
+        )
+    names = first if options.header else [f"column_{i}" for i in range(1, len(first) + 1)]
+    return tuple(names), second is not None or not whole
+
+
+def _sample(
+    head: str, rest: str, options: CsvOptions, group: CsvGroup, whole: bool, wanted: int
+) -> tuple[tuple[object, ...], ...]:
+    taken = list(_up_to_error(records(head, options, group.multiline)))
+    if options.header:
+        del taken[:1]
+    if group.multiline and not whole:
+        # The last record may be cut; a line is not.
+        del taken[-1:]
+    taken += _up_to_error(records(rest, options, multiline=False))
+    # The first ones, for people to see, and the others evenly.
+    first = min(wanted // 2, len(taken))
+    step = max((len(taken) - first) // max(wanted - first, 1), 1)
+    taken = taken[:first] + taken[first::step]
+    nulls = set(options.null_values)
+    # A row of another width is malformed, and says nothing about the columns.
+    return tuple(
+        tuple(None if cell in nulls else cell for cell in row)
+        for row in taken
+        if len(row) == len(group.header)
+    )
+
+
+def _up_to_error(rows: Iterator[list[str]]) -> Iterator[list[str]]:
+    try:
+        yield from rows
+    except csv.Error:
+        # A very long value is no fault, but it ends the sample.
+        return

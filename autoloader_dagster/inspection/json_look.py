@@ -1,0 +1,216 @@
+"""The look at a JSON file: lines or one document, whole or cut short, and its top-level keys."""
+
+import json
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
+from dataclasses import replace
+
+from autoloader_dagster.inspection.compression import decompressed
+from autoloader_dagster.inspection.content import HEAD_BYTES, Content, gather, last_bytes
+from autoloader_dagster.inspection.csv_look import MAX_COLUMNS
+from autoloader_dagster.inspection.json_document import (
+    SPACE,
+    first_records,
+    is_cut,
+    not_json,
+    parse_document,
+    records_of,
+    truncated,
+)
+from autoloader_dagster.inspection.json_values import parse, simplified
+from autoloader_dagster.inspection.outcome import JsonGroup, Look, SetAside, Value, beginning
+from autoloader_dagster.inspection.text import MAX_LINE_BYTES, checked_text
+from autoloader_dagster.specs.model import JsonOptions
+
+# A document up to this size is parsed here; of a larger one only the ends are looked at.
+MAX_DOCUMENT_BYTES = 32 * 2**20
+_SMALL_DOCUMENT_BYTES = 2**20
+_HINT = "JSON is UTF-8; convert the file"
+
+# Parsed JSON takes some ten times its size in memory, and there are many threads.
+_large_documents = threading.BoundedSemaphore(2)
+
+
+def look_at_json(content: Content, options: JsonOptions, look: Look, rows: int) -> Look:
+    """Look at one JSON file, with a sample of about so many rows.
+
+    Raises:
+        SetAside: The file is bad.
+        SourceError: The source cannot be read.
+    """
+    text = checked_text(decompressed(content.chunks(), look.compression), "utf-8", _HINT)
+    head, whole = gather(text, HEAD_BYTES)
+    if not head.lstrip(SPACE):
+        if whole:
+            raise SetAside("EmptyFile", "is empty: it holds nothing but blanks")
+        raise SetAside("NotJson", "begins with more than 256 KiB of blanks")
+    layout = "document" if options.record_path else options.layout
+    if layout == "auto":
+        head, whole, layout = _choose_layout(head, whole, text)
+    if layout == "lines":
+        return _look_at_lines(content, head, whole, text, look, rows)
+    return _look_at_document(content, options.record_path, head, whole, text, look, rows)
+
+
+def _choose_layout(head: bytes, whole: bool, text: Iterator[bytes]) -> tuple[bytes, bool, str]:
+    start = head.lstrip(SPACE)
+    if start[:1] == b"[":
+        return head, whole, "document"
+    if start[:1] != b"{":
+        raise SetAside("NotJson", f"begins with '{beginning(start)}', which is not JSON")
+    while not whole and _first_line(head) is None and len(head) <= MAX_DOCUMENT_BYTES:
+        # One long line: its end tells whether it is one of many records or the document.
+        head, whole = gather(text, min(2 * len(head), MAX_DOCUMENT_BYTES + 1), head)
+    line = _first_line(head) or (start if whole else b"")
+    try:
+        is_record = isinstance(parse(line.decode()), dict)
+    except (ValueError, RecursionError):
+        is_record = False
+    return head, whole, "lines" if is_record else "document"
+
+
+def _first_line(data: bytes) -> bytes | None:
+    """The first line that is not blank, if its end is there."""
+    line, end, _ = data.lstrip(SPACE).partition(b"\n")
+    return line if end else None
+
+
+# --- lines --------------------------------------------------------------------------------------
+
+
+def _look_at_lines(
+    content: Content, head: bytes, whole: bool, text: Iterator[bytes], look: Look, rows: int
+) -> Look:
+    while not whole and _first_line(head) is None:
+        if len(head) >= MAX_LINE_BYTES:
+            raise SetAside(
+                "LineTooLong",
+                f"has a first line of more than {MAX_LINE_BYTES // 2**20} MiB; "
+                "if the file is one document, set format.options.layout: document",
+            )
+        head, whole = gather(text, min(2 * len(head), MAX_LINE_BYTES), head)
+    first = _first_line(head) or head.lstrip(SPACE)
+    try:
+        record = parse(first.decode())
+    except (ValueError, RecursionError) as error:
+        raise not_json(first, error, "its first line is not a JSON value") from error
+    if not isinstance(record, dict):
+        raise SetAside(
+            "NotJson",
+            f"begins with '{beginning(first)}', and each line should be one record in {{}}",
+        )
+    if whole:
+        tail = head
+    elif look.compression == "none":
+        tail = content.tail
+    else:
+        tail = last_bytes(text, head)
+    _refuse_cut_line(tail, complete=whole)
+    lines = (head if whole else head[: head.rfind(b"\n") + 1]).splitlines()
+    if not whole and tail.endswith(b"\n"):
+        # The first line of a tail is cut.
+        lines += tail.splitlines()[1:]
+    columns, sample = _sample(_parsed(lines), rows)
+    return replace(look, group=JsonGroup("lines"), columns=columns, sample=sample)
+
+
+def _refuse_cut_line(tail: bytes, complete: bool) -> None:
+    """Refuse a file whose last line stops in the middle: what followed it is missing too."""
+    if tail.endswith(b"\n"):
+        return
+    start = tail.rfind(b"\n") + 1
+    last = tail[start:].strip(SPACE)
+    if start or complete:
+        try:
+            parse(last.decode())
+        except json.JSONDecodeError as error:
+            if not is_cut(error):
+                # A row like any other bad one.
+                return
+        except (ValueError, RecursionError):
+            return
+        else:
+            return
+    elif last.endswith(b"}"):
+        return
+    raise SetAside(
+        "TruncatedJson",
+        f"ends in the middle of a record (… {beginning(last[-30:])}); deliver it again whole",
+    )
+
+
+def _parsed(lines: Iterable[bytes]) -> Iterator[object]:
+    for line in lines:
+        if line.strip(SPACE):
+            try:
+                yield parse(line.decode())
+            except (ValueError, RecursionError):
+                # Spark keeps it as a bad row; here it only says nothing about the columns.
+                continue
+
+
+# --- documents ----------------------------------------------------------------------------------
+
+
+def _look_at_document(
+    content: Content,
+    record_path: str | None,
+    head: bytes,
+    whole: bool,
+    text: Iterator[bytes],
+    look: Look,
+    rows: int,
+) -> Look:
+    group = JsonGroup("document")
+    start = head.lstrip(SPACE)
+    if start[:1] not in (b"{", b"["):
+        raise SetAside("NotJson", f"begins with '{beginning(start)}', which is not a JSON document")
+    if not whole:
+        head, whole = gather(text, MAX_DOCUMENT_BYTES, head)
+    if not whole:
+        tail = content.tail if look.compression == "none" else last_bytes(text, head)
+        if tail.rstrip(SPACE)[-1:] != (b"}" if start[:1] == b"{" else b"]"):
+            raise truncated(tail)
+        columns, sample = _sample(first_records(head[:HEAD_BYTES], record_path), rows)
+        return replace(look, group=group, columns=columns, sample=sample)
+    with _large_documents if len(head) > _SMALL_DOCUMENT_BYTES else nullcontext():
+        found = records_of(parse_document(head), record_path)
+        columns, sample = _sample(found, rows)
+    if found and not columns and not any(isinstance(record, dict) for record in found):
+        raise SetAside("NoRecords", "holds an array in which no element is a record in {}")
+    return replace(look, group=group, columns=columns, sample=sample, empty=not found)
+
+
+# --- both ---------------------------------------------------------------------------------------
+
+
+def _sample(
+    records: Iterable[object], wanted: int
+) -> tuple[tuple[str, ...], tuple[tuple[Value, ...], ...]]:
+    """The keys of all these records, and the values of some, of those with new keys in any case.
+
+    So every key has a value to infer its type from.
+    """
+    keys: dict[str, None] = {}
+    first: list[dict[str, object]] = []
+    others: list[dict[str, object]] = []
+    for record in records:
+        if not isinstance(record, dict):
+            continue
+        is_new = not record.keys() <= keys.keys()
+        if is_new:
+            keys.update(dict.fromkeys(record))
+        if len(keys) > MAX_COLUMNS:
+            raise SetAside(
+                "TooManyColumns",
+                f"has records with more than {MAX_COLUMNS:,} different keys; keys that are values "
+                "(such as ids) cannot become columns",
+            )
+        if len(first) < wanted // 2 or (is_new and len(first) < 2 * wanted):
+            first.append(record)
+        else:
+            others.append(record)
+    taken = first + others[:: max(len(others) // max(wanted - len(first), 1), 1)]
+    rows = tuple(tuple(simplified(record.get(key)) for key in keys) for record in taken)
+    return tuple(keys), rows

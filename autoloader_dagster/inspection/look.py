@@ -1,0 +1,138 @@
+"""The look at many files before Spark reads them: which are bad, and which belong together."""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from itertools import islice
+from posixpath import basename
+
+from autoloader_dagster.errors import FileChanged
+from autoloader_dagster.inspection.compression import detect
+from autoloader_dagster.inspection.content import HEAD_BYTES, TAIL_BYTES, Content
+from autoloader_dagster.inspection.csv_look import TakeSample, look_at_csv
+from autoloader_dagster.inspection.json_look import look_at_json
+from autoloader_dagster.inspection.outcome import (
+    Bad,
+    Compression,
+    CsvGroup,
+    Group,
+    JsonGroup,
+    Look,
+    ParquetGroup,
+    SetAside,
+    Value,
+)
+from autoloader_dagster.inspection.parquet_look import look_at_parquet
+from autoloader_dagster.inspection.placing import refuse_unreadable_name, stage_as
+from autoloader_dagster.sources.base import FileRef, FileSource
+from autoloader_dagster.specs.model import CsvFormat, Format, JsonFormat
+
+__all__ = [
+    "Bad",
+    "Compression",
+    "CsvGroup",
+    "Group",
+    "JsonGroup",
+    "Look",
+    "ParquetGroup",
+    "Value",
+    "look_at",
+]
+
+# Samples that each group has, however few of its files would be sampled otherwise.
+_SAMPLES_A_GROUP = 3
+_WAITING_A_THREAD = 4
+# Rows of all samples together, and of each at least: enough to meet the odd value, and typed in
+# a fraction of a second.
+_SAMPLE_ROWS, _LEAST_ROWS = 8_000, 50
+
+
+def look_at(
+    source: FileSource,
+    refs: Sequence[FileRef],
+    format: Format,
+    threads: int = 16,
+    sample_files: int = 200,
+) -> Iterator[Look]:
+    """Look at files in threads, and yield what was found in the order of ``refs``.
+
+    Memory is bounded: a few chunks a thread, and samples of some files only. These are spread
+    evenly over ``refs``, with the first ones of every group besides.
+
+    Args:
+        source: Where the files are.
+        refs: The listed versions.
+        format: How they should be written.
+        threads: Files that are looked at at the same time.
+        sample_files: About how many looks carry a sample.
+
+    Raises:
+        SourceError: The source cannot be read. A file that has changed is no such error but a look
+            with ``changed``.
+    """
+    every = max(len(refs) // max(sample_files, 1), 1)
+    rows = max(_SAMPLE_ROWS // max(min(len(refs), sample_files), 1), _LEAST_ROWS)
+    samples_of: dict[Group | None, int] = {}
+    found = _in_threads(lambda ref: _look_at_one(source, ref, format, rows), refs, threads)
+    for i, (look, take_sample) in enumerate(found):
+        count = samples_of.get(look.group, 0)
+        if look.group is None or (i % every and count >= _SAMPLES_A_GROUP):
+            yield replace(look, sample=())
+            continue
+        samples_of[look.group] = count + 1
+        yield replace(look, sample=take_sample(rows)) if take_sample else look
+
+
+def _in_threads(
+    work: Callable[[FileRef], tuple[Look, TakeSample | None]], refs: Sequence[FileRef], threads: int
+) -> Iterator[tuple[Look, TakeSample | None]]:
+    """Results in order; only so many files are taken up before the first result is fetched."""
+    rest = iter(refs)
+    pool = ThreadPoolExecutor(min(threads, max(len(refs), 1)), "look")
+    try:
+        waiting: deque[Future[tuple[Look, TakeSample | None]]] = deque(
+            pool.submit(work, ref) for ref in islice(rest, threads * _WAITING_A_THREAD)
+        )
+        while waiting:
+            result = waiting.popleft().result()
+            for ref in islice(rest, 1):
+                waiting.append(pool.submit(work, ref))
+            yield result
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _look_at_one(
+    source: FileSource, ref: FileRef, format: Format, rows: int
+) -> tuple[Look, TakeSample | None]:
+    """Look at one file.
+
+    Returns:
+        The look, and what takes its sample where that is put off until it is wanted.
+    """
+    look = Look(ref)
+    try:
+        refuse_unreadable_name(ref)
+        if not ref.size:
+            raise SetAside("EmptyFile", "is empty (0 bytes)")
+        is_text = isinstance(format, CsvFormat | JsonFormat)
+        # Small Parquet files are read at once, of others only the ends.
+        content = Content(source, ref, HEAD_BYTES if is_text else TAIL_BYTES)
+        if not is_text:
+            look = replace(look, stage_as=stage_as(ref, format.type, "none"))
+            return look_at_parquet(content, look), None
+        compression = detect(content.head, basename(ref.path))
+        look = replace(
+            look, compression=compression, stage_as=stage_as(ref, format.type, compression)
+        )
+        if isinstance(format, CsvFormat):
+            return look_at_csv(content, format.options, look)
+        return look_at_json(content, format.options, look, rows), None
+    except SetAside as fault:
+        return replace(look, bad=fault.bad), None
+    except FileChanged as error:
+        bad = Bad("FileChanged", "was replaced, changed or deleted after it was listed")
+        return replace(
+            look, bad=replace(bad, message=f"{bad.message} ({error.what})"), changed=True
+        ), None
