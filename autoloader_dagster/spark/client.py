@@ -1,0 +1,130 @@
+"""pyspark's Connect client with limits of our own. It imports pyspark: import it inside functions.
+
+As it comes, the client of a dead server tries for ten minutes and more, and the client of a host
+that vanished without a word waits for ever.
+"""
+
+import grpc
+from pyspark.errors import PySparkException
+from pyspark.errors.exceptions.connect import SparkConnectGrpcException
+from pyspark.sql.connect.client import DefaultChannelBuilder
+from pyspark.sql.connect.client.retries import DefaultPolicy, RetryPolicyState
+
+# Tries after the first at 0.1, 0.3, 0.7, 1.5 and 3.1 s. A failing call may go through two such
+# rounds (the second asks the server how to show the error), all within ten seconds.
+_RETRIES = 5
+_FIRST_WAIT_MS = 100
+
+_CHANNEL_OPTIONS = [
+    # The same pace for the connection below the calls.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 3_000),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
+    # A host that vanished (power, network) sends nothing, so ask. Spark's server takes a client
+    # that asks more often than every five minutes for an attacker and hangs up. A long call on a
+    # live server is not cut by this: the answer comes from the connection, not from the work.
+    ("grpc.keepalive_time_ms", 310_000),
+    ("grpc.keepalive_timeout_ms", 60_000),
+    ("grpc.http2.max_pings_without_data", 0),
+]
+
+
+class Channel(DefaultChannelBuilder):
+    """Makes the connection, and keeps it, so that it can be closed whatever the server does."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url, _CHANNEL_OPTIONS)
+        self._channel: grpc.Channel | None = None
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port."""
+        return self.host.strip("[]"), self._port
+
+    def toChannel(self) -> grpc.Channel:
+        """Connect as pyspark does."""
+        self._channel = channel = super().toChannel()
+        return channel
+
+    def close(self) -> None:
+        """End the connection at once; calls in flight fail."""
+        if self._channel is not None:
+            self._channel.close()
+
+
+class EmbeddedChannel(Channel):
+    """The connection to the embedded server: the token, on loopback and without TLS."""
+
+    def __init__(self, url: str, token: str) -> None:
+        super().__init__(url)
+        self._token = token
+        # HTTPS_PROXY of the environment would be asked for 127.0.0.1 too.
+        self.setChannelOption("grpc.enable_http_proxy", 0)
+
+    def toChannel(self) -> grpc.Channel:
+        """Connect without TLS, which pyspark does only for a host that is called 'localhost'."""
+        credentials = grpc.composite_channel_credentials(
+            grpc.local_channel_credentials(), grpc.access_token_call_credentials(self._token)
+        )
+        self._channel = channel = self._secure_channel(f"ipv4:{self.endpoint}", credentials)
+        return channel
+
+
+class BriefRetries(DefaultPolicy):
+    """What pyspark would retry, for a few seconds; then the error itself, without a warning."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            max_retries=_RETRIES,
+            initial_backoff=_FIRST_WAIT_MS,
+            backoff_multiplier=2.0,
+            max_backoff=2_000,
+            jitter=0,
+            max_server_retry_delay=2_000,
+        )
+
+    def to_state(self) -> RetryPolicyState:
+        """One call's count of tries."""
+        return _BriefState(self)
+
+
+class _BriefState(RetryPolicyState):
+    def can_retry(self, exception: BaseException) -> bool:
+        # Asked before the wait. Past the limit pyspark would raise a warning beside the error.
+        return self._attempt < _RETRIES and super().can_retry(exception)
+
+
+def reason_of(error: BaseException) -> tuple[str, str] | None:
+    """What is wrong with the server, and what to do; None if the error is not the server's absence.
+
+    Both parts are the ends of messages that begin with the server's address.
+    """
+    code = _status_code(error)
+    if code is grpc.StatusCode.UNAVAILABLE:
+        return "does not answer any more", "Look whether it still runs, and try again."
+    if code is grpc.StatusCode.UNAUTHENTICATED:
+        return (
+            "refuses the token",
+            "Give the right one: SPARK_REMOTE='sc://HOST:PORT/;token=...', and ;use_ssl=true where "
+            "the server has TLS.",
+        )
+    if code is grpc.StatusCode.UNIMPLEMENTED:
+        return "is not a Spark Connect server", "Set SPARK_REMOTE to one."
+    if code is grpc.StatusCode.CANCELLED:
+        return "has lost its connection, for the session was closed", "Start again."
+    condition = error.getCondition() if isinstance(error, PySparkException) else None
+    if condition and (
+        condition.startswith("INVALID_HANDLE.SESSION_")
+        or condition in ("RESPONSE_ALREADY_RECEIVED", "NO_ACTIVE_SESSION")
+    ):
+        # It was started again in between, or the session was idle for more than an hour.
+        return "does not know this session any more", "Start again with a new session."
+    return None
+
+
+def _status_code(error: BaseException) -> grpc.StatusCode | None:
+    if isinstance(error, SparkConnectGrpcException):
+        return error.getGrpcStatusCode()
+    if isinstance(error, grpc.RpcError) and isinstance(error, grpc.Call):
+        return error.code()
+    return None

@@ -1,0 +1,176 @@
+"""Sessions on a Spark Connect server, whose absence is an error within seconds and never a hang."""
+
+import atexit
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import ExitStack, contextmanager, suppress
+from typing import TYPE_CHECKING, TypeVar, cast
+
+from autoloader_dagster.errors import SparkUnavailable, UsageError
+from autoloader_dagster.settings import Settings
+from autoloader_dagster.spark.address import answers
+from autoloader_dagster.spark.jars import Progress
+from autoloader_dagster.spark.server import EmbeddedServer
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+    from pyspark.sql.connect.session import SparkSession as ConnectSession
+
+    from autoloader_dagster.spark.client import Channel
+
+T = TypeVar("T")
+
+PROBE_SECONDS = 5
+# With the probe ten seconds at most. The embedded server's first session loads classes, on a
+# machine that may be busy with other starts.
+REMOTE_ANSWER_SECONDS = 5
+EMBEDDED_ANSWER_SECONDS = 30
+RELEASE_SECONDS = 5
+
+
+class SparkConnect:
+    """Opens sessions on the server that the settings name: a cluster's, or the embedded one.
+
+    Each session is a fresh one, with settings and temporary views of its own, and may be used from
+    several threads.
+    """
+
+    def __init__(self, settings: Settings, progress: Progress | None = None) -> None:
+        self._settings = settings
+        self._progress = progress
+
+    @property
+    def server(self) -> str:
+        """The server's name in messages, for people; it holds no token."""
+        remote = self._settings.spark_remote
+        if remote is None:
+            return f"the embedded Spark server of {self._settings.home}"
+        return f"the Spark Connect server {remote.split('/;')[0]} (SPARK_REMOTE)"
+
+    @contextmanager
+    def session(self) -> Iterator["SparkSession"]:
+        """Have a session for the block; what it holds on the server is freed at the end.
+
+        An error that means that the server is gone leaves the block as ``SparkUnavailable``.
+
+        Raises:
+            SparkUnavailable: The server does not answer, or refuses the token.
+            SparkSetupError: The embedded server cannot be started.
+            UsageError: ``SPARK_REMOTE`` is not an address.
+        """
+        with ExitStack() as stack:
+            if self._settings.spark_remote is None:
+                from autoloader_dagster.spark.client import EmbeddedChannel
+
+                server = EmbeddedServer(self._settings, self._progress)
+                address = stack.enter_context(server.in_use())
+                channel = EmbeddedChannel(address.url, address.token)
+                seconds = EMBEDDED_ANSWER_SECONDS
+            else:
+                channel = self._remote_channel(self._settings.spark_remote)
+                seconds = REMOTE_ANSWER_SECONDS
+            stack.enter_context(self.errors())
+            yield stack.enter_context(_open_session(channel, self.server, seconds))
+
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        """Turn an error in the block that means a server that is gone into ``SparkUnavailable``."""
+        try:
+            yield
+        except Exception as error:
+            translated = translate(error, self.server)
+            if translated is None:
+                raise
+            raise translated from error
+
+    def _remote_channel(self, url: str) -> "Channel":
+        from autoloader_dagster.spark.client import Channel
+
+        try:
+            channel = Channel(url)
+        except ValueError as error:
+            raise UsageError(
+                f"SPARK_REMOTE is not a Spark Connect address: {error}", "Set it to sc://HOST:PORT."
+            ) from error
+        fault = answers(*channel.address, timeout=PROBE_SECONDS)
+        if fault is not None:
+            raise SparkUnavailable(
+                f"{self.server} cannot be reached: {fault}",
+                "Start it, or mend SPARK_REMOTE, or unset it to use the embedded server.",
+            ) from fault
+        return channel
+
+
+@contextmanager
+def connect(settings: Settings, progress: Progress | None = None) -> Iterator["SparkSession"]:
+    """Have a session for the block; see ``SparkConnect.session``."""
+    with SparkConnect(settings, progress).session() as session:
+        yield session
+
+
+def translate(error: BaseException, server: str) -> SparkUnavailable | None:
+    """The error as ``SparkUnavailable`` if the server is gone or refuses us; else None.
+
+    Args:
+        error: From any call of pyspark.
+        server: How to call the server in the message.
+    """
+    from autoloader_dagster.spark.client import reason_of
+
+    if isinstance(error, SparkUnavailable):
+        return error
+    reason = reason_of(error)
+    return SparkUnavailable(f"{server} {reason[0]}", reason[1]) if reason else None
+
+
+@contextmanager
+def _open_session(channel: "Channel", server: str, seconds: float) -> Iterator["SparkSession"]:
+    from pyspark.sql.connect.session import SparkSession as ConnectSession
+
+    from autoloader_dagster.spark.client import BriefRetries
+
+    # pyspark.sql.functions looks here for which kind of column to make.
+    os.environ["SPARK_CONNECT_MODE_ENABLED"] = "1"
+    session = ConnectSession.builder.channelBuilder(channel).create()
+    # pyspark would keep each client to the end of the process, to free models that we never make.
+    atexit.unregister(session.client._cleanup_ml_cache)  # noqa: SLF001
+    session.client.set_retry_policies([BriefRetries()])
+    try:
+        try:
+            _within(seconds, lambda: session.version)
+        except FutureTimeoutError as error:
+            raise SparkUnavailable(
+                f"{server} takes connections and does not answer within {seconds:.0f} s",
+                "It hangs, or it is overloaded. Look at its log, and start it again.",
+            ) from error
+        yield cast("SparkSession", session)
+    finally:
+        _close(session, channel)
+
+
+def _close(session: "ConnectSession", channel: "Channel") -> None:
+    from pyspark.sql.connect.client.reattach import ExecutePlanResponseReattachableIterator
+
+    def release() -> None:
+        # pyspark frees the results it has read in the background; that comes before the session.
+        ExecutePlanResponseReattachableIterator.shutdown()
+        session.client.release_session()
+
+    # One try: a dead server has nothing left to free.
+    session.client.set_retry_policies([])
+    with suppress(Exception):
+        _within(RELEASE_SECONDS, release)
+    channel.close()
+    session.release_session_on_close = False
+    session.stop()
+
+
+def _within(seconds: float, call: Callable[[], T]) -> T:
+    """The call's result; ``FutureTimeoutError`` if it takes longer. Closing the channel ends it."""
+    with_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spark-connect")
+    try:
+        return with_thread.submit(call).result(timeout=seconds)
+    finally:
+        with_thread.shutdown(wait=False)
