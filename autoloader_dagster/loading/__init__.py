@@ -1,0 +1,1 @@
+"""The heart: discover, plan, load, recover. It knows no Dagster."""

@@ -1,0 +1,132 @@
+"""Step ten: prove that a branch holds exactly what this attempt was to write."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from autoloader_dagster.errors import LoadError, PublishConflict
+from autoloader_dagster.inspection.outcome import Bad, JsonGroup
+from autoloader_dagster.loading.frame import Readable
+from autoloader_dagster.spark.read_json import BROKEN_DOCUMENT
+from autoloader_dagster.spark.table import IcebergTable, Snapshot
+from autoloader_dagster.spark.writing import Written
+from autoloader_dagster.specs.model import IngestionSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Audited:
+    """What the audit found.
+
+    Attributes:
+        snapshot_id: The branch's head.
+        rows: Rows of each file.
+        bad_rows: Rows with something in ``_rescued``, for files that have any.
+        bad_files: Files that must not be published, with the reason.
+    """
+
+    snapshot_id: int
+    rows: dict[str, int]
+    bad_rows: dict[str, int]
+    bad_files: dict[str, Bad] = field(default_factory=dict)
+
+
+def own_chain(
+    table: IcebergTable, branch: str, base: int, batch_id: str, attempt_tag: str, deleted: bool
+) -> list[Snapshot]:
+    """The commits of this attempt on its branch, from ``base`` on.
+
+    Raises:
+        PublishConflict: There is another commit among them, one too many or one too few: the
+            branch came back from the dead, or the client repeated a write.
+    """
+    chain = table.chain(branch, base)
+    appended = [snapshot for snapshot in chain if snapshot.batch_id == batch_id]
+    foreign = [snapshot for snapshot in chain if snapshot.attempt != attempt_tag]
+    # A delete that finds no rows may leave no snapshot.
+    if foreign or len(appended) != 1 or len(chain) > 1 + int(deleted) or chain[-1] != appended[0]:
+        raise PublishConflict(
+            f"branch {branch} of {table.name} does not hold exactly the commits of this attempt"
+        )
+    return chain
+
+
+def audit_attempt(
+    table: IcebergTable,
+    branch: str,
+    batch_id: str,
+    appended: Snapshot,
+    written: Written,
+    readable: Sequence[Readable],
+    spec: IngestionSpec,
+) -> Audited:
+    """Check counts and files of a written branch.
+
+    Raises:
+        LoadError: Rows were written that belong to no file of the batch, or the counts do not
+            add up in a way that is no single file's fault.
+    """
+    if written.unknown_rows:
+        raise LoadError(
+            f"{written.unknown_rows} rows of batch {batch_id} have a file address that is none of "
+            "the batch's",
+            "Nothing was published. A file name of a new kind may be to blame; please report it.",
+        )
+    rows, bad_rows = _counts(table, branch, batch_id, appended, written, readable)
+    if sum(rows.values()) != appended.added_records:
+        raise LoadError(
+            f"the rows of batch {batch_id} do not add up: {sum(rows.values())} counted by file, "
+            f"{appended.added_records} written",
+            "Nothing was published; its files wait for the next run.",
+        )
+    bad_files: dict[str, Bad] = {}
+    for item in readable:
+        problem = _problem(item, rows.get(item.file.path, 0))
+        if problem:
+            bad_files[item.file.path] = problem
+    documents = [
+        r.file.path
+        for r in readable
+        if isinstance(r.look.group, JsonGroup) and r.look.group.layout == "document"
+    ]
+    if any(path in bad_rows for path in documents):
+        for path in table.rows_like(branch, batch_id, BROKEN_DOCUMENT):
+            bad_files[path] = Bad(
+                "NotJson", "is not a JSON document of the layout that the spec says; not loaded"
+            )
+    if spec.errors.bad_rows == "quarantine":
+        for path, count in bad_rows.items():
+            if count > spec.errors.max_bad_rows:
+                bad_files.setdefault(
+                    path,
+                    Bad(
+                        "BadRows",
+                        f"has {count} bad rows, and errors.max_bad_rows is "
+                        f"{spec.errors.max_bad_rows}",
+                    ),
+                )
+    return Audited(appended.snapshot_id, rows, bad_rows, bad_files)
+
+
+def _counts(
+    table: IcebergTable,
+    branch: str,
+    batch_id: str,
+    appended: Snapshot,
+    written: Written,
+    readable: Sequence[Readable],
+) -> tuple[dict[str, int], dict[str, int]]:
+    if written.rows is None:
+        rows = {readable[0].file.path: appended.added_records}
+        return rows, table.bad_rows_by_file(branch, batch_id)
+    if sum(written.rows.values()) == appended.added_records and written.bad_rows is not None:
+        return written.rows, written.bad_rows
+    # A task that Spark ran twice was counted twice; the rows themselves tell.
+    return table.rows_by_file(branch, batch_id), table.bad_rows_by_file(branch, batch_id)
+
+
+def _problem(item: Readable, rows: int) -> Bad | None:
+    expected = item.look.rows
+    if expected is not None and rows != expected:
+        return Bad("RowsMissing", f"has {expected} rows by its footer, and {rows} could be read")
+    if rows == 0:
+        return Bad("NoRows", "is not empty, but no row could be read from it")
+    return None

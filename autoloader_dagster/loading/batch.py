@@ -1,0 +1,331 @@
+"""One batch from claim to record: look, stage, branch, read, write, audit, publish, record.
+
+Write-audit-publish is every batch's way. An attempt publishes only from the base on which it
+proved that none of its files is in main, and publishing fails if main is no longer that base; so a
+batch is in the table once, whatever is killed, repeated or paused.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from autoloader_dagster.errors import AutoloaderError, FileChanged, LoadError, PublishConflict
+from autoloader_dagster.inspection.look import look_at
+from autoloader_dagster.inspection.outcome import Look
+from autoloader_dagster.loading.audit import Audited, audit_attempt, own_chain
+from autoloader_dagster.loading.catch_up import CaughtUp, branch_name, catch_up
+from autoloader_dagster.loading.frame import Readable, batch_frame, columns_of_files
+from autoloader_dagster.loading.ingestion import BatchOutcome, Ingestion
+from autoloader_dagster.loading.isolate import find_unreadable, short
+from autoloader_dagster.loading.lease import Lease
+from autoloader_dagster.loading.members import FilesLeft, Members
+from autoloader_dagster.loading.stage import stage, unstage
+from autoloader_dagster.processed_files.records import Batch, LoadedFile
+from autoloader_dagster.spark.lineage import SourceFile
+from autoloader_dagster.spark.session import translate
+from autoloader_dagster.spark.table import IcebergTable
+from autoloader_dagster.spark.writing import Written, append_counted
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+_log = logging.getLogger(__name__)
+
+# How often a batch is tried again because main moved or a file had to leave it.
+MAX_ATTEMPTS = 12
+
+
+class BatchLoad:
+    """The loading of one batch.
+
+    Args:
+        ingestion: What is loaded.
+        spark: An open session.
+        batch: The claimed batch.
+        lease: Is checked between the steps.
+        step: Told the name of each step as it begins, for progress.
+    """
+
+    def __init__(
+        self,
+        ingestion: Ingestion,
+        spark: "SparkSession",
+        batch: Batch,
+        lease: Lease,
+        step: Callable[[str], None],
+    ) -> None:
+        self._ingestion = ingestion
+        self._spec = ingestion.spec
+        self._store = ingestion.store
+        self._spark = spark
+        self._batch = batch
+        self._lease = lease
+        self._step = step
+        self._table = IcebergTable(spark, self._spec.table.name)
+        self._members = Members(ingestion, batch)
+        self._staging = ingestion.staging_dir / batch.batch_id
+        self._reader_options = ingestion.source.spark_options()
+        self._started = time.monotonic()
+        # While this is set, main may hold the batch already, and only main can tell.
+        self._publishing = False
+
+    def run(self) -> BatchOutcome:
+        """Load the batch.
+
+        Raises:
+            LeaseLost: Another worker has taken the batch over; it is left to that worker.
+            AutoloaderError: The environment failed. The batch is released, unless it may be
+                published already; then it stays as it is until main can be read.
+        """
+        try:
+            readable = self._readable(self._look())
+            for _ in range(MAX_ATTEMPTS):
+                try:
+                    return self._attempt([r for r in readable if r.file.path in self._members.here])
+                except PublishConflict as conflict:
+                    _log.info("batch %s is tried again: %s", self._batch.batch_id, conflict)
+                except FilesLeft:
+                    _log.info("batch %s is tried again with fewer files", self._batch.batch_id)
+            raise LoadError(
+                f"batch {self._batch.batch_id} of {self._ingestion.id} could not be published in "
+                f"{MAX_ATTEMPTS} attempts: {self._table.name} or the files kept changing",
+                "Its files wait for the next run. Let other writers of the table pause.",
+            )
+        except BaseException as error:
+            self._let_go(error)
+            raise
+        finally:
+            unstage(self._staging)
+
+    def _let_go(self, error: BaseException) -> None:
+        try:
+            if self._publishing:
+                catch_up(self._store, self._table, self._ingestion.id)
+            self._store.release(self._batch.batch_id, self._batch.owner, short(error))
+        except Exception as second:  # the first error is the one to show
+            _log.warning(
+                "batch %s stays as it is until it can be settled: %s", self._batch.batch_id, second
+            )
+
+    # --- look and stage -------------------------------------------------------------------------
+
+    def _look(self) -> list[Look]:
+        """Look into every file; what is bad or not what was listed leaves the batch."""
+        self._step("look")
+        looks = list(look_at(self._ingestion.source, self._members.refs(), self._spec.format))
+        self._members.take_out_changed([look.ref.path for look in looks if look.changed])
+        self._members.quarantine(
+            {
+                look.ref.path: look.bad
+                for look in looks
+                if look.bad is not None and look.ref.path in self._members.here
+            }
+        )
+        return [look for look in looks if look.ref.path in self._members.here]
+
+    def _readable(self, looks: Sequence[Look]) -> list[Readable]:
+        """Stage what Spark cannot read in place, and say where it reads each file."""
+        while True:
+            looks = [look for look in looks if look.ref.path in self._members.here]
+            try:
+                copies = stage(self._ingestion.source, looks, self._staging)
+                break
+            except FileChanged:
+                if not self._members.take_out_changed():
+                    raise
+        source = self._ingestion.source
+        return [
+            Readable(
+                look,
+                SourceFile(
+                    path=look.ref.path,
+                    modified_at=look.ref.modified_at,
+                    partition_key=self._members.here[look.ref.path].partition_key,
+                    read_from=f"file://{copies[look.ref.path]}"
+                    if look.ref.path in copies
+                    else source.spark_path(look.ref),
+                ),
+            )
+            for look in looks
+        ]
+
+    # --- one attempt ----------------------------------------------------------------------------
+
+    def _attempt(self, readable: Sequence[Readable]) -> BatchOutcome:
+        with_rows = [r for r in readable if not r.look.empty]
+        if not with_rows and not self._members.replacing:
+            return self._record(None, {}, {})
+        self._step("branch")
+        self._lease.check()
+        self._prepare_table(with_rows)
+        base = catch_up(self._store, self._table, self._ingestion.id)
+        self._leave_out_what_is_loaded()
+        attempt = self._store.begin_attempt(
+            self._batch.batch_id, self._batch.owner, base.head, base.table_id
+        )
+        branch = branch_name(self._batch.batch_id, attempt)
+        self._table.create_branch(branch, base.head)
+        audited = self._write(branch, f"{self._batch.batch_id}_{attempt}", base, with_rows)
+        self._step("second look")
+        if self._members.take_out_changed():
+            raise FilesLeft
+        self._step("publish")
+        self._lease.check()
+        self._store.mark_written(
+            self._batch.batch_id,
+            self._batch.owner,
+            audited.snapshot_id,
+            sum(audited.rows.values()),
+        )
+        self._publish(branch)
+        outcome = self._record(audited.snapshot_id, audited.rows, audited.bad_rows)
+        self._table.drop_branch(branch)
+        return outcome
+
+    def _prepare_table(self, readable: Sequence[Readable]) -> None:
+        """Make the table, or add the columns that these files have and it has not."""
+        known = self._table.columns() if self._table.exists() else None
+        wanted = columns_of_files(
+            self._spark, self._spec, readable, self._reader_options, known or ()
+        )
+        if known is None:
+            self._table.create(
+                wanted,
+                self._spec.table.partition_by,
+                self._spec.table.properties,
+                self._spec.description,
+            )
+            return
+        have = {column.name.lower() for column in known}
+        new = [column for column in wanted if column.name.lower() not in have]
+        if new:
+            _log.info("new columns in %s: %s", self._table.name, ", ".join(c.name for c in new))
+            self._table.add_columns(new)
+
+    def _leave_out_what_is_loaded(self) -> None:
+        """Take out of the batch what catch-up found in main already."""
+        current = self._store.batch(self._batch.batch_id)
+        if current is None or current.status not in ("CLAIMED", "WRITTEN"):
+            raise LoadError(
+                f"batch {self._batch.batch_id} was settled by another worker meanwhile",
+                "Nothing is lost; 'autoloader status' shows it.",
+            )
+        ours = {file.path for file in current.files}
+        gone = [path for path in self._members.here if path not in ours]
+        self._members.forget(gone, "another batch had loaded it, and the state learned it now")
+        if gone:
+            raise FilesLeft
+
+    def _write(
+        self, branch: str, attempt_tag: str, base: CaughtUp, readable: Sequence[Readable]
+    ) -> Audited:
+        """Write to the branch and audit it.
+
+        Raises:
+            FilesLeft: Files that cannot be read or must not be published have left the batch.
+            PublishConflict: The branch holds more than this attempt.
+        """
+        self._step("write")
+        batch_id = self._batch.batch_id
+        replaced = self._members.replacing
+        try:
+            with self._table.tagged(attempt_tag, batch_id if not readable else None):
+                if replaced:
+                    self._table.delete_files(branch, replaced)
+                written = (
+                    append_counted(
+                        self._table,
+                        self._frame(readable),
+                        branch,
+                        batch_id,
+                        [r.file.path for r in readable],
+                        one_partition=len({r.file.partition_key for r in readable}) == 1,
+                    )
+                    if readable
+                    else Written({}, {}, 0)
+                )
+        except AutoloaderError:
+            raise
+        except Exception as error:  # Spark's; whose fault it is must be found out
+            gone = translate(error, "the Spark server")
+            if gone is not None:
+                raise gone from error
+            self._isolate(error, readable)
+            raise FilesLeft from error
+        self._step("audit")
+        self._lease.check()
+        chain = own_chain(self._table, branch, base.head, batch_id, attempt_tag, bool(replaced))
+        audited = audit_attempt(
+            self._table, branch, batch_id, chain[-1], written, readable, self._spec
+        )
+        if audited.bad_files:
+            self._members.quarantine(audited.bad_files)
+            raise FilesLeft
+        return audited
+
+    def _frame(self, readable: Sequence[Readable]) -> "DataFrame":
+        return batch_frame(
+            self._spark,
+            self._spec,
+            readable,
+            self._reader_options,
+            self._table.columns(),
+            self._batch.batch_id,
+        )
+
+    def _isolate(self, error: Exception, readable: Sequence[Readable]) -> None:
+        """Find the files that made a write fail, and take them out of the batch.
+
+        Raises:
+            LoadError: It is no file's fault.
+        """
+        self._step("find the bad file")
+        if self._members.take_out_changed():
+            return
+        found = find_unreadable(
+            error,
+            readable,
+            lambda some: self._frame(some).write.format("noop").mode("overwrite").save(),
+        )
+        if not found:
+            raise LoadError(
+                f"batch {self._batch.batch_id} could not be written to {self._table.name}: "
+                f"{short(error)}",
+                "No file is to blame; all of them wait for the next run.",
+            ) from error
+        self._members.fail(found, "Unreadable")
+
+    def _publish(self, branch: str) -> None:
+        self._publishing = True
+        try:
+            self._table.fast_forward(branch)
+        except PublishConflict:
+            self._publishing = False
+            raise
+
+    def _record(
+        self, snapshot_id: int | None, rows: dict[str, int], bad_rows: dict[str, int]
+    ) -> BatchOutcome:
+        """Record the batch, after main was seen to hold its snapshot."""
+        self._step("record")
+        if snapshot_id is not None and not self._table.main_holds(snapshot_id):
+            raise LoadError(
+                f"snapshot {snapshot_id} of batch {self._batch.batch_id} is not in main of "
+                f"{self._table.name}, though publishing it was answered with success",
+                "Run 'autoloader reconcile' before anything else loads this table.",
+            )
+        seconds = time.monotonic() - self._started
+        self._store.record(
+            self._batch.batch_id,
+            snapshot_id,
+            [
+                LoadedFile(file.id, rows.get(path, 0), bad_rows.get(path, 0))
+                for path, file in self._members.here.items()
+            ],
+            seconds=seconds,
+            replace=self._spec.source.on_change == "replace",
+        )
+        self._publishing = False
+        self._members.loaded(rows, bad_rows)
+        return BatchOutcome(self._batch.batch_id, snapshot_id, self._members.outcomes, seconds)

@@ -1,0 +1,39 @@
+"""Step one and two: list the source, and record what is new."""
+
+from collections.abc import Callable, Iterator
+
+from autoloader_dagster.loading.ingestion import Ingestion
+from autoloader_dagster.loading.partitioning import placer
+from autoloader_dagster.processed_files.records import Discovery
+from autoloader_dagster.sources.base import FileRef
+
+
+def discover(ingestion: Ingestion, progress: Callable[[int], None] | None = None) -> Discovery:
+    """List the source as a stream of pages and record new and changed files.
+
+    Args:
+        ingestion: What to list.
+        progress: Called with the number of files listed so far, after each page.
+
+    Raises:
+        SourceError: The source could not be listed to its end; then nothing is recorded.
+        StateError: The state could not be written; then nothing is recorded.
+    """
+    return ingestion.store.discover(
+        ingestion.id,
+        ingestion.loaded.tenant,
+        _counted(ingestion.source.list_pages(), progress),
+        placer(ingestion.spec),
+        ingestion.spec.source.on_change,
+    )
+
+
+def _counted(
+    pages: Iterator[list[FileRef]], progress: Callable[[int], None] | None
+) -> Iterator[list[FileRef]]:
+    listed = 0
+    for page in pages:
+        listed += len(page)
+        if progress:
+            progress(listed)
+        yield page

@@ -1,0 +1,110 @@
+"""From the looks of a batch to the table's columns and the DataFrame to append."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from autoloader_dagster.inspection.column_names import normalise
+from autoloader_dagster.inspection.columns import sniff_columns
+from autoloader_dagster.inspection.outcome import CsvGroup, JsonGroup, Look, ParquetGroup
+from autoloader_dagster.spark.lineage import SourceFile
+from autoloader_dagster.spark.read_csv import read_csv
+from autoloader_dagster.spark.read_json import read_json
+from autoloader_dagster.spark.read_parquet import parquet_types, read_parquet
+from autoloader_dagster.spark.reading import Column, ReadContext, united
+from autoloader_dagster.specs.model import (
+    CsvFormat,
+    IngestionSpec,
+    JsonFormat,
+)
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+
+@dataclass(frozen=True, slots=True)
+class Readable:
+    """A file of a batch that is fit to be read.
+
+    Attributes:
+        look: What was found in it.
+        file: Where and as what Spark reads it.
+    """
+
+    look: Look
+    file: SourceFile
+
+
+def columns_of_files(
+    spark: "SparkSession",
+    spec: IngestionSpec,
+    readable: Sequence[Readable],
+    options: dict[str, str],
+    known: Sequence[Column],
+) -> list[Column]:
+    """The columns that these files have, in order of appearance, with inferred types and hints."""
+    if isinstance(spec.format, CsvFormat | JsonFormat):
+        found = sniff_columns(
+            [r.look for r in readable],
+            spec,
+            known={c.original: c.name for c in known if c.original},
+        )
+        return [Column(name, sql_type, original) for name, (sql_type, original) in found.items()]
+    columns: dict[str, Column] = {}
+    context = ReadContext(spark, (), options, "")
+    for group, members in _by_group(readable).items():
+        if not isinstance(group, ParquetGroup):
+            continue
+        types = parquet_types(context, members[0].file, group.names)
+        for original, name in _parquet_names(group, spec).items():
+            hint = spec.columns.hints.get(name) or spec.columns.hints.get(original)
+            columns.setdefault(name, Column(name, hint or types[original], original))
+    return list(columns.values())
+
+
+def batch_frame(
+    spark: "SparkSession",
+    spec: IngestionSpec,
+    readable: Sequence[Readable],
+    options: dict[str, str],
+    columns: Sequence[Column],
+    batch_id: str,
+) -> "DataFrame":
+    """A new DataFrame of all rows of these files, with exactly the table's columns.
+
+    It must be made anew for each attempt: Spark Connect keeps the file listing of a DataFrame.
+    """
+    context = ReadContext(spark, tuple(columns), options, batch_id)
+    groups = {g: [r.file for r in members] for g, members in _by_group(readable).items()}
+    if isinstance(spec.format, CsvFormat):
+        csv_groups = {g: files for g, files in groups.items() if isinstance(g, CsvGroup)}
+        column_of = {g: tuple(normalise(g.header, spec.columns.names)) for g in csv_groups}
+        return united(read_csv(context, spec.format.options, csv_groups, column_of))
+    if isinstance(spec.format, JsonFormat):
+        keys = {c.original or c.name: c.name for c in columns}
+        return united(
+            [
+                read_json(context, spec.format.options, g.layout, files, keys)
+                for g, files in groups.items()
+                if isinstance(g, JsonGroup)
+            ]
+        )
+    return united(
+        [
+            read_parquet(context, files, _parquet_names(g, spec))
+            for g, files in groups.items()
+            if isinstance(g, ParquetGroup)
+        ]
+    )
+
+
+def _parquet_names(group: ParquetGroup, spec: IngestionSpec) -> dict[str, str]:
+    return dict(zip(group.names, normalise(group.names, spec.columns.names), strict=True))
+
+
+def _by_group(readable: Sequence[Readable]) -> Mapping[object, list[Readable]]:
+    groups: dict[object, list[Readable]] = defaultdict(list)
+    for item in readable:
+        groups[item.look.group].append(item)
+    return groups

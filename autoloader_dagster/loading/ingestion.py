@@ -1,0 +1,107 @@
+"""One ingestion with everything that its loading needs, and what loading it came to."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from autoloader_dagster.processed_files.store import ProcessedFiles
+from autoloader_dagster.sources.base import FileSource
+from autoloader_dagster.specs.loader import LoadedSpec
+from autoloader_dagster.specs.model import IngestionSpec
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+
+@dataclass(frozen=True, slots=True)
+class Ingestion:
+    """A spec, its source and the state.
+
+    Attributes:
+        loaded: The spec with its file and tenant.
+        source: Lists and opens the files.
+        store: What is known of each file and each batch.
+        connect: Opens a Spark session; called only when there is something to load.
+        staging_dir: Where copies go that Spark cannot read in place.
+    """
+
+    loaded: LoadedSpec
+    source: FileSource
+    store: ProcessedFiles
+    connect: "Callable[[], AbstractContextManager[SparkSession]]"
+    staging_dir: Path
+
+    @property
+    def spec(self) -> IngestionSpec:
+        """The spec itself."""
+        return self.loaded.spec
+
+    @property
+    def id(self) -> str:
+        """``tenant/name``."""
+        return self.loaded.ingestion_id
+
+
+@dataclass(frozen=True, slots=True)
+class FileOutcome:
+    """What became of one file of a batch.
+
+    Attributes:
+        path: The source's address.
+        partition_key: Its partition.
+        status: SUCCESS, FAILED, QUARANTINED, SKIPPED or DISCOVERED (it changed; next time).
+        bytes: Its size.
+        rows: Rows that are in the table now; 0 unless SUCCESS.
+        bad_rows: Of these, the rows with something in ``_rescued``.
+        error_type: Why it was not loaded, as a word.
+        reason: Why it was not loaded, as a sentence.
+    """
+
+    path: str
+    partition_key: str | None
+    status: str
+    bytes: int
+    rows: int = 0
+    bad_rows: int = 0
+    error_type: str | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BatchOutcome:
+    """What became of one batch.
+
+    Attributes:
+        batch_id: The batch.
+        snapshot_id: The snapshot in main that holds its rows; None if it has none.
+        files: Every file that the batch claimed.
+        seconds: From claim to record.
+    """
+
+    batch_id: str
+    snapshot_id: int | None
+    files: tuple[FileOutcome, ...]
+    seconds: float
+    replaced: tuple[str, ...] = field(default=())
+
+    @property
+    def loaded(self) -> list[FileOutcome]:
+        """The files whose rows are in the table now."""
+        return [f for f in self.files if f.status == "SUCCESS"]
+
+    @property
+    def rows(self) -> int:
+        """Rows in the table now."""
+        return sum(f.rows for f in self.files)
+
+    @property
+    def bad_rows(self) -> int:
+        """Rows with something in ``_rescued``."""
+        return sum(f.bad_rows for f in self.files)
+
+    @property
+    def bytes(self) -> int:
+        """Source bytes of the loaded files."""
+        return sum(f.bytes for f in self.loaded)

@@ -1,0 +1,96 @@
+"""After a write that failed: which files are to blame, if any.
+
+An error that names a file is confirmed by reading that file alone. One that names none is found by
+halving. An error that a known good file shows too is the environment's.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from urllib.parse import unquote
+
+from autoloader_dagster.loading.frame import Readable
+from autoloader_dagster.spark.lineage import spark_uri
+
+_NAMED = re.compile(r"(?:[Ee]ncountered error while reading file|reading file) (\S+?)\.?(?:\s|$)")
+# Halving a batch of ten thousand with one bad file takes fourteen reads, and each costs what is
+# left of the batch; so the search is bounded, and what it did not find waits for the next run.
+_MAX_READS = 40
+
+TryRead = Callable[[Sequence[Readable]], None]
+
+
+def find_unreadable(
+    error: Exception, readable: Sequence[Readable], try_read: TryRead
+) -> dict[str, str]:
+    """The files that cannot be read, with the reason; empty if no file is to blame.
+
+    Args:
+        error: What the write failed with.
+        readable: The batch's files.
+        try_read: Reads some of them to the end and raises if that fails.
+    """
+    named = _named_file(error, readable)
+    if named is not None:
+        alone = _failure(try_read, [named])
+        others = [r for r in readable if r is not named]
+        if alone is not None and not _same_everywhere(alone, others, try_read):
+            return {named.file.path: short(alone)}
+    return _halve(list(readable), try_read)
+
+
+def _named_file(error: Exception, readable: Sequence[Readable]) -> Readable | None:
+    match = _NAMED.search(str(error))
+    if not match:
+        return None
+    name = unquote(match[1].rstrip("."))
+    by_uri = {unquote(spark_uri(r.file.read_from)): r for r in readable}
+    by_uri |= {uri.replace("file:/", "file:///", 1): r for uri, r in by_uri.items()}
+    return by_uri.get(name)
+
+
+def _same_everywhere(failure: Exception, others: Sequence[Readable], try_read: TryRead) -> bool:
+    """Whether the smallest other file fails as well: then it is not this file's fault."""
+    if not others:
+        return False
+    smallest = min(others, key=lambda r: r.look.ref.size)
+    second = _failure(try_read, [smallest])
+    return second is not None and _kind(second) == _kind(failure) and len(others) > 1
+
+
+def _halve(readable: list[Readable], try_read: TryRead) -> dict[str, str]:
+    found: dict[str, str] = {}
+    todo, reads, good = [readable], 0, 0
+    while todo and reads < _MAX_READS:
+        part = todo.pop()
+        failure = _failure(try_read, part)
+        reads += 1
+        if failure is None:
+            good += len(part)
+        elif len(part) == 1:
+            found[part[0].file.path] = short(failure)
+        else:
+            middle = len(part) // 2
+            todo += [part[middle:], part[:middle]]
+    # If nothing at all can be read it is the environment, unless there was just one file.
+    return found if good or len(readable) == 1 else {}
+
+
+def _failure(try_read: TryRead, some: Sequence[Readable]) -> Exception | None:
+    try:
+        try_read(some)
+    except Exception as error:  # what Spark raises here is the finding itself
+        return error
+    return None
+
+
+def _kind(error: Exception) -> str:
+    return f"{type(error).__name__}:{str(error)[:40]}"
+
+
+def short(error: BaseException) -> str:
+    """The lines of a server's error that a person needs: the first, and the first cause."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if not lines:
+        return type(error).__name__
+    cause = next((line for line in lines[1:] if line.startswith("Caused by")), "")
+    return " ".join([lines[0][:400], cause[:300]]).strip()

@@ -1,0 +1,75 @@
+"""Claim and load batch after batch, until nothing of the asked partitions is pending."""
+
+import socket
+import uuid
+from collections.abc import Callable, Collection, Iterator
+from contextlib import ExitStack
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING
+
+from autoloader_dagster.loading.batch import BatchLoad
+from autoloader_dagster.loading.catch_up import recover
+from autoloader_dagster.loading.ingestion import BatchOutcome, Ingestion
+from autoloader_dagster.loading.lease import LEASE, Lease
+from autoloader_dagster.processed_files.records import Partitions
+from autoloader_dagster.spark.table import IcebergTable
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+# A file that changes again and again while it is loaded waits for the next run after this many.
+_MAX_IDLE_BATCHES = 3
+
+
+def load(
+    ingestion: Ingestion,
+    partitions: Partitions,
+    run_id: str,
+    over_runs: Collection[str] = (),
+    step: Callable[[str], None] = lambda name: None,
+) -> Iterator[BatchOutcome]:
+    """Load what is pending in these partitions; yields each batch once it is recorded.
+
+    Args:
+        ingestion: What to load.
+        partitions: Which of its partitions; None for all.
+        run_id: Recorded with the files and batches.
+        over_runs: Runs that have ended; their batches are settled without waiting for the lease.
+        step: Told the name of each step, for progress.
+
+    No Spark session is opened if there is nothing to load or to settle.
+    """
+    owner = f"{socket.gethostname()}/{uuid.uuid4().hex[:12]}"
+    began = datetime.now(timezone.utc)
+    with ExitStack() as stack:
+        opened: list[SparkSession] = []
+
+        def spark() -> "SparkSession":
+            if not opened:
+                step("connect to Spark")
+                opened.append(stack.enter_context(ingestion.connect()))
+            return opened[0]
+
+        recover(ingestion.store, ingestion.id, lambda name: IcebergTable(spark(), name), over_runs)
+        idle = 0
+        while idle < _MAX_IDLE_BATCHES:
+            batch = ingestion.store.claim(
+                ingestion.id,
+                ingestion.loaded.tenant,
+                ingestion.spec.table.name,
+                partitions,
+                max_files=ingestion.spec.batch.max_files,
+                max_bytes=ingestion.spec.batch.max_bytes,
+                retries=ingestion.spec.errors.retries,
+                owner=owner,
+                run_id=run_id,
+                lease=LEASE,
+                failed_before=began,
+            )
+            if batch is None:
+                return
+            with Lease(ingestion.store, batch.batch_id, owner).kept() as lease:
+                outcome = BatchLoad(ingestion, spark(), batch, lease, step).run()
+            settled = any(file.status != "DISCOVERED" for file in outcome.files)
+            idle = 0 if settled else idle + 1
+            yield outcome

@@ -1,0 +1,189 @@
+"""What a load would bring: the columns and some rows of a few files.
+
+The files are looked at and read exactly as a load does it; nothing is committed or recorded.
+"""
+
+import heapq
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from autoloader_dagster.inspection.look import look_at
+from autoloader_dagster.inspection.outcome import Look
+from autoloader_dagster.loading.frame import Readable, batch_frame, columns_of_files
+from autoloader_dagster.loading.ingestion import FileOutcome, Ingestion
+from autoloader_dagster.loading.partitioning import placer
+from autoloader_dagster.loading.stage import stage, unstage
+from autoloader_dagster.processed_files.records import Placement
+from autoloader_dagster.sources.base import FileRef
+from autoloader_dagster.spark.lineage import LINEAGE_COLUMNS, RESCUED, SOURCE_FILE, SourceFile
+from autoloader_dagster.spark.reading import Column
+from autoloader_dagster.spark.table import IcebergTable
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+_PENDING = ("DISCOVERED", "FAILED")
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewColumn:
+    """A column of the table as it would be after the load.
+
+    Attributes:
+        name: Its name in the table.
+        sql_type: Spark SQL type.
+        original: Its name in the files; empty if unknown.
+        new: Whether the table does not have it yet.
+    """
+
+    name: str
+    sql_type: str
+    original: str
+    new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a load would bring.
+
+    Attributes:
+        table: The table's name.
+        table_exists: Whether it is there already.
+        pending: Whether the files wait to be loaded; else nothing waits, and they are the newest.
+        files: The files whose rows are shown.
+        columns: The table's columns without the lineage columns.
+        rows: Some rows; with ``_source_file``, and ``_rescued`` where something did not fit.
+        bad_files: Files that would be set aside or held, with the reason.
+    """
+
+    table: str
+    table_exists: bool
+    pending: bool
+    files: tuple[str, ...]
+    columns: tuple[PreviewColumn, ...]
+    rows: tuple[dict[str, Any], ...]
+    bad_files: tuple[FileOutcome, ...]
+
+
+def preview(ingestion: Ingestion, rows: int = 10, files: int = 3) -> Preview:
+    """Read the first pending files, or the newest ones if nothing is pending.
+
+    Args:
+        ingestion: What to look at.
+        rows: At most so many rows.
+        files: At most so many files.
+
+    Raises:
+        SourceError: The source cannot be listed or read.
+        SparkError: There is no Spark server.
+        TableError: The table is there with another layout.
+    """
+    refs, pending, waiting = _choose(ingestion, files)
+    looks = list(look_at(ingestion.source, [ref for ref, _ in refs], ingestion.spec.format))
+    bad = [
+        _bad(look.ref, look.bad.error_type, look.bad.message, "QUARANTINED")
+        for look in looks
+        if look.bad is not None
+    ]
+    keys = {ref.path: placement.partition_key for ref, placement in refs}
+    good = [look for look in looks if look.bad is None and not look.empty]
+    with ingestion.connect() as spark:
+        table = IcebergTable(spark, ingestion.spec.table.name)
+        known = table.columns() if table.exists() else None
+        columns, found = _read(ingestion, spark, good, keys, known or (), rows)
+    have = {column.name.lower() for column in known or ()}
+    return Preview(
+        table=ingestion.spec.table.name,
+        table_exists=known is not None,
+        pending=pending,
+        files=tuple(look.ref.path for look in good),
+        columns=tuple(
+            PreviewColumn(c.name, c.sql_type, c.original, c.name.lower() not in have)
+            for c in columns
+        ),
+        rows=tuple(found),
+        bad_files=tuple(waiting + bad),
+    )
+
+
+def _choose(
+    ingestion: Ingestion, count: int
+) -> tuple[list[tuple[FileRef, Placement]], bool, list[FileOutcome]]:
+    """The first pending files, else the newest; whether they are pending; and those that wait."""
+    place = placer(ingestion.spec)
+    pending: list[tuple[FileRef, Placement]] = []
+    waiting: list[FileOutcome] = []
+    newest: list[tuple[Any, str, FileRef]] = []
+    for page in ingestion.source.list_pages():
+        status = {
+            (row.file_path, row.file_version): row.status
+            for row in ingestion.store.files(ingestion.id, paths=[ref.path for ref in page])
+        }
+        for ref in page:
+            known = status.get((ref.path, ref.version))
+            if known is not None and known not in _PENDING:
+                heapq.heappush(newest, (ref.modified_at, ref.path, ref))
+                if len(newest) > count:
+                    heapq.heappop(newest)
+                continue
+            placement = place(ref)
+            if placement.status == "DISCOVERED":
+                pending.append((ref, placement))
+            elif len(waiting) < count:
+                why = placement.reason or ""
+                waiting.append(_bad(ref, placement.error_type, why, placement.status))
+            if len(pending) == count:
+                return pending, True, waiting
+    if pending:
+        return pending, True, waiting
+    return [(ref, place(ref)) for _, _, ref in sorted(newest, reverse=True)], False, waiting
+
+
+def _read(
+    ingestion: Ingestion,
+    spark: "SparkSession",
+    looks: Sequence[Look],
+    partition_keys: dict[str, str | None],
+    known: Sequence[Column],
+    limit: int,
+) -> tuple[list[Column], list[dict[str, Any]]]:
+    if not looks:
+        return list(known), []
+    folder = ingestion.staging_dir / f"preview-{uuid.uuid4().hex[:12]}"
+    try:
+        copies = stage(ingestion.source, looks, folder)
+        readable = [
+            Readable(
+                look,
+                SourceFile(
+                    path=look.ref.path,
+                    modified_at=look.ref.modified_at,
+                    partition_key=partition_keys[look.ref.path],
+                    read_from=f"file://{copies[look.ref.path]}"
+                    if look.ref.path in copies
+                    else ingestion.source.spark_path(look.ref),
+                ),
+            )
+            for look in looks
+        ]
+        options = ingestion.source.spark_options()
+        wanted = columns_of_files(spark, ingestion.spec, readable, options, known)
+        have = {column.name.lower() for column in known}
+        columns = [*known, *(c for c in wanted if c.name.lower() not in have)]
+        frame = batch_frame(spark, ingestion.spec, readable, options, columns, "preview")
+        return columns, [_shown(row.asDict()) for row in frame.limit(limit).collect()]
+    finally:
+        unstage(folder)
+
+
+def _shown(row: dict[str, Any]) -> dict[str, Any]:
+    hidden = {name for name in LINEAGE_COLUMNS if name not in (RESCUED, SOURCE_FILE)}
+    if row.get(RESCUED) is None:
+        hidden.add(RESCUED)
+    return {name: value for name, value in row.items() if name not in hidden}
+
+
+def _bad(ref: FileRef, error_type: str | None, message: str, status: str) -> FileOutcome:
+    return FileOutcome(ref.path, None, status, ref.size, error_type=error_type, reason=message)

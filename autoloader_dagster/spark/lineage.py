@@ -1,0 +1,101 @@
+"""The columns that tell of each row which file and which batch it came from.
+
+Spark names a file by its own form of the address; the form is worked out here once and joined to
+the batch's files, so that the table holds the address that the source gave.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+RESCUED = "_rescued"
+SOURCE_FILE = "_source_file"
+SOURCE_MODIFIED_AT = "_source_modified_at"
+PARTITION_KEY = "_partition_key"
+BATCH_ID = "_batch_id"
+
+LINEAGE_COLUMNS: dict[str, tuple[str, str]] = {
+    RESCUED: ("string", "What of the row did not fit the columns, as JSON; null where all fitted"),
+    SOURCE_FILE: ("string", "The file that the row came from"),
+    SOURCE_MODIFIED_AT: ("timestamp", "When that file was last changed"),
+    PARTITION_KEY: ("string", "The Dagster partition of that file"),
+    BATCH_ID: ("string", "The batch that loaded the row; begins with its UTC time"),
+}
+
+# What java.net.URI leaves as it is in a path, besides letters, digits and everything non-ASCII.
+_KEPT = frozenset("-_.!~*'(),;:$&+=@/")
+_GLOB = re.compile(r"([\\\[\]{}*?])")
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """One file of a batch, as the readers need it.
+
+    Attributes:
+        path: The source's address, which becomes ``_source_file``.
+        modified_at: Becomes ``_source_modified_at``.
+        partition_key: Becomes ``_partition_key``.
+        read_from: Where Spark reads it, in raw characters: the file itself or its staged copy.
+    """
+
+    path: str
+    modified_at: datetime
+    partition_key: str | None
+    read_from: str
+
+
+def spark_uri(path: str) -> str:
+    """The form in which ``_metadata.file_path`` shows a raw path such as ``s3a://b/a b.csv``."""
+    scheme, colon, rest = path.partition(":")
+    if not colon or "/" in scheme:
+        scheme, rest = "file", path
+    if scheme == "file":
+        rest = "/" + rest.lstrip("/")
+    return f"{scheme}:" + "".join(_uri_character(character) for character in rest)
+
+
+def _uri_character(character: str) -> str:
+    if character in _KEPT or (character.isascii() and character.isalnum()):
+        return character
+    if not character.isascii() and not character.isspace() and character.isprintable():
+        return character
+    return "".join(f"%{byte:02X}" for byte in character.encode())
+
+
+def glob_escaped(path: str) -> str:
+    """A raw path as Spark's readers must be given it, for they take it as a pattern."""
+    return _GLOB.sub(r"\\\1", path)
+
+
+def add_lineage(
+    spark: "SparkSession", rows: "DataFrame", files: Sequence[SourceFile], batch_id: str
+) -> "DataFrame":
+    """Add the lineage columns but ``_rescued`` to rows read from these files.
+
+    With more than one file the rows must have ``_file``, which is ``_metadata.file_path``; a row
+    of a file that is not among ``files`` gets a null ``_source_file``, which the audit refuses.
+    """
+    from pyspark.sql import functions as F
+
+    batch = F.lit(batch_id).alias(BATCH_ID)
+    if len(files) == 1:
+        (file,) = files
+        return rows.drop("_file").select(
+            "*",
+            F.lit(file.path).alias(SOURCE_FILE),
+            F.lit(file.modified_at).alias(SOURCE_MODIFIED_AT),
+            F.lit(file.partition_key).cast("string").alias(PARTITION_KEY),
+            batch,
+        )
+    known = spark.createDataFrame(
+        [(spark_uri(f.read_from), f.path, f.modified_at, f.partition_key) for f in files],
+        f"_uri string, {SOURCE_FILE} string, {SOURCE_MODIFIED_AT} timestamp, "
+        f"{PARTITION_KEY} string",
+    )
+    joined = rows.join(F.broadcast(known), rows["_file"] == known["_uri"], "left")
+    return joined.drop("_file", "_uri").select("*", batch)

@@ -1,0 +1,146 @@
+"""From a batch's files to one DataFrame with exactly the table's columns.
+
+Files that can be read alike are read by one reader, and the readers are united: few Spark jobs
+for many files. Each format has a module of its own; what they share is here.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from autoloader_dagster.spark.lineage import SourceFile, glob_escaped
+from autoloader_dagster.spark.typing import quoted
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, DataFrameReader, SparkSession
+
+# From this many files on, one look into their folders costs an object store less than a request
+# or four for each of them.
+LIST_FOLDERS_FROM = 33
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of the table.
+
+    Attributes:
+        name: Its name in the table.
+        sql_type: Its Spark SQL type.
+        original: Its name in the files, which is the column's comment; empty if unknown.
+    """
+
+    name: str
+    sql_type: str
+    original: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadContext:
+    """What every reader needs besides its files.
+
+    Attributes:
+        spark: The session.
+        columns: The table's columns without the lineage columns, in the table's order.
+        options: Reader options of the source (credentials, endpoint).
+        batch_id: Becomes ``_batch_id``.
+    """
+
+    spark: "SparkSession"
+    columns: tuple[Column, ...]
+    options: dict[str, str]
+    batch_id: str
+
+
+def reader(context: ReadContext) -> "DataFrameReader":
+    """A reader with the source's options."""
+    return context.spark.read.options(**context.options)
+
+
+def paths_to_read(files: Sequence[SourceFile]) -> tuple[list[str], bool]:
+    """What to give to a reader for these files, and whether it holds other files too.
+
+    Local files are named one by one, which costs the driver nothing. On an object store many
+    files are read through their folders, for Spark asks the store several times for each name.
+    """
+    names = [file.read_from for file in files]
+    if len(names) < LIST_FOLDERS_FROM or not names[0].startswith("s3a:"):
+        return [glob_escaped(name) for name in names], False
+    folders = sorted({name.rpartition("/")[0] for name in names})
+    if len(folders) > LIST_FOLDERS_FROM:
+        folders = [_common_folder(folders)]
+    return [glob_escaped(folder) + "/" for folder in _without_nested(folders)], True
+
+
+def _common_folder(folders: Sequence[str]) -> str:
+    bucket = folders[0].split("/", 3)[2]
+    parts = [
+        PurePosixPath(folder.split("/", 3)[3] if folder.count("/") > 2 else "").parts
+        for folder in folders
+    ]
+    common = reduce(
+        lambda a, b: a[
+            : next(
+                (i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y),
+                min(len(a), len(b)),
+            )
+        ],
+        parts,
+    )
+    return "/".join([f"s3a://{bucket}", *common])
+
+
+def _without_nested(folders: Sequence[str]) -> list[str]:
+    kept: list[str] = []
+    for folder in folders:
+        if not any(folder.startswith(other + "/") for other in kept):
+            kept.append(folder)
+    return kept
+
+
+def only_these_files(frame: "DataFrame", files: Sequence[SourceFile]) -> "DataFrame":
+    """Keep the rows of these files; Spark applies it while it lists, so others are not read."""
+    from pyspark.sql import functions as F
+
+    from autoloader_dagster.spark.lineage import spark_uri
+
+    return frame.where(F.col("_metadata.file_path").isin([spark_uri(f.read_from) for f in files]))
+
+
+def load_files(
+    context: ReadContext,
+    data_reader: "DataFrameReader",
+    format_name: str,
+    files: Sequence[SourceFile],
+) -> "DataFrame":
+    """Read these files and no others, whichever way of naming them is cheaper."""
+    paths, others_too = paths_to_read(files)
+    if not others_too:
+        return data_reader.format(format_name).load(paths)
+    frame = data_reader.option("recursiveFileLookup", "true").format(format_name).load(paths)
+    return only_these_files(frame, files)
+
+
+def in_table_order(frame: "DataFrame", context: ReadContext, present: Sequence[str]) -> "DataFrame":
+    """Select the table's columns and then the lineage columns; absent ones are null."""
+    from pyspark.sql import functions as F
+
+    from autoloader_dagster.spark.lineage import LINEAGE_COLUMNS
+
+    have = set(present)
+    data = [
+        F.col(quoted(c.name))
+        if c.name in have
+        else F.expr(f"cast(null as {c.sql_type})").alias(c.name)
+        for c in context.columns
+    ]
+    return frame.select(*data, *LINEAGE_COLUMNS)
+
+
+def united(frames: Sequence["DataFrame"]) -> "DataFrame":
+    """A union as a balanced tree, for Spark's analysis of a long chain takes minutes."""
+    if len(frames) == 1:
+        return frames[0]
+    middle = len(frames) // 2
+    return united(frames[:middle]).union(united(frames[middle:]))

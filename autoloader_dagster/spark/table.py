@@ -1,0 +1,412 @@
+"""One Iceberg table, as the loader uses it: made, widened, branched, written, audited, published.
+
+Every statement names the branch as part of the table (``ns.t.branch_x``), never by the ``branch``
+option or ``spark.wap.branch``, for these create a branch that is missing.
+"""
+
+import re
+import secrets
+from collections.abc import Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING
+
+from autoloader_dagster.errors import PublishConflict, TableError
+from autoloader_dagster.spark.lineage import (
+    BATCH_ID,
+    LINEAGE_COLUMNS,
+    RESCUED,
+    SOURCE_FILE,
+    SOURCE_MODIFIED_AT,
+)
+from autoloader_dagster.spark.reading import Column
+from autoloader_dagster.spark.typing import literal, quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pyspark.sql import DataFrame, SparkSession
+
+BATCH_PROPERTY = "autoloader.batch-id"
+ATTEMPT_PROPERTY = "autoloader.attempt"
+TABLE_ID_PROPERTY = "autoloader.table-id"
+_SNAPSHOT_CONF = "spark.sql.iceberg.snapshot-property."
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One snapshot of the table.
+
+    Attributes:
+        snapshot_id: Iceberg's id.
+        parent_id: The snapshot it was made from; None for a root.
+        batch_id: The batch it appended, from its summary.
+        attempt: The attempt that made it, from its summary.
+        added_records: Rows it added.
+    """
+
+    snapshot_id: int
+    parent_id: int | None
+    batch_id: str | None
+    attempt: str | None
+    added_records: int
+
+
+@dataclass(frozen=True, slots=True)
+class FileInTable:
+    """A version of a source file that has rows in the table.
+
+    Attributes:
+        path: The source's address.
+        modified_at: When that version was last changed, UTC.
+        rows: How many rows.
+    """
+
+    path: str
+    modified_at: datetime
+    rows: int
+
+
+class IcebergTable:
+    """A table by its full name, in one Spark session.
+
+    Args:
+        spark: A session whose server has the catalog.
+        name: ``catalog.namespace.table``.
+
+    Every method raises ``TableError`` if the catalog or the table refuses.
+    """
+
+    def __init__(self, spark: "SparkSession", name: str) -> None:
+        self.name = name
+        self._spark = spark
+        # Quoted, for a part may be a word of SQL, as in lake.sales.order.
+        catalog, *rest = (quoted(part) for part in name.split("."))
+        self._catalog = catalog
+        self._in_catalog = ".".join(rest)
+        self._sql_name = f"{catalog}.{self._in_catalog}"
+
+    # --- the table itself -----------------------------------------------------------------------
+
+    def exists(self) -> bool:
+        """Whether the catalog has the table."""
+        with self._errors("look up"):
+            return self._spark.catalog.tableExists(self._sql_name)
+
+    def create(
+        self,
+        columns: Sequence[Column],
+        partition_by: Sequence[str],
+        properties: Mapping[str, str],
+        comment: str,
+    ) -> None:
+        """Make the table with these columns and the lineage columns, unless it is there already."""
+        namespace = self._sql_name.rpartition(".")[0]
+        fields = [_field(c.name, c.sql_type, c.original) for c in columns]
+        fields += [_field(name, *described) for name, described in LINEAGE_COLUMNS.items()]
+        all_properties = {
+            "format-version": "2",
+            TABLE_ID_PROPERTY: secrets.token_hex(16),
+            **properties,
+        }
+        with self._errors("create"):
+            self._spark.sql(f"create namespace if not exists {namespace}")
+            self._spark.sql(
+                f"create table if not exists {self._sql_name} ({', '.join(fields)}) using iceberg"
+                + (f" partitioned by ({', '.join(partition_by)})" if partition_by else "")
+                + (f" comment {literal(comment)}" if comment else "")
+                + " tblproperties ("
+                + ", ".join(f"{literal(k)} = {literal(v)}" for k, v in all_properties.items())
+                + ")"
+            )
+
+    def columns(self) -> tuple[Column, ...]:
+        """The table's columns without the lineage columns, in order.
+
+        Raises:
+            TableError: The table lacks a lineage column, so it is not one that this loader made.
+        """
+        with self._errors("read the columns of"):
+            fields = self._spark.table(self._sql_name).schema.fields
+        found = {field.name: field.dataType.simpleString() for field in fields}
+        missing = [
+            f"{name} {sql_type}"
+            for name, (sql_type, _) in LINEAGE_COLUMNS.items()
+            if found.get(name) != sql_type
+        ]
+        if missing:
+            raise TableError(
+                f"table {self.name} exists with another layout: it has no "
+                f"column {', '.join(missing)}",
+                "Give table.name a name of its own, or add the columns: "
+                f"ALTER TABLE {self.name} ADD COLUMNS ({', '.join(missing)}).",
+            )
+        return tuple(
+            Column(field.name, found[field.name], field.metadata.get("comment", ""))
+            for field in fields
+            if field.name not in LINEAGE_COLUMNS
+        )
+
+    def add_columns(self, columns: Sequence[Column]) -> None:
+        """Add columns; one that another worker has added in between is left as it is."""
+        fields = ", ".join(_field(c.name, c.sql_type, c.original) for c in columns)
+        try:
+            with self._errors("add columns to"):
+                self._spark.sql(f"alter table {self._sql_name} add columns ({fields})")
+        except TableError:
+            there = {column.name for column in self.columns()}
+            missing = [column for column in columns if column.name not in there]
+            if len(missing) == len(columns):
+                raise
+            if missing:
+                self.add_columns(missing)
+
+    def table_id(self) -> str:
+        """What tells this table from another one that is made under its name later."""
+        with self._errors("read the properties of"):
+            rows = self._spark.sql(f"show tblproperties {self._sql_name}").collect()
+        found = {row["key"]: row["value"] for row in rows}.get(TABLE_ID_PROPERTY)
+        if found:
+            return found
+        made = secrets.token_hex(16)
+        with self._errors("set a property of"):
+            self._spark.sql(
+                f"alter table {self._sql_name} set tblproperties ('{TABLE_ID_PROPERTY}' = '{made}')"
+            )
+        return made
+
+    # --- snapshots and branches -----------------------------------------------------------------
+
+    def head(self) -> int:
+        """The snapshot that main points to. An empty table gets an empty one first."""
+        head = self._ref("main")
+        if head is None:
+            with self._errors("initialise"):
+                self._spark.sql(
+                    f"insert into {self._sql_name} select * from {self._sql_name} where false"
+                )
+            head = self._ref("main")
+        if head is None:
+            raise TableError(f"table {self.name} has no snapshot on main and takes none")
+        return head
+
+    def _ref(self, name: str) -> int | None:
+        with self._errors("read the branches of"):
+            rows = self._spark.sql(
+                f"select snapshot_id from {self._sql_name}.refs where name = {literal(name)}"
+            ).collect()
+        return rows[0]["snapshot_id"] if rows else None
+
+    def snapshots(self) -> dict[int, Snapshot]:
+        """All snapshots that have not expired, by id."""
+        with self._errors("read the snapshots of"):
+            rows = self._spark.sql(
+                f"select snapshot_id, parent_id, summary['{BATCH_PROPERTY}'] as batch_id, "
+                f"summary['{ATTEMPT_PROPERTY}'] as attempt, "
+                f"summary['added-records'] as added from {self._sql_name}.snapshots"
+            ).collect()
+        return {
+            r["snapshot_id"]: Snapshot(
+                r["snapshot_id"], r["parent_id"], r["batch_id"], r["attempt"], int(r["added"] or 0)
+            )
+            for r in rows
+        }
+
+    def create_branch(self, branch: str, base: int) -> None:
+        """Make a branch at a snapshot; it must not exist."""
+        with self._errors("branch"):
+            self._spark.sql(
+                f"alter table {self._sql_name} create branch {quoted(branch)} as of version {base}"
+            )
+
+    def drop_branch(self, branch: str) -> None:
+        """Drop a branch if it is there. This fences nothing: see ``chain``."""
+        with self._errors("drop a branch of"):
+            self._spark.sql(f"alter table {self._sql_name} drop branch if exists {quoted(branch)}")
+
+    def branches(self) -> dict[str, int]:
+        """The snapshot of each branch but main."""
+        with self._errors("read the branches of"):
+            rows = self._spark.sql(
+                f"select name, snapshot_id from {self._sql_name}.refs "
+                "where type = 'BRANCH' and name <> 'main'"
+            ).collect()
+        return {row["name"]: row["snapshot_id"] for row in rows}
+
+    def chain(self, branch: str, base: int) -> list[Snapshot]:
+        """The snapshots from ``base`` (left out) to the branch's head, oldest first.
+
+        Raises:
+            PublishConflict: The branch is gone, or its history does not lead to ``base``: it was
+                dropped and a write in flight brought it back on another snapshot.
+        """
+        known = self.snapshots()
+        at = self._ref(branch)
+        chain: list[Snapshot] = []
+        while at is not None and at != base:
+            snapshot = known.get(at)
+            if snapshot is None:
+                break
+            chain.append(snapshot)
+            at = snapshot.parent_id
+        if at != base:
+            raise PublishConflict(
+                f"branch {branch} of {self.name} does not lead to snapshot {base}"
+            )
+        return chain[::-1]
+
+    def main_holds(self, snapshot_id: int) -> bool:
+        """Whether main is at this snapshot or has it among its ancestors."""
+        _, reached = self.ancestry(self.head(), snapshot_id)
+        return reached
+
+    def ancestry(self, head: int, until: int | None) -> tuple[list[Snapshot], bool]:
+        """Main's snapshots from ``head`` back to ``until`` (left out), newest first.
+
+        Returns:
+            The snapshots, and whether ``until`` was reached. If it was not, it has expired, or
+            main was rolled back past it, and what lies before is known from the rows only.
+        """
+        known = self.snapshots()
+        found: list[Snapshot] = []
+        at: int | None = head
+        while at is not None and at != until:
+            snapshot = known.get(at)
+            if snapshot is None:
+                return found, False
+            found.append(snapshot)
+            at = snapshot.parent_id
+        return found, at == until or until is None
+
+    # --- writing --------------------------------------------------------------------------------
+
+    @contextmanager
+    def tagged(self, attempt: str, batch_id: str | None = None) -> "Iterator[None]":
+        """Every snapshot made within carries the attempt's name, whatever statement makes it.
+
+        Args:
+            attempt: The attempt's name.
+            batch_id: Carried as well; for a batch that appends nothing, and only deletes.
+        """
+        tags = {ATTEMPT_PROPERTY: attempt} | ({BATCH_PROPERTY: batch_id} if batch_id else {})
+        for name, value in tags.items():
+            self._spark.conf.set(_SNAPSHOT_CONF + name, value)
+        try:
+            yield
+        finally:
+            for name in tags:
+                self._spark.conf.unset(_SNAPSHOT_CONF + name)
+
+    def append(self, frame: "DataFrame", branch: str, batch_id: str, one_partition: bool) -> None:
+        """Append to a branch in one snapshot that carries the batch's id.
+
+        Args:
+            frame: The table's columns, in the table's order.
+            branch: An existing branch.
+            batch_id: Goes to the snapshot's summary.
+            one_partition: All rows go to one partition, so that nothing need be shuffled.
+        """
+        writer = (
+            frame.writeTo(self._on(branch))
+            .option(f"snapshot-property.{BATCH_PROPERTY}", batch_id)
+            .option("check-ordering", "false")
+        )
+        if one_partition:
+            writer = writer.option("distribution-mode", "none").option("fanout-enabled", "false")
+        with self._errors("write to"):
+            writer.append()
+
+    def delete_files(self, branch: str, paths: Sequence[str]) -> None:
+        """Delete the rows of these source files on a branch, in one snapshot."""
+        listed = ", ".join(literal(path) for path in paths)
+        with self._errors("delete rows of"):
+            self._spark.sql(f"delete from {self._on(branch)} where {SOURCE_FILE} in ({listed})")
+
+    def fast_forward(self, branch: str) -> None:
+        """Point main to the branch's head, if main is an ancestor of it.
+
+        Raises:
+            PublishConflict: It is not: another writer has moved main.
+        """
+        try:
+            self._spark.sql(
+                f"call {self._catalog}.system.fast_forward("
+                f"{literal(self._in_catalog)}, 'main', {literal(branch)})"
+            ).collect()
+        except Exception as error:
+            if re.search(r"is not an ancestor of", str(error)):
+                raise PublishConflict(f"main of {self.name} has moved") from error
+            raise
+
+    # --- what was written -----------------------------------------------------------------------
+
+    def rows_by_file(self, ref: str, batch_id: str) -> dict[str, int]:
+        """Rows of a batch for each source file, on a branch or on ``main``."""
+        return self._counts(ref, f"{BATCH_ID} = {literal(batch_id)}")
+
+    def bad_rows_by_file(self, ref: str, batch_id: str) -> dict[str, int]:
+        """Rows of a batch with something in ``_rescued``, for each source file that has any.
+
+        Data files without one are left out by their statistics, so for clean data this reads
+        nothing.
+        """
+        return self._counts(ref, f"{BATCH_ID} = {literal(batch_id)} and {RESCUED} is not null")
+
+    def rows_like(self, ref: str, batch_id: str, rescued: str) -> dict[str, int]:
+        """Rows of a batch with exactly this in ``_rescued``, for each source file."""
+        return self._counts(
+            ref, f"{BATCH_ID} = {literal(batch_id)} and {RESCUED} = {literal(rescued)}"
+        )
+
+    def batch_ids(self) -> list[str]:
+        """Every batch that main has rows of. This reads one column of the whole table."""
+        with self._errors("read"):
+            rows = self._spark.sql(
+                f"select distinct {BATCH_ID} as b from {self._sql_name}"
+            ).collect()
+        return [row["b"] for row in rows if row["b"] is not None]
+
+    def files_of_batch(self, batch_id: str) -> list[FileInTable]:
+        """The source files that main has rows of from a batch, by the rows themselves."""
+        with self._errors("read"):
+            rows = self._spark.sql(
+                f"select {SOURCE_FILE} as f, unix_micros({SOURCE_MODIFIED_AT}) as m, count(*) as n "
+                f"from {self._sql_name} where {BATCH_ID} = {literal(batch_id)} group by 1, 2"
+            ).collect()
+        # As a number: the client would give the time in this machine's zone, without saying so.
+        epoch = datetime(1970, 1, 1, tzinfo=timezone.utc)
+        return [FileInTable(r["f"], epoch + timedelta(microseconds=r["m"]), r["n"]) for r in rows]
+
+    def _counts(self, ref: str, where: str) -> dict[str, int]:
+        table = self._on(ref)
+        with self._errors("count rows of"):
+            rows = self._spark.sql(
+                f"select {SOURCE_FILE} as f, count(*) as n from {table} where {where} group by 1"
+            ).collect()
+        return {row["f"]: row["n"] for row in rows}
+
+    def _on(self, ref: str) -> str:
+        return self._sql_name if ref == "main" else f"{self._sql_name}.{quoted('branch_' + ref)}"
+
+    @contextmanager
+    def _errors(self, doing: str) -> "Iterator[None]":
+        """Pass on what the server says of a table as a TableError; all else as it is."""
+        from pyspark.errors import AnalysisException
+
+        try:
+            yield
+        except AnalysisException as error:
+            raise TableError(f"cannot {doing} table {self.name}: {first_line(error)}") from error
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of a server's error, which is what a person wants to see of it."""
+    text = str(error).strip()
+    line = text.splitlines()[0] if text else type(error).__name__
+    return line[:500]
+
+
+def _field(name: str, sql_type: str, comment: str) -> str:
+    said = f" comment {literal(comment)}" if comment else ""
+    return f"{quoted(name)} {sql_type}{said}"

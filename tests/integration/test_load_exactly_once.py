@@ -1,0 +1,299 @@
+"""Each version of each file is in the table once, whatever happens in between."""
+
+import os
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from autoloader_dagster.errors import SparkUnavailable, TableError
+from autoloader_dagster.loading import batch as batch_module
+from autoloader_dagster.loading.discover import discover
+from autoloader_dagster.processed_files.store import ProcessedFiles
+from autoloader_dagster.spark.session import connect
+from autoloader_dagster.spark.table import IcebergTable
+from tests.fixtures.lake import Lake
+
+
+def _write(folder: Path, name: str, *ids: int) -> Path:
+    path = folder / name
+    path.write_text("id\n" + "".join(f"{i}\n" for i in ids))
+    return path
+
+
+def _ids(lake: Lake, name: str) -> Counter[int]:
+    return Counter(row[0] for row in lake.rows(name, "id"))
+
+
+def test_only_new_and_changed_files_are_loaded(lake: Lake) -> None:
+    folder = lake.folder()
+    _write(folder, "a.csv", 1, 2)
+    _write(folder, "b.csv", 3)
+    source = {"type": "local", "url": str(folder), "on_change": "replace"}
+    ingestion = lake.ingestion("again", source=source)
+    lake.load(ingestion)
+    assert lake.load(ingestion) == []
+
+    _write(folder, "b.csv", 30, 31)
+    _write(folder, "c.csv", 4)
+    (outcome,) = lake.load(ingestion)
+
+    assert sorted(Path(f.path).name for f in outcome.loaded) == ["b.csv", "c.csv"]
+    assert _ids(lake, "again") == Counter([1, 2, 30, 31, 4])
+    assert lake.load(ingestion) == []
+
+
+def test_a_changed_file_that_is_empty_now_takes_its_rows_out(lake: Lake) -> None:
+    folder = lake.folder()
+    _write(folder, "a.csv", 1, 2)
+    _write(folder, "b.csv", 3)
+    ingestion = lake.ingestion(
+        "emptied", source={"type": "local", "url": str(folder), "on_change": "replace"}
+    )
+    lake.load(ingestion)
+    (folder / "a.csv").write_text("id\n")
+
+    (outcome,) = lake.load(ingestion)
+
+    assert outcome.snapshot_id is not None
+    assert _ids(lake, "emptied") == Counter([3])
+    assert lake.load(ingestion) == []
+
+
+@pytest.mark.parametrize(
+    ("on_change", "expected"),
+    [("ignore", [1]), ("append", [1, 2]), ("replace", [2]), ("fail", [1])],
+)
+def test_a_changed_file_follows_on_change(lake: Lake, on_change: str, expected: list[int]) -> None:
+    folder = lake.folder()
+    _write(folder, "a.csv", 1)
+    ingestion = lake.ingestion(
+        "changed", source={"type": "local", "url": str(folder), "on_change": on_change}
+    )
+    lake.load(ingestion)
+    os.utime(_write(folder, "a.csv", 2), ns=(1, 1))
+
+    lake.load(ingestion)
+
+    assert _ids(lake, "changed") == Counter(expected)
+
+
+def test_a_file_that_changes_between_listing_and_reading_is_loaded_once_and_whole(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = lake.folder()
+    _write(folder, "a.csv", 1)
+    _write(folder, "b.csv", 2)
+    ingestion = lake.ingestion("moving")
+    discover(ingestion)
+    changed = iter([True])
+    real = batch_module.append_counted
+
+    def change_it_after_the_write(*args, **kwargs):
+        written = real(*args, **kwargs)
+        if next(changed, False):
+            _write(folder, "b.csv", 20, 21)
+        return written
+
+    monkeypatch.setattr(batch_module, "append_counted", change_it_after_the_write)
+
+    lake.load(ingestion, listed=True)
+
+    assert _ids(lake, "moving") == Counter([1, 20, 21])
+    assert lake.statuses(ingestion) == {"a.csv": "SUCCESS", "b.csv": "SUCCESS"}
+
+
+def test_a_file_deleted_between_listing_and_reading_is_skipped(lake: Lake) -> None:
+    folder = lake.folder()
+    _write(folder, "a.csv", 1)
+    gone = _write(folder, "b.csv", 2)
+    ingestion = lake.ingestion("gone")
+    discover(ingestion)
+    gone.unlink()
+
+    lake.load(ingestion, listed=True)
+
+    assert _ids(lake, "gone") == Counter([1])
+    assert lake.statuses(ingestion) == {"a.csv": "SUCCESS", "b.csv": "SKIPPED"}
+
+
+def test_an_answer_that_is_lost_after_publishing_is_caught_up_with(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _write(lake.folder(), "a.csv", 1)
+    ingestion = lake.ingestion("lost")
+    real = IcebergTable.fast_forward
+
+    def lose_the_answer(self: IcebergTable, branch: str) -> None:
+        real(self, branch)
+        raise ConnectionError("the answer was lost")
+
+    monkeypatch.setattr(IcebergTable, "fast_forward", lose_the_answer)
+    with pytest.raises(ConnectionError):
+        lake.load(ingestion)
+    monkeypatch.undo()
+
+    assert lake.statuses(ingestion) == {"a.csv": "SUCCESS"}
+    assert lake.load(ingestion) == []
+    assert _ids(lake, "lost") == Counter([1])
+
+
+def test_a_run_that_died_before_publishing_is_taken_up(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _write(lake.folder(), "a.csv", 1)
+    ingestion = lake.ingestion("died")
+    discover(ingestion)
+    _die_at(monkeypatch, IcebergTable, "fast_forward", before=True)
+    with pytest.raises(SystemExit):
+        lake.load(ingestion, listed=True)
+    monkeypatch.undo()
+    assert lake.statuses(ingestion) == {"a.csv": "PROCESSING"}
+    assert lake.load(ingestion) == [], "its lease still holds"
+
+    lake.load(ingestion, over_runs={"run-1"})
+
+    assert _ids(lake, "died") == Counter([1])
+    assert lake.statuses(ingestion) == {"a.csv": "SUCCESS"}
+
+
+def test_a_run_that_died_after_publishing_is_recorded_and_not_loaded_again(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _write(lake.folder(), "a.csv", 1)
+    ingestion = lake.ingestion("died_late")
+    _die_at(monkeypatch, ProcessedFiles, "record", before=True)
+    with pytest.raises(SystemExit):
+        lake.load(ingestion)
+    monkeypatch.undo()
+    assert lake.statuses(ingestion) == {"a.csv": "PROCESSING"}
+
+    assert lake.load(ingestion, over_runs={"run-1"}) == []
+
+    assert _ids(lake, "died_late") == Counter([1])
+    assert lake.statuses(ingestion) == {"a.csv": "SUCCESS"}
+
+
+def test_main_that_moved_meanwhile_makes_a_new_attempt(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _write(lake.folder(), "a.csv", 1)
+    ingestion = lake.ingestion("moved")
+    lake.load(ingestion)
+    _write(lake.folder(), "b.csv", 2)
+    moved = iter([True])
+    real = batch_module.append_counted
+
+    def move_main(*args, **kwargs):
+        written = real(*args, **kwargs)
+        if next(moved, False):
+            with connect(lake.settings) as spark:
+                name = ingestion.spec.table.name
+                spark.sql(f"insert into {name} select 99, null, 'x', null, null, 'by-hand'")
+        return written
+
+    monkeypatch.setattr(batch_module, "append_counted", move_main)
+
+    lake.load(ingestion)
+
+    assert _ids(lake, "moved") == Counter([1, 2, 99])
+    (row,) = [b for b in lake.store.batches(ingestion.id) if b.attempt == 2]
+    assert row.status == "RECORDED"
+
+
+def test_a_branch_that_came_back_on_another_base_is_not_published(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _write(lake.folder(), "a.csv", 1)
+    ingestion = lake.ingestion("zombie")
+    lake.load(ingestion)
+    _write(lake.folder(), "b.csv", 2)
+    once = iter([True])
+    real = batch_module.append_counted
+
+    def branch_is_dropped_and_made_anew(table, frame, branch, *args, **kwargs):
+        if next(once, False):
+            table.drop_branch(branch)
+            with connect(lake.settings) as spark:
+                spark.sql(f"insert into {table.name} select 99, null, 'x', null, null, 'by-hand'")
+            table.create_branch(branch, table.head())
+        return real(table, frame, branch, *args, **kwargs)
+
+    monkeypatch.setattr(batch_module, "append_counted", branch_is_dropped_and_made_anew)
+
+    lake.load(ingestion)
+
+    assert _ids(lake, "zombie") == Counter([1, 2, 99])
+
+
+def test_a_lost_state_database_is_rebuilt_from_the_table(lake: Lake, tmp_path: Path) -> None:
+    for i in range(3):
+        _write(lake.folder(), f"{i}.csv", i)
+    ingestion = lake.ingestion("rebuilt", batch={"max_files": 1})
+    lake.load(ingestion)
+    assert len(lake.store.batches(ingestion.id)) == 3
+    lake.store.close()
+    lake.store = ProcessedFiles(f"sqlite:///{tmp_path / 'new_state.db'}")
+    lake.store.upgrade()
+    ingestion = lake.ingestion("rebuilt", batch={"max_files": 1})
+    _write(lake.folder(), "3.csv", 3)
+
+    lake.load(ingestion)
+
+    assert _ids(lake, "rebuilt") == Counter([0, 1, 2, 3])
+    assert set(lake.statuses(ingestion).values()) == {"SUCCESS"}
+
+
+def test_batches_are_bounded_and_each_is_one_snapshot(lake: Lake) -> None:
+    for i in range(5):
+        _write(lake.folder(), f"{i}.csv", i)
+    ingestion = lake.ingestion("bounded", batch={"max_files": 2})
+
+    outcomes = lake.load(ingestion)
+
+    assert [len(o.files) for o in outcomes] == [2, 2, 1]
+    assert len({o.snapshot_id for o in outcomes}) == 3
+    assert _ids(lake, "bounded") == Counter(range(5))
+
+
+def test_a_table_with_another_layout_is_refused_and_nothing_is_lost(lake: Lake) -> None:
+    _write(lake.folder(), "a.csv", 1)
+    ingestion = lake.ingestion("alien")
+    with connect(lake.settings) as spark:
+        spark.sql(f"create namespace if not exists lake.{lake.namespace}")
+        spark.sql(f"create table {ingestion.spec.table.name} (id bigint) using iceberg")
+
+    with pytest.raises(TableError, match=r"exists with another layout.*_source_file"):
+        lake.load(ingestion)
+
+    assert lake.statuses(ingestion) == {"a.csv": "DISCOVERED"}
+
+
+def test_a_dead_server_releases_the_batch(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    _write(lake.folder(), "a.csv", 1)
+    ingestion = lake.ingestion("dead")
+
+    def server_is_gone(*args, **kwargs):
+        raise SparkUnavailable("the server is gone", "start it")
+
+    monkeypatch.setattr(batch_module, "append_counted", server_is_gone)
+    with pytest.raises(SparkUnavailable):
+        lake.load(ingestion)
+    monkeypatch.undo()
+
+    assert lake.statuses(ingestion) == {"a.csv": "DISCOVERED"}
+    lake.load(ingestion)
+    assert _ids(lake, "dead") == Counter([1])
+
+
+def _die_at(monkeypatch: pytest.MonkeyPatch, owner: type, method: str, before: bool) -> None:
+    """Make the process seem to die at a call: nothing after it runs, not even the clean-up."""
+    real = getattr(owner, method)
+
+    def die(self, *args, **kwargs):
+        if not before:
+            real(self, *args, **kwargs)
+        monkeypatch.setattr(batch_module.BatchLoad, "_let_go", lambda *a: None)
+        raise SystemExit("killed")
+
+    monkeypatch.setattr(owner, method, die)
