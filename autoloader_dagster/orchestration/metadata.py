@@ -1,0 +1,91 @@
+"""Names and values of the metadata that materializations carry."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+import dagster as dg
+
+from autoloader_dagster.loading.ingestion import BatchOutcome, FileOutcome
+
+FILES = "autoloader/files"
+BAD_ROWS = "autoloader/bad_rows"
+BYTES = "autoloader/bytes"
+SECONDS = "autoloader/seconds"
+ROWS_PER_SECOND = "autoloader/rows_per_second"
+SNAPSHOT_ID = "autoloader/snapshot_id"
+BATCH_ID = "autoloader/batch_id"
+FILE_TABLE = "autoloader/file_table"
+FILES_IN_PARTITION = "autoloader/files_in_partition"
+ROWS_IN_PARTITION = "autoloader/rows_in_partition"
+SPEC = "autoloader/spec"
+FILES_WAITING = "autoloader/files_waiting"
+BYTES_WAITING = "autoloader/bytes_waiting"
+
+# A materialization with more files than this shows the first ones and says how many there are.
+MAX_FILES_SHOWN = 50
+
+
+def by_partition(outcome: BatchOutcome) -> dict[str | None, list[FileOutcome]]:
+    """The loaded files of a batch by partition."""
+    groups: dict[str | None, list[FileOutcome]] = defaultdict(list)
+    for file in outcome.loaded:
+        groups[file.partition_key].append(file)
+    return dict(groups)
+
+
+def partition_metadata(
+    outcome: BatchOutcome, files: Sequence[FileOutcome], table: str
+) -> dict[str, dg.MetadataValue]:
+    """Metadata of what one batch brought to one partition."""
+    rows = sum(file.rows for file in files)
+    share = len(files) / max(1, len(outcome.loaded))
+    shown = files[:MAX_FILES_SHOWN]
+    metadata: dict[str, dg.MetadataValue] = {
+        "dagster/row_count": dg.MetadataValue.int(rows),
+        "dagster/table_name": dg.MetadataValue.text(table),
+        FILES: dg.MetadataValue.int(len(files)),
+        BAD_ROWS: dg.MetadataValue.int(sum(file.bad_rows for file in files)),
+        BYTES: dg.MetadataValue.int(sum(file.bytes for file in files)),
+        SECONDS: dg.MetadataValue.float(round(outcome.seconds * share, 3)),
+        ROWS_PER_SECOND: dg.MetadataValue.int(
+            int(outcome.rows / outcome.seconds) if outcome.seconds else 0
+        ),
+        BATCH_ID: dg.MetadataValue.text(outcome.batch_id),
+        FILE_TABLE: dg.MetadataValue.table(
+            records=[
+                dg.TableRecord(
+                    {
+                        "file": file.path,
+                        "rows": file.rows,
+                        "bad_rows": file.bad_rows,
+                        "bytes": file.bytes,
+                    }
+                )
+                for file in shown
+            ]
+        ),
+    }
+    if outcome.snapshot_id is not None:
+        # As text: the UI's numbers lose digits of a 64-bit id.
+        metadata[SNAPSHOT_ID] = dg.MetadataValue.text(str(outcome.snapshot_id))
+    return metadata
+
+
+def set_aside_metadata(files: Sequence[FileOutcome]) -> Mapping[str, dg.MetadataValue]:
+    """Metadata of a check that found files set aside."""
+    return {
+        FILES: dg.MetadataValue.int(len(files)),
+        "autoloader/reasons": dg.MetadataValue.table(
+            records=[
+                dg.TableRecord(
+                    {
+                        "file": file.path,
+                        "status": file.status,
+                        "error": file.error_type or "",
+                        "reason": file.reason or "",
+                    }
+                )
+                for file in files[:MAX_FILES_SHOWN]
+            ]
+        ),
+    }

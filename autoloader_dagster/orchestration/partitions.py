@@ -1,0 +1,58 @@
+"""The Dagster partitions of a spec; their keys are those of ``loading.partitioning``."""
+
+import dagster as dg
+
+from autoloader_dagster.loading.partitioning import KEY_FORMATS, first_window
+from autoloader_dagster.processed_files.records import PartitionKeys, PartitionRange, Partitions
+from autoloader_dagster.specs.loader import LoadedSpec
+
+
+def partitions_definition(loaded: LoadedSpec) -> dg.PartitionsDefinition | None:
+    """Time windows up to and with the open one, named keys, or none."""
+    partition = loaded.spec.partition
+    if partition.kind == "none":
+        return None
+    if partition.kind == "key":
+        return dg.DynamicPartitionsDefinition(name=f"{loaded.tenant}__{loaded.spec.name}")
+    start = first_window(partition).strftime(KEY_FORMATS[partition.every])
+    # end_offset=1: the window that is open now is a partition, for its files arrive now.
+    if partition.every == "hour":
+        return dg.HourlyPartitionsDefinition(start_date=start, end_offset=1)
+    if partition.every == "week":
+        return dg.WeeklyPartitionsDefinition(
+            start_date=start, day_offset=1, timezone=partition.timezone, end_offset=1
+        )
+    if partition.every == "month":
+        return dg.MonthlyPartitionsDefinition(
+            start_date=start, timezone=partition.timezone, end_offset=1
+        )
+    return dg.DailyPartitionsDefinition(start_date=start, timezone=partition.timezone, end_offset=1)
+
+
+def asked_partitions(
+    context: dg.AssetExecutionContext, loaded: LoadedSpec
+) -> tuple[Partitions, list[str]]:
+    """The partitions that a run was asked for, for the state and as keys.
+
+    A run without partitions, as ``dagster asset materialize --select`` starts it, is asked for all.
+    """
+    run = context.run
+    asked = any(
+        tag in run.tags
+        for tag in (
+            "dagster/partition",
+            "dagster/asset_partition_range_start",
+        )
+    )
+    if loaded.spec.partition.kind == "none" or not asked:
+        return None, []
+    keys = list(context.partition_keys)
+    if not keys:
+        raise dg.Failure(
+            "the run was asked for an empty range of partitions",
+            metadata={"tags": dict(run.tags)},
+            allow_retries=False,
+        )
+    if loaded.spec.partition.kind == "time":
+        return PartitionRange(min(keys), max(keys)), keys
+    return PartitionKeys(tuple(keys)), keys

@@ -1,0 +1,145 @@
+"""From what is pending to run requests: one planner for sensors, schedules and the CLI."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+
+import dagster as dg
+
+from autoloader_dagster.loading.discover import discover
+from autoloader_dagster.loading.ingestion import Ingestion
+from autoloader_dagster.loading.plan import RunPlan, plan_runs
+from autoloader_dagster.orchestration.partitions import partitions_definition
+from autoloader_dagster.orchestration.runs import (
+    INGESTION_TAG,
+    LISTED_TAG,
+    PENDING_TAG,
+    ended_runs,
+    has_ended,
+    runs_for_pending,
+)
+from autoloader_dagster.processed_files.records import Discovery
+
+RANGE_START = "dagster/asset_partition_range_start"
+RANGE_END = "dagster/asset_partition_range_end"
+
+# A pending set whose run failed is asked for again after this, doubled with each failure.
+_FIRST_WAIT = timedelta(seconds=30)
+_LONGEST_WAIT = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What a look at the source came to.
+
+    Attributes:
+        discovery: What the listing found.
+        plans: The runs that would load all that is pending.
+    """
+
+    discovery: Discovery
+    plans: tuple[RunPlan, ...]
+
+    @property
+    def files(self) -> int:
+        """Pending files."""
+        return sum(plan.files for plan in self.plans)
+
+    @property
+    def bytes(self) -> int:
+        """Their bytes."""
+        return sum(plan.bytes for plan in self.plans)
+
+
+def look_and_plan(
+    ingestion: Ingestion,
+    instance: dg.DagsterInstance,
+    progress: Callable[[int], None] | None = None,
+) -> Planned:
+    """List the source, record what is new, and plan runs for all that is pending.
+
+    New named keys become Dagster partitions here, so that a run can be asked for them.
+    """
+    discovery = discover(ingestion, progress)
+    over = ended_runs(instance, ingestion.store.open_run_ids())
+    definition = partitions_definition(ingestion.loaded)
+    if not isinstance(definition, dg.DynamicPartitionsDefinition) or definition.name is None:
+        return Planned(discovery, tuple(plan_runs(ingestion, over)))
+    known = instance.get_dynamic_partitions(definition.name)
+    plans = plan_runs(ingestion, over, known)
+    new = [key for plan in plans for key in plan.keys if key not in set(known)]
+    if new:
+        instance.add_dynamic_partitions(definition.name, new)
+    return Planned(discovery, tuple(plans))
+
+
+def run_tags(ingestion: Ingestion, plan: RunPlan) -> dict[str, str]:
+    """The tags that make a run load this plan."""
+    tags = {
+        INGESTION_TAG: ingestion.id,
+        PENDING_TAG: plan.digest,
+        LISTED_TAG: "true",
+    }
+    if plan.first is not None and plan.last is not None:
+        tags |= {RANGE_START: plan.first, RANGE_END: plan.last}
+    return tags
+
+
+def run_requests(
+    ingestion: Ingestion,
+    instance: dg.DagsterInstance,
+    plans: Sequence[RunPlan],
+    now: datetime | None = None,
+) -> tuple[list[dg.RunRequest], list[str]]:
+    """The runs to ask for now, and why others are not asked for.
+
+    The same pending set is asked for once; when that run has ended and the set still waits (the
+    run failed before it could claim it), it is asked for again, later each time. Dagster itself
+    never repeats a run key, so the number of the try is part of it.
+    """
+    moment = now or datetime.now(timezone.utc)
+    requests: list[dg.RunRequest] = []
+    waiting: list[str] = []
+    for plan in plans:
+        tried = runs_for_pending(instance, plan.digest)
+        under_way = [record for record in tried if not has_ended(record)]
+        if under_way:
+            waiting.append(
+                f"{plan.files} files are in run {under_way[0].dagster_run.run_id[:8]} "
+                f"({under_way[0].dagster_run.status.value.lower()})"
+            )
+            continue
+        if tried:
+            wait = min(_FIRST_WAIT * 2 ** (len(tried) - 1), _LONGEST_WAIT)
+            ended = datetime.fromtimestamp(tried[0].end_time or 0, timezone.utc)
+            if moment < ended + wait:
+                seconds = int((ended + wait - moment).total_seconds())
+                waiting.append(
+                    f"{plan.files} files are tried again in {seconds} s, for run "
+                    f"{tried[0].dagster_run.run_id[:8]} did not load them"
+                )
+                continue
+        requests.append(
+            dg.RunRequest(
+                run_key=f"{ingestion.id}:{plan.digest}:{len(tried)}",
+                tags=run_tags(ingestion, plan),
+            )
+        )
+    return requests, waiting
+
+
+def counts_in_words(planned: Planned) -> str:
+    """What a tick found, for its skip reason and for people."""
+    found = planned.discovery
+    words = [f"{found.listed:,} files listed", f"{found.unchanged:,} unchanged"]
+    words += [
+        f"{count:,} {name}"
+        for count, name in (
+            (found.held, "held"),
+            (found.quarantined, "set aside"),
+            (found.skipped, "skipped"),
+            (found.in_flight, "being loaded"),
+        )
+        if count
+    ]
+    return ", ".join(words)

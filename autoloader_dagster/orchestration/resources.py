@@ -1,0 +1,91 @@
+"""Dagster resources: shells around plain classes that are tested without Dagster."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import dagster as dg
+from pydantic import Field, PrivateAttr
+
+from autoloader_dagster.loading.ingestion import Ingestion
+from autoloader_dagster.processed_files.store import ProcessedFiles
+from autoloader_dagster.settings import Settings, load_settings
+from autoloader_dagster.specs.connections import Connections, ResolvedConnection
+from autoloader_dagster.specs.loader import LoadedSpec
+from autoloader_dagster.specs.model import S3Source
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+
+class SparkConnectResource(dg.ConfigurableResource):
+    """Apache Spark through Spark Connect: the server at ``remote``, or the embedded one."""
+
+    remote: str | None = Field(
+        default=None,
+        description="sc://host:port of a Spark Connect server. Default: SPARK_REMOTE, and "
+        "without it the embedded server, which is started when it is needed.",
+    )
+
+    @contextmanager
+    def session(self) -> "Iterator[SparkSession]":
+        """A Spark session that is closed at the end.
+
+        Raises:
+            SparkUnavailable: No server answers, within ten seconds.
+        """
+        from autoloader_dagster.spark.session import connect
+
+        settings = load_settings()
+        if self.remote:
+            settings = replace(settings, spark_remote=self.remote)
+        with connect(settings) as spark:
+            yield spark
+
+
+class ProcessedFilesResource(dg.ConfigurableResource):
+    """What is known of each file and each batch, in the state database."""
+
+    database_url: str | None = Field(
+        default=None,
+        description="SQLAlchemy URL. Default: AUTOLOADER_DATABASE_URL, and without it a SQLite "
+        "file below AUTOLOADER_HOME.",
+    )
+    _store: ProcessedFiles | None = PrivateAttr(default=None)
+
+    @property
+    def store(self) -> ProcessedFiles:
+        """The state, upgraded to this version's tables."""
+        if self._store is None:
+            store = ProcessedFiles(self.database_url or load_settings().database_url)
+            store.upgrade()
+            self._store = store
+        return self._store
+
+
+def open_ingestion(
+    loaded: LoadedSpec,
+    connections: Connections,
+    spark: SparkConnectResource,
+    processed_files: ProcessedFilesResource,
+    settings: Settings | None = None,
+) -> Ingestion:
+    """An ingestion with its source, its credentials resolved now."""
+    from autoloader_dagster.sources.factory import open_source
+
+    settings = settings or load_settings()
+    return Ingestion(
+        loaded=loaded,
+        source=open_source(loaded.spec, _resolved_connection(loaded, connections)),
+        store=processed_files.store,
+        connect=spark.session,
+        staging_dir=settings.staging_dir,
+    )
+
+
+def _resolved_connection(loaded: LoadedSpec, connections: Connections) -> ResolvedConnection | None:
+    source = loaded.spec.source
+    if not isinstance(source, S3Source) or source.connection is None:
+        return None
+    return connections.get(loaded.tenant, source.connection).resolve()

@@ -1,0 +1,34 @@
+"""What Dagster knows of runs, as the loader wants to know it."""
+
+from collections.abc import Iterable
+
+import dagster as dg
+
+PENDING_TAG = "autoloader/pending"
+LISTED_TAG = "autoloader/listed"
+INGESTION_TAG = "autoloader/ingestion"
+
+_ENDED = {
+    dg.DagsterRunStatus.SUCCESS,
+    dg.DagsterRunStatus.FAILURE,
+    dg.DagsterRunStatus.CANCELED,
+}
+
+
+def ended_runs(instance: dg.DagsterInstance, run_ids: Iterable[str]) -> set[str]:
+    """Which of these runs have ended, so that nobody works on their batches any more."""
+    asked = list(run_ids)
+    if not asked:
+        return set()
+    found = instance.get_runs(dg.RunsFilter(run_ids=asked))
+    return {run.run_id for run in found if run.status in _ENDED}
+
+
+def runs_for_pending(instance: dg.DagsterInstance, digest: str) -> list[dg.RunRecord]:
+    """The runs that were asked for to load exactly this pending set, newest first."""
+    return list(instance.get_run_records(dg.RunsFilter(tags={PENDING_TAG: digest}), limit=20))
+
+
+def has_ended(record: dg.RunRecord) -> bool:
+    """Whether the run is over, well or badly."""
+    return record.dagster_run.status in _ENDED
