@@ -1,0 +1,1 @@
+"""The ``autoloader`` command: each command parses, calls and prints."""

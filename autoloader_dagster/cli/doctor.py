@@ -1,0 +1,265 @@
+"""``doctor``: looks at everything that loading needs, and says what to do where it is not well."""
+
+import os
+import shutil
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+import typer
+from rich.markup import escape
+
+from autoloader_dagster.cli.output import JsonOption, print_json, progress, screen, size
+from autoloader_dagster.cli.project import open_specs
+from autoloader_dagster.errors import AutoloaderError
+from autoloader_dagster.settings import Settings, load_settings
+from autoloader_dagster.specs.loader import LoadedSpec, SpecSet
+
+UI_PORT = 3000
+_LEAST_FREE_BYTES = 2 * 10**9
+_SOURCE_SECONDS = 10
+_COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one look found.
+
+    Attributes:
+        name: What was looked at.
+        status: ``fail`` if nothing can be loaded so.
+        detail: What was found.
+        hint: What to do.
+    """
+
+    name: str
+    status: Literal["ok", "warn", "fail"]
+    detail: str
+    hint: str = ""
+
+
+def doctor(as_json: JsonOption = False) -> None:
+    """Look at everything that loading needs; say what to do where something is not well."""
+    settings = load_settings()
+    with progress() as tell:
+        findings: list[Finding] = []
+        for name, look in _looks(settings):
+            tell(name)
+            try:
+                findings.append(look())
+            except AutoloaderError as error:
+                findings.append(Finding(name, "fail", error.what, error.hint))
+    if as_json:
+        print_json({"checks": [asdict(finding) for finding in findings]})
+    else:
+        for finding in findings:
+            colour = _COLOURS[finding.status]
+            screen().print(
+                f"[{colour}]{finding.status:<4}[/] {escape(f'{finding.name}: {finding.detail}')}",
+                soft_wrap=True,
+            )
+            if finding.hint and finding.status != "ok":
+                screen().print(f"       -> {finding.hint}", markup=False, soft_wrap=True)
+    if any(finding.status == "fail" for finding in findings):
+        raise typer.Exit(2)
+
+
+def _looks(settings: Settings) -> Iterator[tuple[str, Callable[[], Finding]]]:
+    yield "Python", _python
+    if settings.spark_remote is None:
+        yield "Java", _java
+        yield "jars", lambda: _jars(settings)
+    yield "home", lambda: _home(settings)
+    yield "Dagster home", lambda: _dagster_home(settings)
+    yield "state database", lambda: _state(settings)
+    yield "Spark", lambda: _spark(settings)
+    yield "web port", _port
+    try:
+        specs = open_specs(settings)
+    except AutoloaderError as error:
+        finding = Finding("specs", "fail", error.what, error.hint)
+        yield "specs", lambda: finding
+        return
+    yield "specs", lambda: _specs(specs)
+    for loaded in specs.specs:
+        yield (
+            f"source of {loaded.ingestion_id}",
+            lambda loaded=loaded: _source(loaded, specs, settings),
+        )
+
+
+def _python() -> Finding:
+    found = ".".join(map(str, sys.version_info[:3]))
+    return Finding("Python", "ok", found)
+
+
+def _java() -> Finding:
+    from autoloader_dagster.spark.java import find_java
+
+    return Finding("Java", "ok", str(find_java()))
+
+
+def _jars(settings: Settings) -> Finding:
+    from autoloader_dagster.spark.jars import JARS
+
+    folder = settings.cache / "jars"
+    missing = [jar for jar in JARS if not (folder / jar.file_name).is_file()]
+    if missing:
+        return Finding(
+            "jars",
+            "warn",
+            f"{len(missing)} of {len(JARS)} are not in {folder}",
+            "'autoloader spark start' downloads them; that needs the network once.",
+        )
+    return Finding("jars", "ok", f"{len(JARS)} in {folder}")
+
+
+def _home(settings: Settings) -> Finding:
+    hint = "Make room there, or set AUTOLOADER_HOME to a folder that you may write."
+    try:
+        settings.home.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(settings.home).free
+    except OSError as error:
+        return Finding("home", "fail", f"{settings.home}: {error.strerror or error}", hint)
+    if not os.access(settings.home, os.W_OK | os.X_OK):
+        return Finding("home", "fail", f"{settings.home} may not be written", hint)
+    detail = f"{settings.home}, {size(free)} free"
+    return Finding("home", "ok" if free > _LEAST_FREE_BYTES else "warn", detail, hint)
+
+
+def _dagster_home(settings: Settings) -> Finding:
+    from pathlib import Path
+
+    set_by_user = os.environ.get("DAGSTER_HOME")
+    home = Path(set_by_user) if set_by_user else settings.dagster_home
+    if not home.is_absolute():
+        return Finding(
+            "Dagster home", "fail", f"DAGSTER_HOME is {home}", "Set it to an absolute path."
+        )
+    if (home / "dagster.yaml").is_file():
+        return Finding("Dagster home", "ok", str(home))
+    if set_by_user:
+        return Finding(
+            "Dagster home",
+            "warn",
+            f"{home} has no dagster.yaml, so Dagster's own defaults hold",
+            f"Link the project's there: ln -s {Path.cwd() / 'dagster.yaml'} {home}/",
+        )
+    return Finding(
+        "Dagster home",
+        "warn",
+        f"{home} is not set up yet",
+        "'autoloader up' and 'autoloader run' do that.",
+    )
+
+
+def _state(settings: Settings) -> Finding:
+    from autoloader_dagster.processed_files.database import REVISIONS, Database
+    from autoloader_dagster.processed_files.store import ProcessedFiles
+
+    place = Database(settings.database_url).place
+    store = ProcessedFiles(settings.database_url)
+    try:
+        revision = store.current()
+    finally:
+        store.close()
+    if revision == REVISIONS[-1]:
+        return Finding("state database", "ok", f"{place}, revision {revision}")
+    if revision is None or revision in REVISIONS:
+        return Finding(
+            "state database",
+            "warn",
+            f"{place} is at revision {revision or 'none'}, {REVISIONS[-1]} is wanted",
+            "The next command that needs it upgrades it, as does 'autoloader db upgrade'.",
+        )
+    return Finding(
+        "state database",
+        "fail",
+        f"{place} is at revision {revision}, which this version does not know",
+        "It was upgraded by a newer version: install that one here too.",
+    )
+
+
+def _spark(settings: Settings) -> Finding:
+    if settings.spark_remote is not None:
+        from autoloader_dagster.spark.session import SparkConnect
+
+        connect = SparkConnect(settings)
+        with connect.session():
+            return Finding("Spark", "ok", connect.server)
+    from autoloader_dagster.spark.server import EmbeddedServer
+
+    found = EmbeddedServer(settings).status()
+    where = f" at {found.address.url}" if found.address else ", and starts when it is needed"
+    return Finding("Spark", "ok", f"the embedded server is {found.state}{where}")
+
+
+def _port() -> Finding:
+    if is_free("127.0.0.1", UI_PORT):
+        return Finding("web port", "ok", f"{UI_PORT} is free")
+    return Finding(
+        "web port",
+        "warn",
+        f"port {UI_PORT} is in use, perhaps by 'autoloader up' itself",
+        "Start the UI with 'autoloader up --port' and another one.",
+    )
+
+
+def is_free(host: str, port: int) -> bool:
+    """Whether a server could listen there."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+def _specs(specs: SpecSet) -> Finding:
+    if specs.faults:
+        return Finding(
+            "specs",
+            "fail",
+            f"{len(specs.specs)} good, {len(specs.faults)} faults; the first: {specs.faults[0]}",
+            "'autoloader validate' shows all of them.",
+        )
+    if not specs.specs:
+        return Finding("specs", "warn", "there are none yet", "Write one; the README shows how.")
+    return Finding("specs", "ok", f"{len(specs.specs)} good")
+
+
+def _source(loaded: LoadedSpec, specs: SpecSet, settings: Settings) -> Finding:
+    from autoloader_dagster.sources.factory import open_source
+    from autoloader_dagster.specs.model import S3Source
+
+    name, source = f"source of {loaded.ingestion_id}", loaded.spec.source
+    connection = None
+    if isinstance(source, S3Source) and source.connection:
+        connection = specs.connections.get(loaded.tenant, source.connection).resolve()
+    # A thread, so that a mount or a host that hangs cannot hold the doctor up.
+    pool = ThreadPoolExecutor(1, "doctor")
+    try:
+        pages = open_source(loaded.spec, connection).list_pages()
+        page = pool.submit(next, pages, None).result(timeout=_SOURCE_SECONDS)
+    except FutureTimeoutError:
+        return Finding(
+            name,
+            "fail",
+            f"{source.url} does not answer within {_SOURCE_SECONDS} s",
+            "See whether the host or the mount is well.",
+        )
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+    if not page:
+        return Finding(
+            name,
+            "warn",
+            f"{source.url} has no file that the spec's filters choose",
+            "See source.include and source.exclude, if there should be some.",
+        )
+    return Finding(name, "ok", f"{source.url}, files are there")

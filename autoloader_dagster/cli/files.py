@@ -1,0 +1,193 @@
+"""``files`` and ``preview``: what would load, and why the rest would not."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from autoloader_dagster.cli.output import (
+    JsonOption,
+    moment,
+    print_json,
+    print_rows,
+    print_table,
+    progress,
+    say,
+    size,
+)
+from autoloader_dagster.cli.project import open_ingestion, open_specs
+from autoloader_dagster.errors import UsageError
+from autoloader_dagster.settings import load_settings
+
+if TYPE_CHECKING:
+    from autoloader_dagster.loading.preview import Preview
+    from autoloader_dagster.processed_files.records import FileRow
+
+_STATUSES = (
+    "DISCOVERED", "HELD", "PROCESSING", "SUCCESS", "FAILED", "QUARANTINED", "SKIPPED", "REPLACED",
+    "UNDONE",
+)  # fmt: skip
+# More rows than this tell a person nothing; the counts below the table are of all.
+_SHOWN = 200
+# These would load, or have been: their message, if there is one, is of an earlier try.
+_WITHOUT_REASON = ("DISCOVERED", "SUCCESS", "PROCESSING")
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the spec, or tenant/name.")]
+
+
+def files(
+    name: Name,
+    status: Annotated[
+        str | None, typer.Option(metavar="STATUS", help=f"Only these: {', '.join(_STATUSES)}.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many files.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the source; show what would load, and why the rest would not."""
+    chosen = _status(status)
+    settings = load_settings()
+    specs = open_specs(settings)
+    loaded = specs.get(name)
+    with progress() as tell:
+        ingestion = open_ingestion(loaded, specs, settings)
+        from autoloader_dagster.loading.discover import discover
+
+        try:
+            found = discover(ingestion, lambda count: tell(f"list: {count:,} files"))
+            shown = limit if as_json or limit else _SHOWN
+            rows = list(ingestion.store.files(ingestion.id, statuses=chosen, limit=shown))
+            totals = ingestion.store.counts(ingestion.id).get(ingestion.id, {})
+        finally:
+            ingestion.store.close()
+    if as_json:
+        print_json({"files": [_file_json(row) for row in rows]})
+        return
+    base = f"{loaded.spec.source.url.rstrip('/')}/"
+    print_table(
+        ("file", ">size", "changed", "partition", "status", ">rows", "why"),
+        (
+            (
+                row.file_path.removeprefix(base),
+                size(row.file_size_bytes),
+                row.file_modified_at,
+                row.partition_key,
+                row.status,
+                row.records_ingested,
+                _reason(row),
+            )
+            for row in rows
+        ),
+    )
+    known = sum(total.files for total in totals.values())
+    if len(rows) == shown and known > len(rows):
+        say(f"… the first {len(rows):,} of {known:,}; --status and --limit choose others")
+    words = ", ".join(
+        f"{total.files:,} {name.lower()}" for name, total in sorted(totals.items()) if total.files
+    )
+    say(f"{found.listed:,} files listed, {size(found.bytes_listed)}; known: {words or 'none'}")
+
+
+def preview(
+    name: Name,
+    rows: Annotated[int, typer.Option(min=1, max=1000, help="At most so many rows.")] = 10,
+    files: Annotated[int, typer.Option(min=1, max=100, help="From at most so many files.")] = 3,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the columns and some rows that a load would bring; nothing is written."""
+    settings = load_settings()
+    specs = open_specs(settings)
+    loaded = specs.get(name)
+    with progress() as tell:
+        ingestion = open_ingestion(loaded, specs, settings)
+        from autoloader_dagster.loading.preview import preview as preview_of
+
+        tell("read the first files")
+        try:
+            found = preview_of(ingestion, rows, files)
+        finally:
+            ingestion.store.close()
+    if as_json:
+        print_json(_preview_json(found))
+    else:
+        _print_preview(found, f"{loaded.spec.source.url.rstrip('/')}/")
+
+
+def _status(status: str | None) -> "Any":
+    if status is None:
+        return None
+    asked = [part.strip().upper() for part in status.split(",")]
+    wrong = [part for part in asked if part not in _STATUSES]
+    if wrong:
+        raise UsageError(
+            f"--status: '{wrong[0]}' is no status", f"The statuses are {', '.join(_STATUSES)}."
+        )
+    return asked
+
+
+def _reason(row: "FileRow") -> str | None:
+    return None if row.status in _WITHOUT_REASON else row.error_message
+
+
+def _file_json(row: "FileRow") -> dict[str, Any]:
+    return {
+        "path": row.file_path,
+        "version": row.file_version,
+        "size": row.file_size_bytes,
+        "modified_at": moment(row.file_modified_at),
+        "status": row.status,
+        "reason": _reason(row),
+        "error_type": row.error_type,
+        "error_message": row.error_message,
+        "partition": row.partition_key,
+        "rows": row.records_ingested,
+        "bad_records": row.bad_records,
+        "batch_id": row.batch_id,
+        "run_id": row.run_id,
+        "snapshot_id": row.snapshot_id,
+    }
+
+
+def _preview_json(found: "Preview") -> dict[str, Any]:
+    return {
+        "table": found.table,
+        "table_exists": found.table_exists,
+        "pending": found.pending,
+        "files": list(found.files),
+        "columns": [
+            {"name": c.name, "type": c.sql_type, "original": c.original, "new": c.new}
+            for c in found.columns
+        ],
+        "rows": list(found.rows),
+        "bad_files": [
+            {
+                "path": file.path,
+                "status": file.status,
+                "error_type": file.error_type,
+                "reason": file.reason,
+            }
+            for file in found.bad_files
+        ],
+    }
+
+
+def _print_preview(found: "Preview", base: str) -> None:
+    if not found.files and not found.bad_files:
+        say("the source has no files")
+        return
+    print_table(
+        ("column", "type", "in the files", "new"),
+        ((c.name, c.sql_type, c.original, "new" if c.new else "") for c in found.columns),
+        f"columns of {found.table}" + ("" if found.table_exists else " (not made yet)"),
+    )
+    names = list(dict.fromkeys(name for row in found.rows for name in row))
+    print_rows(names, ([row.get(name) for name in names] for row in found.rows))
+    if found.bad_files:
+        print_table(
+            ("file", "status", "error", "why"),
+            (
+                (file.path.removeprefix(base), file.status, file.error_type, file.reason)
+                for file in found.bad_files
+            ),
+            "would not load",
+        )
+    what = "pending" if found.pending else "nothing is pending; these are the newest"
+    say(f"{len(found.files)} files ({what}); nothing was written or recorded")

@@ -1,0 +1,146 @@
+"""What a command shows: tables for people, JSON for programs, progress and errors on stderr."""
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from autoloader_dagster.errors import AutoloaderError
+
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print JSON for programs instead of a table.")
+]
+
+# What a pipe or a file gets, so that no path is cut for a terminal that is not there.
+_PLAIN_WIDTH = 240
+_COLUMNS_ABREAST = 8
+
+
+def screen(*, stderr: bool = False) -> Console:
+    """The console of stdout or stderr; wide where it is no terminal."""
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() or "COLUMNS" in os.environ else _PLAIN_WIDTH
+    return Console(file=stream, width=width, highlight=False)
+
+
+def say(text: str = "") -> None:
+    """One line for people on stdout, without any markup."""
+    screen().print(text, markup=False, soft_wrap=True)
+
+
+def print_json(data: Any) -> None:
+    """One JSON document on stdout."""
+    sys.stdout.write(json.dumps(data, indent=2, ensure_ascii=False, default=str) + "\n")
+
+
+def print_table(
+    columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None
+) -> None:
+    """A table on stdout. A column whose name begins with ``>`` holds numbers."""
+    table = Table(title=title and escape(title), title_justify="left", title_style="bold", box=None)
+    for column in columns:
+        number = column.startswith(">")
+        table.add_column(
+            column.removeprefix(">"),
+            justify="right" if number else "left",
+            overflow="fold",
+            no_wrap=number,
+        )
+    for row in rows:
+        table.add_row(*(escape(_cell(value)) for value in row))
+    screen().print(table)
+
+
+def print_rows(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Rows of data, exactly as they are; one below the other if they have many columns."""
+    if len(columns) <= _COLUMNS_ABREAST:
+        print_table(columns, ([_data(value) for value in row] for row in rows))
+        return
+    for number, row in enumerate(rows, 1):
+        pairs = zip(columns, map(_data, row), strict=True)
+        print_table(("column", "value"), pairs, f"row {number}")
+
+
+def print_error(error: AutoloaderError) -> None:
+    """``error: what`` and ``-> hint`` on stderr."""
+    console = screen(stderr=True)
+    console.print("[bold red]error:[/] " + escape(error.what), soft_wrap=True)
+    if error.hint:
+        console.print(f"  -> {error.hint}", markup=False, soft_wrap=True)
+
+
+def moment(value: datetime | None) -> str | None:
+    """A time for programs: ISO 8601 in UTC."""
+    return value.isoformat() if value else None
+
+
+def size(count: float) -> str:
+    """Bytes for people."""
+    for unit in ("B", "KB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
+class Progress:
+    """Says on stderr what is being done; one line that changes, and only on a terminal."""
+
+    def __init__(self, console: Console | None) -> None:
+        self._status = console.status("") if console else None
+
+    def __call__(self, text: str) -> None:
+        if self._status is not None:
+            self._status.update(escape(text))
+            self._status.start()
+
+    def done(self) -> None:
+        """Take the line away."""
+        if self._status is not None:
+            self._status.stop()
+
+    def download(self, name: str, done: int, total: int) -> None:
+        """Progress of a download, as ``spark.jars`` tells it."""
+        self(f"download {name}: {size(done)} of {size(total)}")
+
+
+@contextmanager
+def progress() -> Iterator[Progress]:
+    """Progress for the block.
+
+    Dagster sends stderr to a file while a step runs, to keep its log; so this writes to a copy.
+    """
+    if not sys.stderr.isatty():
+        yield Progress(None)
+        return
+    with os.fdopen(os.dup(sys.stderr.fileno()), "w") as stream:
+        shown = Progress(Console(file=stream, highlight=False))
+        try:
+            yield shown
+        finally:
+            shown.done()
+
+
+def _data(value: object) -> str | None:
+    # No thousands: a year is a number too.
+    return None if value is None else str(value)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M:%S}"
+    return str(value)

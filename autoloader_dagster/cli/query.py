@@ -1,0 +1,101 @@
+"""``query``: Spark SQL on the tables, to look at the data."""
+
+import re
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from autoloader_dagster.cli.output import JsonOption, print_json, print_rows, progress, say
+from autoloader_dagster.cli.project import open_specs
+from autoloader_dagster.errors import AutoloaderError, SpecError, TableError, UsageError
+from autoloader_dagster.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+_UNKNOWN = ("TABLE_OR_VIEW_NOT_FOUND", "SCHEMA_NOT_FOUND", "NAMESPACE_NOT_FOUND")
+
+
+def query(
+    sql: Annotated[
+        str, typer.Argument(metavar="SQL", help="For example 'select * from lake.a.b'.")
+    ],
+    limit: Annotated[int, typer.Option(min=1, help="At most so many rows.")] = 100,
+    as_json: JsonOption = False,
+) -> None:
+    """Run Spark SQL on the tables and show the result."""
+    settings = load_settings()
+    with progress() as tell:
+        tell("connect to Spark")
+        from autoloader_dagster.spark.session import connect
+
+        with connect(settings, tell.download) as spark:
+            tell("run the query")
+            names, rows = run_sql(spark, sql, limit + 1, settings)
+    shown = rows[:limit]
+    if as_json:
+        print_json(
+            {"columns": names, "rows": [dict(zip(names, row, strict=True)) for row in shown]}
+        )
+        return
+    print_rows(names, shown)
+    say(f"{len(shown)} rows" + (f"; there are more than {limit}" if len(rows) > limit else ""))
+
+
+def run_sql(
+    spark: "SparkSession", sql: str, limit: int, settings: Settings
+) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """The column names and the first rows of a statement.
+
+    Raises:
+        TableError: There is no such table; the hint lists those that there are.
+        UsageError: The statement cannot be run as it is written.
+    """
+    from pyspark.errors import PySparkException
+    from pyspark.logger import PySparkLogger
+
+    # It would print the error once more, as JSON with the server's stack.
+    PySparkLogger.getLogger("SQLQueryContextLogger").disabled = True
+    try:
+        frame: DataFrame = spark.sql(sql)
+        return list(frame.columns), [tuple(row) for row in frame.limit(limit).collect()]
+    except PySparkException as error:
+        condition = error.getCondition() or ""
+        if condition.startswith(_UNKNOWN) or "NoSuchTable" in str(error):
+            raise TableError(_first_line(error), _tables_in_words(spark, settings)) from error
+        if condition in ("INVALID_HANDLE", "NO_ACTIVE_SESSION") or not condition:
+            raise
+        raise UsageError(_first_line(error), "Mend the statement.") from error
+
+
+def _first_line(error: Exception) -> str:
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return re.sub(r"\s*SQLSTATE: \w+", "", line).rstrip(" ;")
+
+
+def _tables_in_words(spark: "SparkSession", settings: Settings) -> str:
+    catalogs = {"lake"}
+    with suppress(SpecError):
+        catalogs = {s.spec.table.name.split(".")[0] for s in open_specs(settings).specs} or catalogs
+    found = sorted(name for catalog in catalogs for name in _tables(spark, catalog))
+    if not found:
+        return "There are no tables yet; 'autoloader run NAME' makes one."
+    return f"The tables are {', '.join(found)}."
+
+
+def _tables(spark: "SparkSession", namespace: str) -> Iterable[str]:
+    from pyspark.errors import PySparkException
+
+    try:
+        inner = [row[0] for row in spark.sql(f"show namespaces in {namespace}").collect()]
+    except (PySparkException, AutoloaderError):  # a hint must not hide the error itself
+        return
+    for name in inner:
+        full = f"{namespace.split('.')[0]}.{name}"
+        if full == namespace:
+            continue
+        for row in spark.sql(f"show tables in {full}").collect():
+            yield f"{full}.{row['tableName']}"
+        yield from _tables(spark, full)

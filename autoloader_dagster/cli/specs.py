@@ -1,0 +1,145 @@
+"""``validate`` and ``list``: the specs by themselves; nothing is listed, read or started."""
+
+from typing import Annotated, Any
+
+import typer
+
+from autoloader_dagster.cli.output import JsonOption, print_json, print_table, say, screen
+from autoloader_dagster.cli.project import open_specs
+from autoloader_dagster.errors import SpecError
+from autoloader_dagster.settings import load_settings
+from autoloader_dagster.specs.fault import SpecFault, shown_path
+from autoloader_dagster.specs.loader import BrokenSpec, LoadedSpec, SpecSet
+from autoloader_dagster.specs.model import Partition, Trigger
+
+
+def validate(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Only these specs; default all.", metavar="NAME…")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check the specs and show every fault of every file, with its line."""
+    specs = open_specs(load_settings())
+    good, faults = _chosen(specs, names or [])
+    if as_json:
+        print_json(
+            {
+                "specs": [_spec_json(spec) for spec in good],
+                "faults": [
+                    {
+                        "file": shown_path(fault.file),
+                        "line": fault.line,
+                        "key": fault.key,
+                        "message": fault.message,
+                    }
+                    for fault in faults
+                ],
+            }
+        )
+    else:
+        for fault in faults:
+            screen(stderr=True).print(str(fault), markup=False, soft_wrap=True)
+        if good:
+            _print_specs(good, [])
+        counted = f"{len(good)} specs are good"
+        say(f"{counted}, {len(faults)} faults" if faults else counted)
+    if faults:
+        raise typer.Exit(1)
+
+
+def list_specs(as_json: JsonOption = False) -> None:
+    """List the specs, the broken ones too."""
+    specs = open_specs(load_settings())
+    if as_json:
+        print_json({"specs": [*map(_spec_json, specs.specs), *map(_broken_json, specs.broken)]})
+    else:
+        _print_specs(specs.specs, specs.broken)
+
+
+def _chosen(specs: SpecSet, names: list[str]) -> tuple[list[LoadedSpec], list[SpecFault]]:
+    """The good specs and the faults of those that were asked for.
+
+    Raises:
+        SpecError: There is no spec of a name.
+    """
+    if not names:
+        return list(specs.specs), list(specs.faults)
+    good: list[LoadedSpec] = []
+    faults: list[SpecFault] = []
+    for name in names:
+        broken = [s for s in specs.broken if name in (s.ingestion_id, s.name)]
+        whole = [s for s in specs.specs if name in (s.ingestion_id, s.spec.name)]
+        if not broken and not whole:
+            specs.get(name)
+            raise SpecError(f"there is no spec '{name}'")
+        good += whole
+        faults += [fault for spec in broken for fault in spec.faults]
+    return good, faults
+
+
+def _spec_json(loaded: LoadedSpec) -> dict[str, Any]:
+    spec = loaded.spec
+    return {
+        "name": spec.name,
+        "tenant": loaded.tenant,
+        "file": shown_path(loaded.path),
+        "status": spec.status,
+        "source": spec.source.url,
+        "format": spec.format.type,
+        "table": spec.table.name,
+        "partition": _partition_in_words(spec.partition),
+        "trigger": _trigger_in_words(spec.trigger),
+        "broken": False,
+        "faults": [],
+    }
+
+
+def _broken_json(broken: BrokenSpec) -> dict[str, Any]:
+    return {
+        "name": broken.name,
+        "tenant": broken.tenant,
+        "file": shown_path(broken.path),
+        "status": "broken",
+        "source": None,
+        "format": None,
+        "table": None,
+        "partition": None,
+        "trigger": None,
+        "broken": True,
+        "faults": [str(fault) for fault in broken.faults],
+    }
+
+
+def _print_specs(
+    specs: list[LoadedSpec] | tuple[LoadedSpec, ...],
+    broken: list[BrokenSpec] | tuple[BrokenSpec, ...],
+) -> None:
+    rows = [_spec_json(spec) for spec in specs] + [_broken_json(spec) for spec in broken]
+    keys = ("name", "tenant", "status", "source", "table", "partition", "trigger")
+    print_table(
+        keys,
+        (
+            [row[key] for key in keys]
+            if not row["broken"]
+            else [row["name"], row["tenant"], "BROKEN", row["faults"][0], "", "", ""]
+            for row in rows
+        ),
+    )
+
+
+def _partition_in_words(partition: Partition) -> str:
+    if partition.kind == "none":
+        return "none"
+    if partition.kind == "key":
+        return f"key {partition.pattern}"
+    return f"{partition.every} by {partition.by}"
+
+
+def _trigger_in_words(trigger: Trigger) -> str:
+    words: list[str] = []
+    if trigger.on_arrival:
+        words.append(f"on arrival, every {trigger.on_arrival.every.total_seconds():.0f} s")
+    if trigger.schedule:
+        words.append(trigger.schedule)
+    return "; ".join(words) or "by hand"

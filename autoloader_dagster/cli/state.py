@@ -1,0 +1,154 @@
+"""``status``, ``history`` and ``db``: what the state database knows."""
+
+from typing import Annotated, Any
+
+import typer
+
+from autoloader_dagster.cli.files import Name
+from autoloader_dagster.cli.output import JsonOption, moment, print_json, print_table, say, size
+from autoloader_dagster.cli.project import open_specs, open_state
+from autoloader_dagster.settings import Settings, load_settings
+
+db = typer.Typer(help="The state database.", no_args_is_help=True)
+
+# What a person calls the statuses, and which they are.
+_WORDS = {
+    "waiting": ("DISCOVERED", "FAILED"),
+    "held": ("HELD",),
+    "processing": ("PROCESSING",),
+    "loaded": ("SUCCESS",),
+    "set_aside": ("QUARANTINED",),
+}
+
+
+def status(
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="Only this spec; default all.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show for each ingestion what waits, what is loaded and what was set aside."""
+    settings = load_settings()
+    specs = open_specs(settings)
+    chosen = [specs.get(name)] if name else list(specs.specs)
+    rows = _totals(settings, [loaded.ingestion_id for loaded in chosen])
+    if as_json:
+        print_json({"ingestions": rows})
+        return
+    print_table(
+        (
+            "ingestion", ">waiting", ">held", ">processing", ">loaded", ">set aside", ">rows",
+            "last load (UTC)",
+        ),
+        ([value if key != "last_load" else (value or "never")[:19].replace("T", " ")
+          for key, value in row.items()] for row in rows),
+    )  # fmt: skip
+    if specs.broken and not name:
+        say(f"{len(specs.broken)} specs are broken; see 'autoloader validate'")
+
+
+def history(
+    name: Name,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many batches.")] = 20,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the batches of an ingestion, the newest first."""
+    settings = load_settings()
+    loaded = open_specs(settings).get(name)
+    store = open_state(settings)
+    try:
+        batches = store.batches(loaded.ingestion_id, limit=limit)
+    finally:
+        store.close()
+    rows = [
+        {
+            "batch_id": batch.id,
+            "run_id": batch.run_id or None,
+            "started_at": moment(batch.started_at),
+            "files": batch.files,
+            "rows": batch.rows,
+            "bytes": batch.bytes,
+            "snapshot_id": batch.snapshot_id,
+            "status": batch.status,
+            "seconds": round((batch.finished_at - batch.started_at).total_seconds(), 3)
+            if batch.finished_at
+            else None,
+            "error": batch.error,
+        }
+        for batch in batches
+    ]
+    if as_json:
+        print_json({"batches": rows})
+        return
+    print_table(
+        ("batch", "run", "began (UTC)", ">files", ">rows", ">size", "snapshot", "status",
+         ">seconds", "error"),
+        (
+            (
+                row["batch_id"],
+                (row["run_id"] or "")[:8],
+                str(row["started_at"])[:19].replace("T", " "),
+                row["files"],
+                row["rows"],
+                size(row["bytes"]),
+                str(row["snapshot_id"] or ""),
+                row["status"],
+                f"{row['seconds']:.1f}" if row["seconds"] is not None else "",
+                row["error"],
+            )
+            for row in rows
+        ),
+    )  # fmt: skip
+
+
+@db.command()
+def upgrade() -> None:
+    """Create the state database's tables, or bring them up to date."""
+    store = open_state(load_settings())
+    try:
+        say(f"the state database is at revision {store.current()}")
+    finally:
+        store.close()
+
+
+@db.command()
+def current(as_json: JsonOption = False) -> None:
+    """Show the revision of the state database, and the one that this version wants."""
+    from autoloader_dagster.processed_files.database import REVISIONS
+    from autoloader_dagster.processed_files.store import ProcessedFiles
+
+    store = ProcessedFiles(load_settings().database_url)
+    try:
+        revision = store.current()
+    finally:
+        store.close()
+    if as_json:
+        print_json({"revision": revision, "wanted": REVISIONS[-1]})
+    elif revision == REVISIONS[-1]:
+        say(f"revision {revision}, up to date")
+    else:
+        say(f"revision {revision or 'none'}; run 'autoloader db upgrade' for {REVISIONS[-1]}")
+
+
+def _totals(settings: Settings, ingestions: list[str]) -> list[dict[str, Any]]:
+    store = open_state(settings)
+    try:
+        counts = store.counts()
+        rows: list[dict[str, Any]] = []
+        for ingestion in ingestions:
+            totals = counts.get(ingestion, {})
+            row: dict[str, Any] = {"ingestion": ingestion}
+            for word, statuses in _WORDS.items():
+                row[word] = sum(total.files for s, total in totals.items() if s in statuses)
+            row["rows"] = totals["SUCCESS"].rows if "SUCCESS" in totals else 0
+            # Batches that were released in between are few; the newest recorded one is near.
+            ended = [
+                batch.finished_at
+                for batch in store.batches(ingestion, limit=50)
+                if batch.status == "RECORDED"
+            ]
+            row["last_load"] = moment(ended[0]) if ended else None
+            rows.append(row)
+        return rows
+    finally:
+        store.close()
