@@ -1,0 +1,8 @@
+"""Fixtures live in tests/fixtures, one module for each real service."""
+
+pytest_plugins = [
+    "tests.fixtures.postgres",
+    "tests.fixtures.s3",
+    "tests.fixtures.spark",
+    "tests.fixtures.lake",
+]
