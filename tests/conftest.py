@@ -5,4 +5,5 @@ pytest_plugins = [
     "tests.fixtures.s3",
     "tests.fixtures.spark",
     "tests.fixtures.lake",
+    "tests.fixtures.project",
 ]

@@ -17,20 +17,27 @@ class Audited:
     """What the audit found.
 
     Attributes:
-        snapshot_id: The branch's head.
+        snapshot_id: The branch's head; None if nothing had to be changed.
         rows: Rows of each file.
         bad_rows: Rows with something in ``_rescued``, for files that have any.
         bad_files: Files that must not be published, with the reason.
     """
 
-    snapshot_id: int
+    snapshot_id: int | None
     rows: dict[str, int]
     bad_rows: dict[str, int]
     bad_files: dict[str, Bad] = field(default_factory=dict)
 
 
 def own_chain(
-    table: IcebergTable, branch: str, base: int, batch_id: str, attempt_tag: str, deleted: bool
+    table: IcebergTable,
+    branch: str,
+    base: int,
+    batch_id: str,
+    attempt_tag: str,
+    *,
+    deletes: bool,
+    appends: bool,
 ) -> list[Snapshot]:
     """The commits of this attempt on its branch, from ``base`` on.
 
@@ -39,10 +46,14 @@ def own_chain(
             branch came back from the dead, or the client repeated a write.
     """
     chain = table.chain(branch, base)
-    appended = [snapshot for snapshot in chain if snapshot.batch_id == batch_id]
-    foreign = [snapshot for snapshot in chain if snapshot.attempt != attempt_tag]
-    # A delete that finds no rows may leave no snapshot.
-    if foreign or len(appended) != 1 or len(chain) > 1 + int(deleted) or chain[-1] != appended[0]:
+    own = all(snapshot.attempt == attempt_tag for snapshot in chain)
+    marked = [snapshot.batch_id == batch_id for snapshot in chain]
+    # The last commit carries the batch's id, and no other one does. A delete that finds no rows
+    # leaves no commit.
+    right = [[True], [False, True]] if deletes else [[True]]
+    if not appends:
+        right = [[], [True]]
+    if not own or marked not in right:
         raise PublishConflict(
             f"branch {branch} of {table.name} does not hold exactly the commits of this attempt"
         )

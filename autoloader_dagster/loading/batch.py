@@ -7,7 +7,8 @@ batch is in the table once, whatever is killed, repeated or paused.
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from autoloader_dagster.errors import AutoloaderError, FileChanged, LoadError, PublishConflict
@@ -17,12 +18,13 @@ from autoloader_dagster.loading.audit import Audited, audit_attempt, own_chain
 from autoloader_dagster.loading.catch_up import CaughtUp, branch_name, catch_up
 from autoloader_dagster.loading.frame import Readable, batch_frame, columns_of_files
 from autoloader_dagster.loading.ingestion import BatchOutcome, Ingestion
-from autoloader_dagster.loading.isolate import find_unreadable, short
+from autoloader_dagster.loading.isolate import TryRead, find_unreadable, short
 from autoloader_dagster.loading.lease import Lease
 from autoloader_dagster.loading.members import FilesLeft, Members
 from autoloader_dagster.loading.stage import stage, unstage
 from autoloader_dagster.processed_files.records import Batch, LoadedFile
 from autoloader_dagster.spark.lineage import SourceFile
+from autoloader_dagster.spark.reading import Column
 from autoloader_dagster.spark.session import translate
 from autoloader_dagster.spark.table import IcebergTable
 from autoloader_dagster.spark.writing import Written, append_counted
@@ -158,7 +160,8 @@ class BatchLoad:
             return self._record(None, {}, {})
         self._step("branch")
         self._lease.check()
-        self._prepare_table(with_rows)
+        with self._finding_the_file_to_blame(with_rows, self._columns):
+            self._prepare_table(with_rows)
         base = catch_up(self._store, self._table, self._ingestion.id)
         self._leave_out_what_is_loaded()
         attempt = self._store.begin_attempt(
@@ -172,13 +175,14 @@ class BatchLoad:
             raise FilesLeft
         self._step("publish")
         self._lease.check()
-        self._store.mark_written(
-            self._batch.batch_id,
-            self._batch.owner,
-            audited.snapshot_id,
-            sum(audited.rows.values()),
-        )
-        self._publish(branch)
+        if audited.snapshot_id is not None:
+            self._store.mark_written(
+                self._batch.batch_id,
+                self._batch.owner,
+                audited.snapshot_id,
+                sum(audited.rows.values()),
+            )
+            self._publish(branch)
         outcome = self._record(audited.snapshot_id, audited.rows, audited.bad_rows)
         self._table.drop_branch(branch)
         return outcome
@@ -186,9 +190,7 @@ class BatchLoad:
     def _prepare_table(self, readable: Sequence[Readable]) -> None:
         """Make the table, or add the columns that these files have and it has not."""
         known = self._table.columns() if self._table.exists() else None
-        wanted = columns_of_files(
-            self._spark, self._spec, readable, self._reader_options, known or ()
-        )
+        wanted = self._columns(readable, known or ())
         if known is None:
             self._table.create(
                 wanted,
@@ -202,6 +204,9 @@ class BatchLoad:
         if new:
             _log.info("new columns in %s: %s", self._table.name, ", ".join(c.name for c in new))
             self._table.add_columns(new)
+
+    def _columns(self, readable: Sequence[Readable], known: Sequence[Column] = ()) -> list[Column]:
+        return columns_of_files(self._spark, self._spec, readable, self._reader_options, known)
 
     def _leave_out_what_is_loaded(self) -> None:
         """Take out of the batch what catch-up found in main already."""
@@ -229,33 +234,38 @@ class BatchLoad:
         self._step("write")
         batch_id = self._batch.batch_id
         replaced = self._members.replacing
-        try:
-            with self._table.tagged(attempt_tag, batch_id if not readable else None):
-                if replaced:
-                    self._table.delete_files(branch, replaced)
-                written = (
-                    append_counted(
-                        self._table,
-                        self._frame(readable),
-                        branch,
-                        batch_id,
-                        [r.file.path for r in readable],
-                        one_partition=len({r.file.partition_key for r in readable}) == 1,
-                    )
-                    if readable
-                    else Written({}, {}, 0)
+        with (
+            self._finding_the_file_to_blame(readable, self._read_to_the_end),
+            self._table.tagged(attempt_tag, batch_id if not readable else None),
+        ):
+            if replaced:
+                self._table.delete_files(branch, replaced)
+            written = (
+                append_counted(
+                    self._table,
+                    self._frame(readable),
+                    branch,
+                    batch_id,
+                    [r.file.path for r in readable],
+                    one_partition=len({r.file.partition_key for r in readable}) == 1,
                 )
-        except AutoloaderError:
-            raise
-        except Exception as error:  # Spark's; whose fault it is must be found out
-            gone = translate(error, "the Spark server")
-            if gone is not None:
-                raise gone from error
-            self._isolate(error, readable)
-            raise FilesLeft from error
+                if readable
+                else Written({}, {}, 0)
+            )
         self._step("audit")
         self._lease.check()
-        chain = own_chain(self._table, branch, base.head, batch_id, attempt_tag, bool(replaced))
+        chain = own_chain(
+            self._table,
+            branch,
+            base.head,
+            batch_id,
+            attempt_tag,
+            deletes=bool(replaced),
+            appends=bool(readable),
+        )
+        if not readable:
+            # A delete alone; none at all if the files had no rows in the table.
+            return Audited(chain[-1].snapshot_id if chain else None, {}, {})
         audited = audit_attempt(
             self._table, branch, batch_id, chain[-1], written, readable, self._spec
         )
@@ -274,20 +284,35 @@ class BatchLoad:
             self._batch.batch_id,
         )
 
-    def _isolate(self, error: Exception, readable: Sequence[Readable]) -> None:
-        """Find the files that made a write fail, and take them out of the batch.
+    def _read_to_the_end(self, readable: Sequence[Readable]) -> None:
+        self._frame(readable).write.format("noop").mode("overwrite").save()
+
+    @contextmanager
+    def _finding_the_file_to_blame(
+        self, readable: Sequence[Readable], try_read: TryRead
+    ) -> Iterator[None]:
+        """Take the files out of the batch that make the block fail, by trying to read them.
 
         Raises:
+            FilesLeft: Instead of the error, once files have left the batch.
             LoadError: It is no file's fault.
         """
+        try:
+            yield
+        except AutoloaderError:
+            raise
+        except Exception as error:  # Spark's; whose fault it is must be found out
+            gone = translate(error, "the Spark server")
+            if gone is not None:
+                raise gone from error
+            self._isolate(error, readable, try_read)
+            raise FilesLeft from error
+
+    def _isolate(self, error: Exception, readable: Sequence[Readable], try_read: TryRead) -> None:
         self._step("find the bad file")
         if self._members.take_out_changed():
             return
-        found = find_unreadable(
-            error,
-            readable,
-            lambda some: self._frame(some).write.format("noop").mode("overwrite").save(),
-        )
+        found = find_unreadable(error, readable, try_read)
         if not found:
             raise LoadError(
                 f"batch {self._batch.batch_id} could not be written to {self._table.name}: "
@@ -328,4 +353,10 @@ class BatchLoad:
         )
         self._publishing = False
         self._members.loaded(rows, bad_rows)
-        return BatchOutcome(self._batch.batch_id, snapshot_id, self._members.outcomes, seconds)
+        return BatchOutcome(
+            self._batch.batch_id,
+            snapshot_id,
+            self._members.outcomes,
+            seconds,
+            self._table.columns() if rows else (),
+        )

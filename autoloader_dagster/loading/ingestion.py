@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autoloader_dagster.processed_files.store import ProcessedFiles
 from autoloader_dagster.sources.base import FileSource
+from autoloader_dagster.spark.reading import Column
 from autoloader_dagster.specs.loader import LoadedSpec
 from autoloader_dagster.specs.model import IngestionSpec
 
@@ -78,13 +79,15 @@ class BatchOutcome:
         snapshot_id: The snapshot in main that holds its rows; None if it has none.
         files: Every file that the batch claimed.
         seconds: From claim to record.
+        columns: The table's columns as the batch left them, without the lineage columns; empty
+            for a batch without rows.
     """
 
     batch_id: str
     snapshot_id: int | None
     files: tuple[FileOutcome, ...]
     seconds: float
-    replaced: tuple[str, ...] = field(default=())
+    columns: tuple[Column, ...] = ()
 
     @property
     def loaded(self) -> list[FileOutcome]:

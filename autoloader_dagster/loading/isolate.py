@@ -1,7 +1,8 @@
 """After a write that failed: which files are to blame, if any.
 
 An error that names a file is confirmed by reading that file alone. One that names none is found by
-halving. An error that a known good file shows too is the environment's.
+halving. An error that speaks of the store or the disk is the environment's, unless another file can
+be read.
 """
 
 import re
@@ -10,13 +11,24 @@ from urllib.parse import unquote
 
 from autoloader_dagster.loading.frame import Readable
 from autoloader_dagster.spark.lineage import spark_uri
+from autoloader_dagster.spark.session import translate
 
 _NAMED = re.compile(r"(?:[Ee]ncountered error while reading file|reading file) (\S+?)\.?(?:\s|$)")
 # Halving a batch of ten thousand with one bad file takes fourteen reads, and each costs what is
 # left of the batch; so the search is bounded, and what it did not find waits for the next run.
 _MAX_READS = 40
 
-TryRead = Callable[[Sequence[Readable]], None]
+# What a server says when it cannot reach or may not read a store, or has run out of something.
+# It counts only while no file could be read, for then nothing else tells.
+_ENVIRONMENT = re.compile(
+    r"AccessDenied|AccessControlException|NoAuthWithAWS|CredentialsNotFound|\bForbidden\b"
+    r"|UnknownHostException|ConnectException|NoRouteToHost|SocketException|SocketTimeout"
+    r"|ConnectTimeout|AWSClientIOException|AWSServiceIOException|AWSServiceThrottled|AWSStatus5"
+    r"|UnknownStoreException|SSLException|SSLHandshake|No space left|quota exceeded"
+    r"|Read-only file system|Permission denied|Too many open files"
+)
+
+TryRead = Callable[[Sequence[Readable]], object]
 
 
 def find_unreadable(
@@ -28,14 +40,29 @@ def find_unreadable(
         error: What the write failed with.
         readable: The batch's files.
         try_read: Reads some of them to the end and raises if that fails.
+
+    Raises:
+        SparkUnavailable: The server went away meanwhile, so nothing was found out.
     """
     named = _named_file(error, readable)
     if named is not None:
         alone = _failure(try_read, [named])
-        others = [r for r in readable if r is not named]
-        if alone is not None and not _same_everywhere(alone, others, try_read):
+        if alone is not None and _is_its_own_fault(named, alone, readable, try_read):
             return {named.file.path: short(alone)}
     return _halve(list(readable), try_read)
+
+
+def _is_its_own_fault(
+    named: Readable, alone: Exception, readable: Sequence[Readable], try_read: TryRead
+) -> bool:
+    if not _is_environment(alone):
+        return True
+    others = [r for r in readable if r is not named]
+    return bool(others) and _failure(try_read, [min(others, key=_size)]) is None
+
+
+def _size(item: Readable) -> int:
+    return item.look.ref.size
 
 
 def _named_file(error: Exception, readable: Sequence[Readable]) -> Readable | None:
@@ -48,18 +75,9 @@ def _named_file(error: Exception, readable: Sequence[Readable]) -> Readable | No
     return by_uri.get(name)
 
 
-def _same_everywhere(failure: Exception, others: Sequence[Readable], try_read: TryRead) -> bool:
-    """Whether the smallest other file fails as well: then it is not this file's fault."""
-    if not others:
-        return False
-    smallest = min(others, key=lambda r: r.look.ref.size)
-    second = _failure(try_read, [smallest])
-    return second is not None and _kind(second) == _kind(failure) and len(others) > 1
-
-
 def _halve(readable: list[Readable], try_read: TryRead) -> dict[str, str]:
     found: dict[str, str] = {}
-    todo, reads, good = [readable], 0, 0
+    todo, reads, good, environment = [readable], 0, 0, False
     while todo and reads < _MAX_READS:
         part = todo.pop()
         failure = _failure(try_read, part)
@@ -68,23 +86,26 @@ def _halve(readable: list[Readable], try_read: TryRead) -> dict[str, str]:
             good += len(part)
         elif len(part) == 1:
             found[part[0].file.path] = short(failure)
+            environment = environment or _is_environment(failure)
         else:
             middle = len(part) // 2
             todo += [part[middle:], part[:middle]]
-    # If nothing at all can be read it is the environment, unless there was just one file.
-    return found if good or len(readable) == 1 else {}
+    return found if good or not environment else {}
 
 
 def _failure(try_read: TryRead, some: Sequence[Readable]) -> Exception | None:
     try:
         try_read(some)
     except Exception as error:  # what Spark raises here is the finding itself
+        gone = translate(error, "the Spark server")
+        if gone is not None:
+            raise gone from error
         return error
     return None
 
 
-def _kind(error: Exception) -> str:
-    return f"{type(error).__name__}:{str(error)[:40]}"
+def _is_environment(error: Exception) -> bool:
+    return _ENVIRONMENT.search(str(error)) is not None
 
 
 def short(error: BaseException) -> str:

@@ -65,6 +65,21 @@ def partition_metadata(
             ]
         ),
     }
+    if outcome.columns:
+        metadata["dagster/column_schema"] = dg.MetadataValue.table_schema(
+            dg.TableSchema(
+                [
+                    dg.TableColumn(
+                        column.name,
+                        column.sql_type,
+                        description=f"'{column.original}' in the files"
+                        if column.original not in ("", column.name)
+                        else None,
+                    )
+                    for column in outcome.columns
+                ]
+            )
+        )
     if outcome.snapshot_id is not None:
         # As text: the UI's numbers lose digits of a 64-bit id.
         metadata[SNAPSHOT_ID] = dg.MetadataValue.text(str(outcome.snapshot_id))

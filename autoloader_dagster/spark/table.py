@@ -24,7 +24,7 @@ from autoloader_dagster.spark.reading import Column
 from autoloader_dagster.spark.typing import literal, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from pyspark.sql import DataFrame, SparkSession
 
@@ -111,15 +111,27 @@ class IcebergTable:
             **properties,
         }
         with self._errors("create"):
-            self._spark.sql(f"create namespace if not exists {namespace}")
-            self._spark.sql(
+            # Two workers may create it at once, and 'if not exists' does not hold in the catalog.
+            self._unless_there(
+                f"create namespace if not exists {namespace}",
+                lambda: self._spark.catalog.databaseExists(namespace),
+            )
+            self._unless_there(
                 f"create table if not exists {self._sql_name} ({', '.join(fields)}) using iceberg"
                 + (f" partitioned by ({', '.join(partition_by)})" if partition_by else "")
                 + (f" comment {literal(comment)}" if comment else "")
                 + " tblproperties ("
                 + ", ".join(f"{literal(k)} = {literal(v)}" for k, v in all_properties.items())
-                + ")"
+                + ")",
+                self.exists,
             )
+
+    def _unless_there(self, statement: str, is_there: "Callable[[], bool]") -> None:
+        try:
+            self._spark.sql(statement)
+        except Exception:
+            if not is_there():
+                raise
 
     def columns(self) -> tuple[Column, ...]:
         """The table's columns without the lineage columns, in order.
@@ -314,8 +326,8 @@ class IcebergTable:
         )
         if one_partition:
             writer = writer.option("distribution-mode", "none").option("fanout-enabled", "false")
-        with self._errors("write to"):
-            writer.append()
+        # Not as a TableError: a file that cannot be read fails here as well.
+        writer.append()
 
     def delete_files(self, branch: str, paths: Sequence[str]) -> None:
         """Delete the rows of these source files on a branch, in one snapshot."""
@@ -337,7 +349,8 @@ class IcebergTable:
         except Exception as error:
             if re.search(r"is not an ancestor of", str(error)):
                 raise PublishConflict(f"main of {self.name} has moved") from error
-            raise
+            with self._errors("publish to"):
+                raise
 
     # --- what was written -----------------------------------------------------------------------
 
@@ -391,13 +404,21 @@ class IcebergTable:
 
     @contextmanager
     def _errors(self, doing: str) -> "Iterator[None]":
-        """Pass on what the server says of a table as a TableError; all else as it is."""
-        from pyspark.errors import AnalysisException
+        """Pass on what the server says of a table as a TableError; that it is gone, as it is."""
+        from pyspark.errors import PySparkException
+
+        from autoloader_dagster.spark.client import reason_of
 
         try:
             yield
-        except AnalysisException as error:
-            raise TableError(f"cannot {doing} table {self.name}: {first_line(error)}") from error
+        except PySparkException as error:
+            if reason_of(error) is not None:
+                raise
+            raise TableError(
+                f"cannot {doing} table {self.name}: {first_line(error)}",
+                "Nothing of this step is in the table; its files wait for the next run. Mend what "
+                "the message says: the disk, the rights, the catalog or the table.",
+            ) from error
 
 
 def first_line(error: BaseException) -> str:

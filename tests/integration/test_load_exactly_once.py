@@ -25,6 +25,19 @@ def _ids(lake: Lake, name: str) -> Counter[int]:
     return Counter(row[0] for row in lake.rows(name, "id"))
 
 
+def _die_at(monkeypatch: pytest.MonkeyPatch, owner: type, method: str, before: bool) -> None:
+    """Make the process seem to die at a call: nothing after it runs, not even the clean-up."""
+    real = getattr(owner, method)
+
+    def die(self, *args, **kwargs):
+        if not before:
+            real(self, *args, **kwargs)
+        monkeypatch.setattr(batch_module.BatchLoad, "_let_go", lambda *a: None)
+        raise SystemExit("killed")
+
+    monkeypatch.setattr(owner, method, die)
+
+
 def test_only_new_and_changed_files_are_loaded(lake: Lake) -> None:
     folder = lake.folder()
     _write(folder, "a.csv", 1, 2)
@@ -286,14 +299,25 @@ def test_a_dead_server_releases_the_batch(lake: Lake, monkeypatch: pytest.Monkey
     assert _ids(lake, "dead") == Counter([1])
 
 
-def _die_at(monkeypatch: pytest.MonkeyPatch, owner: type, method: str, before: bool) -> None:
-    """Make the process seem to die at a call: nothing after it runs, not even the clean-up."""
-    real = getattr(owner, method)
+def test_an_emptied_file_that_shared_a_data_file_with_others_loses_only_its_rows(
+    lake: Lake,
+) -> None:
+    folder = lake.folder()
+    for i in range(4):
+        os.utime(_write(folder, f"{i}.csv", i, i + 10), (1e9, 1e9))
+    ingestion = lake.ingestion(
+        "shared_data_file", source={"type": "local", "url": str(folder), "on_change": "replace"}
+    )
+    lake.load(ingestion)
+    (folder / "2.csv").write_text("id\n")
+    (empty,) = lake.load(ingestion)
+    assert _ids(lake, "shared_data_file") == Counter([0, 10, 1, 11, 3, 13])
+    assert empty.snapshot_id is not None
 
-    def die(self, *args, **kwargs):
-        if not before:
-            real(self, *args, **kwargs)
-        monkeypatch.setattr(batch_module.BatchLoad, "_let_go", lambda *a: None)
-        raise SystemExit("killed")
-
-    monkeypatch.setattr(owner, method, die)
+    # Its rows are gone already, so nothing is left to delete.
+    (folder / "2.csv").write_text("id\r\n")
+    lake.load(ingestion)
+    assert lake.statuses(ingestion)["2.csv"] == "SUCCESS"
+    _write(folder, "2.csv", 22)
+    lake.load(ingestion)
+    assert _ids(lake, "shared_data_file") == Counter([0, 10, 1, 11, 22, 3, 13])

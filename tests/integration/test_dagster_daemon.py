@@ -1,0 +1,133 @@
+"""A real daemon: files that are dropped are loaded with no hand on it, once, whatever is killed."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+
+from autoloader_dagster.processed_files.store import ProcessedFiles
+from tests.fixtures.project import Project, wait_for
+
+BACKFILL = """mutation B($p: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $p) {
+    __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }"""
+BACKFILL_STATUS = """query S($id: String!) { partitionBackfillOrError(backfillId: $id) {
+    ... on PartitionBackfill { status } } }"""
+
+
+def test_the_daemon_loads_what_arrives_and_survives_a_killed_run(project: Project) -> None:
+    project.write_spec(
+        "arriving",
+        source={"type": "local", "url": str(project.landing("arriving")), "include": ["*.csv"]},
+        partition={"by": "path", "pattern": "{yyyy}-{MM}-{dd}*.csv", "start": "2026-01-01"},
+        trigger={"on_arrival": {"every": "5s"}},
+    )
+    project.write_spec("broken", table={"name": "nonsense"})
+    landing = project.landing("arriving")
+    (landing / "2026-01-02.csv").write_text("id\n1\n2\n")
+    (landing / "2026-01-05.csv").write_text("id\n5\n")
+
+    with project.dagster_dev() as server:
+        store = ProcessedFiles(project.settings.database_url)
+        wait_for(lambda: _all_loaded(store, 2), 120, "the first files")
+        assert project.ids("arriving") == [1, 2, 5]
+        shown = wait_for(
+            lambda: len(found := server.materialized(project.namespace, "arriving")) == 2 and found,
+            30,
+            "the materializations",
+        )
+        assert set(shown) == {"2026-01-02", "2026-01-05"}, "a partition without files is not shown"
+        assert shown["2026-01-02"]["dagster/row_count"] == 2
+        assert shown["2026-01-05"]["autoloader/files"] == 1
+
+        # A run that is killed in the middle of its load.
+        rows = "".join(f"{i}\n" for i in range(1000, 41_000))
+        for day in range(10, 30):
+            _drop(landing / f"2026-01-{day}.csv", f"id\n{rows}")
+        run_id = wait_for(lambda: _loading(store), 60, "the run")
+        os.kill(_worker_of(run_id), signal.SIGKILL)
+        wait_for(lambda: _all_loaded(store, 22), 120, "the files of the killed run")
+        assert project.table("arriving").num_rows == 3 + 20 * 40_000
+        batches = [b for b in store.batches("default/arriving") if b.status == "RECORDED"]
+        assert len({b.snapshot_id for b in batches}) == len(batches)
+
+        # A backfill over a range with gaps ends well.
+        started = server.ask(
+            BACKFILL,
+            p={
+                "assetSelection": [{"path": [project.namespace, "arriving"]}],
+                "partitionNames": [f"2026-01-0{day}" for day in range(1, 8)],
+            },
+        )["launchPartitionBackfill"]
+        assert started["__typename"] == "LaunchBackfillSuccess", started
+        status = wait_for(
+            lambda: _backfill_status(server, started["backfillId"]), 150, "the backfill"
+        )
+        assert status == "COMPLETED_SUCCESS"
+        assert project.table("arriving").num_rows == 3 + 20 * 40_000
+
+        # The broken spec is shown, with its fault.
+        nodes = server.ask("{ assetNodes { assetKey { path } description } }")["assetNodes"]
+        (broken,) = [n for n in nodes if n["assetKey"]["path"][0] == "broken_specs"]
+        assert "nonsense" in broken["description"]
+        store.close()
+
+
+def _drop(path: Path, text: str) -> None:
+    """As an uploader does: under another name first."""
+    hidden = path.with_name(f"tmp-{path.name}.part")
+    hidden.write_text(text)
+    hidden.rename(path)
+
+
+def _all_loaded(store: ProcessedFiles, files: int) -> bool:
+    totals = store.counts("default/arriving").get("default/arriving", {})
+    success = totals.get("SUCCESS")
+    return success is not None and success.files >= files
+
+
+def _loading(store: ProcessedFiles) -> str | None:
+    for batch in store.batches("default/arriving", limit=1):
+        if batch.status in ("CLAIMED", "WRITTEN") and batch.attempt >= 1:
+            return batch.run_id
+    return None
+
+
+def _worker_of(run_id: str) -> int:
+    """The process of a run, by the run's own compute log folder being open in it."""
+    for process in psutil.process_iter(["pid", "cmdline"]):
+        try:
+            if any(run_id in file.path for file in process.open_files()):
+                return process.pid
+        except (psutil.AccessDenied, psutil.NoSuchProcess):
+            continue
+    raise AssertionError(f"no process has run {run_id}")
+
+
+def _backfill_status(server, backfill_id: str) -> str | None:
+    status = server.ask(BACKFILL_STATUS, id=backfill_id)["partitionBackfillOrError"]["status"]
+    return None if status in ("REQUESTED", "CANCELING") else status
+
+
+def test_loading_the_definitions_touches_no_network_and_no_heavy_library(project: Project) -> None:
+    project.write_spec("one", source={"type": "s3", "url": "s3://nobody/nothing/"})
+    code = (
+        "import sys, autoloader_dagster.definitions as d; assert d.defs.get_repository_def();"
+        "print([m for m in ('pyspark','boto3','botocore','grpc','pyarrow','pandas')"
+        " if m in sys.modules])"
+    )
+    environ = project.environ | {
+        "SPARK_REMOTE": "sc://127.0.0.1:1",
+        "AUTOLOADER_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout.strip() == "[]"
