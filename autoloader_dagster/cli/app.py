@@ -62,9 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = app(args=arguments, prog_name="autoloader", standalone_mode=False)
         sys.stdout.flush()
     except (KeyboardInterrupt, typer.Abort):
-        _show_traceback()
-        screen(stderr=True).print("interrupted")
-        return _INTERRUPTED
+        code = _INTERRUPTED
     except BrokenPipeError:
         # Python flushes stdout once more at its end, and would complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -86,6 +84,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         print_error(unexpected)
         return 2
+    if code == _INTERRUPTED:
+        # Typer makes this of Ctrl-C in a command, without a word.
+        screen(stderr=True).print("interrupted")
+        # Python would first wait for the threads, and one may wait for a server that hangs.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(_INTERRUPTED)
     return code if isinstance(code, int) else 0
 
 

@@ -54,10 +54,6 @@ def run_sql(
         UsageError: The statement cannot be run as it is written.
     """
     from pyspark.errors import PySparkException
-    from pyspark.logger import PySparkLogger
-
-    # It would print the error once more, as JSON with the server's stack.
-    PySparkLogger.getLogger("SQLQueryContextLogger").disabled = True
     try:
         frame: DataFrame = spark.sql(sql)
         return list(frame.columns), [tuple(row) for row in frame.limit(limit).collect()]

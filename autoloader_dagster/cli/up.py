@@ -88,7 +88,6 @@ def _run(command: list[str], host: str, port: int) -> int:
         for number, handler in before.items():
             signal.signal(number, handler)
     if ended_by:
-        say("Dagster has ended")
         return 128 + ended_by[0]
     if code != 0:
         raise UsageError(f"Dagster ended with exit code {code}", "Its own messages above say why.")

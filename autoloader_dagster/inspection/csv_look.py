@@ -44,6 +44,9 @@ def look_at_csv(content: Content, options: CsvOptions, look: Look) -> tuple[Look
         SetAside: The file is bad.
         SourceError: The source cannot be read.
     """
+    # Before the check for damaged text, which it would pass for.
+    if content.head.startswith(b"PAR1"):
+        raise SetAside("NotCsv", "is a Parquet file; set format.type: parquet")
     # UTF-16 comes out of checked_text as UTF-8.
     encoding = "utf-8" if options.encoding.startswith("utf-16") else options.encoding
     text = checked_text(decompressed(content.chunks(), look.compression), options.encoding)
@@ -81,8 +84,6 @@ def look_at_csv(content: Content, options: CsvOptions, look: Look) -> tuple[Look
 def _refuse_other_formats(text: str, options: CsvOptions) -> None:
     text = text.lstrip()
     shown = beginning(text)
-    if text.startswith("PAR1"):
-        raise SetAside("NotCsv", "is a Parquet file; set format.type: parquet")
     line = re.match(r"[^\r\n]*", text)
     if text.startswith("<") and (
         # '<DATE>,<TIME>,<CLOSE>' is the header of real CSV files.

@@ -65,10 +65,13 @@ class ParquetGroup:
     Attributes:
         names: The top-level columns, in order.
         schema: A digest of the whole schema, nested types and all.
+        nanoseconds: The top-level columns that hold timestamps in nanoseconds, which Spark reads
+            as numbers, each with whether it is an instant (else it is a local time).
     """
 
     names: tuple[str, ...]
     schema: str
+    nanoseconds: tuple[tuple[str, bool], ...] = ()
 
 
 Group = CsvGroup | JsonGroup | ParquetGroup

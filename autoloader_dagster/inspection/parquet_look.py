@@ -44,22 +44,24 @@ def look_at_parquet(content: Content, look: Look) -> Look:
     footer = int.from_bytes(tail[:4], "little")
     if footer + _SMALLEST > size:
         raise _truncated(f"says that its footer has {footer:,} bytes, and has {size:,} itself")
-    metadata, types = _read_footer(content)
+    metadata, types, nanoseconds = _read_footer(content)
     _refuse_cut_data(metadata, size - footer - 8)
     _refuse_unreadable(metadata)
     names = tuple(types)
     digest = hashlib.blake2b(repr(types).encode(), digest_size=16).hexdigest()
     return replace(
         look,
-        group=ParquetGroup(names, digest),
+        group=ParquetGroup(names, digest, nanoseconds),
         columns=names,
         rows=metadata.num_rows,
         empty=metadata.num_rows == 0,
     )
 
 
-def _read_footer(content: Content) -> tuple["pq.FileMetaData", dict[str, str]]:
-    """The footer, and the type of each top-level column."""
+def _read_footer(
+    content: Content,
+) -> tuple["pq.FileMetaData", dict[str, str], tuple[tuple[str, bool], ...]]:
+    """The footer, the type of each top-level column, and which are in nanoseconds."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -85,7 +87,16 @@ def _read_footer(content: Content) -> tuple["pq.FileMetaData", dict[str, str]]:
                 "rename one of them",
             )
         seen[name.lower()] = name
-    return metadata, {field.name: f"{field.type} {field.nullable}" for field in schema}
+    types = {field.name: f"{field.type} {field.nullable}" for field in schema}
+    nanoseconds = tuple(
+        (field.name, field.type.tz is not None)
+        for field in schema
+        if pa.types.is_timestamp(field.type)
+        and field.type.unit == "ns"
+        # Arrow shows Spark's old 96-bit timestamps as nanoseconds too, and Spark reads those.
+        and metadata.schema.column(schema.names.index(field.name)).physical_type == "INT64"
+    )
+    return metadata, types, nanoseconds
 
 
 def _refuse_cut_data(metadata: "pq.FileMetaData", data_end: int) -> None:
@@ -110,8 +121,13 @@ def _refuse_unreadable(metadata: "pq.FileMetaData") -> None:
         column = cast(Any, schema.column(i))
         kind = column.logical_type.type
         what = _UNREADABLE_TYPES.get(kind) or _UNREADABLE_TYPES.get(column.converted_type)
-        if kind == "TIMESTAMP" and "nanoseconds" in str(column.logical_type):
-            what = "timestamps in nanoseconds"
+        if (
+            kind == "TIMESTAMP"
+            and "nanoseconds" in str(column.logical_type)
+            # One at the top is read as a number and converted.
+            and "." in column.path
+        ):
+            what = "nested timestamps in nanoseconds"
         if what:
             raise SetAside(
                 "UnsupportedType",

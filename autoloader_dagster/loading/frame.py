@@ -56,7 +56,7 @@ def columns_of_files(
     for group, members in _by_group(readable).items():
         if not isinstance(group, ParquetGroup):
             continue
-        types = parquet_types(context, members[0].file, group.names)
+        types = parquet_types(context, members[0].file, group)
         for original, name in _parquet_names(group, spec).items():
             hint = spec.columns.hints.get(name) or spec.columns.hints.get(original)
             columns.setdefault(name, Column(name, hint or types[original], original))
@@ -92,7 +92,7 @@ def batch_frame(
         )
     return united(
         [
-            read_parquet(context, files, _parquet_names(g, spec))
+            read_parquet(context, files, g, _parquet_names(g, spec))
             for g, files in groups.items()
             if isinstance(g, ParquetGroup)
         ]

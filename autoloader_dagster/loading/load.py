@@ -11,7 +11,11 @@ from autoloader_dagster.loading.batch import BatchLoad
 from autoloader_dagster.loading.catch_up import recover
 from autoloader_dagster.loading.ingestion import BatchOutcome, Ingestion
 from autoloader_dagster.loading.lease import LEASE, Lease
-from autoloader_dagster.processed_files.records import Partitions
+from autoloader_dagster.processed_files.records import (
+    PartitionKeys,
+    PartitionRange,
+    Partitions,
+)
 from autoloader_dagster.spark.table import IcebergTable
 
 if TYPE_CHECKING:
@@ -52,7 +56,9 @@ def load(
 
         recover(ingestion.store, ingestion.id, lambda name: IcebergTable(spark(), name), over_runs)
         idle = 0
-        while idle < _MAX_IDLE_BATCHES:
+        while idle < _MAX_IDLE_BATCHES and _waits(ingestion, partitions):
+            # Before the claim, so that nothing is held while a server starts, or is not there.
+            session = spark()
             batch = ingestion.store.claim(
                 ingestion.id,
                 ingestion.loaded.tenant,
@@ -69,7 +75,18 @@ def load(
             if batch is None:
                 return
             with Lease(ingestion.store, batch.batch_id, owner).kept() as lease:
-                outcome = BatchLoad(ingestion, spark(), batch, lease, step).run()
+                outcome = BatchLoad(ingestion, session, batch, lease, step).run()
             settled = any(file.status != "DISCOVERED" for file in outcome.files)
             idle = 0 if settled else idle + 1
             yield outcome
+
+
+def _waits(ingestion: Ingestion, partitions: Partitions) -> bool:
+    """Whether anything waits in these partitions."""
+    waiting = ingestion.store.pending(ingestion.id, ingestion.spec.errors.retries)
+    keys = [item.partition_key for item in waiting]
+    if isinstance(partitions, PartitionRange):
+        return any(key is not None and partitions.start <= key <= partitions.end for key in keys)
+    if isinstance(partitions, PartitionKeys):
+        return any(key in partitions.keys for key in keys)
+    return bool(keys)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from autoloader_dagster.inspection.outcome import ParquetGroup
 from autoloader_dagster.spark.lineage import RESCUED, SourceFile, add_lineage
 from autoloader_dagster.spark.reading import ReadContext, in_table_order, load_files, reader
 from autoloader_dagster.spark.typing import is_nested, literal, quoted, same_value
@@ -11,32 +12,57 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 
-def parquet_types(context: ReadContext, file: SourceFile, names: Sequence[str]) -> dict[str, str]:
+# Spark knows no nanoseconds; with this it reads such a column as a number, else it fails.
+_NANOSECONDS_AS_NUMBERS = "spark.sql.legacy.parquet.nanosAsLong"
+
+
+def parquet_types(context: ReadContext, file: SourceFile, group: ParquetGroup) -> dict[str, str]:
     """The Spark SQL type of each column of a file, from its footer."""
-    schema = load_files(context, reader(context), "parquet", [file]).schema
-    return {name: schema[name].dataType.simpleString() for name in names}
+    frame = _frame(context, [file])
+    types = {field.name: field.dataType.simpleString() for field in frame.schema.fields}
+    return types | {name: _time_type(instant) for name, instant in group.nanoseconds}
+
+
+def _frame(context: ReadContext, files: Sequence[SourceFile]) -> "DataFrame":
+    context.spark.conf.set(_NANOSECONDS_AS_NUMBERS, "true")
+    return load_files(context, reader(context), "parquet", files)
+
+
+def _time_type(instant: bool) -> str:
+    return "timestamp" if instant else "timestamp_ntz"
 
 
 def read_parquet(
-    context: ReadContext, files: Sequence[SourceFile], column_of: dict[str, str]
+    context: ReadContext,
+    files: Sequence[SourceFile],
+    group: ParquetGroup,
+    column_of: dict[str, str],
 ) -> "DataFrame":
     """A frame with the table's columns and the lineage columns.
 
     Args:
         context: Session, table columns, batch.
         files: Files that all have the same schema.
+        group: That schema.
         column_of: For each column of the files, the table's column.
     """
     from pyspark.sql import functions as F
 
-    frame = load_files(context, reader(context), "parquet", files)
+    frame = _frame(context, files)
     source_types = {f.name: f.dataType.simpleString() for f in frame.schema.fields}
+    nanoseconds = dict(group.nanoseconds)
     types = {column.name: column.sql_type for column in context.columns}
     file_column = ["_file"] if len(files) > 1 else []
     selected, misfits = [], []
     for original, name in column_of.items():
         have, want = source_types[original], types[name]
         value = quoted(original)
+        if original in nanoseconds and want in ("timestamp", "timestamp_ntz"):
+            # What microseconds cannot hold is null here, and so goes to _rescued as a number.
+            time = f"if({value} % 1000 = 0, timestamp_micros({value} div 1000), null)"
+            selected.append(F.expr(f"cast({time} as {want})").alias(name))
+            misfits.append((original, name, f"_raw_{len(misfits)}", value))
+            continue
         if have == want:
             selected.append(F.col(value).alias(name))
             continue

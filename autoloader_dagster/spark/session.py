@@ -127,10 +127,13 @@ def translate(error: BaseException, server: str) -> SparkUnavailable | None:
 
 @contextmanager
 def _open_session(channel: "Channel", server: str, seconds: float) -> Iterator["SparkSession"]:
+    from pyspark.logger import PySparkLogger
     from pyspark.sql.connect.session import SparkSession as ConnectSession
 
     from autoloader_dagster.spark.client import BriefRetries
 
+    # It would print each error once more, as JSON with the server's stack.
+    PySparkLogger.getLogger("SQLQueryContextLogger").disabled = True
     # pyspark.sql.functions looks here for which kind of column to make.
     os.environ["SPARK_CONNECT_MODE_ENABLED"] = "1"
     session = ConnectSession.builder.channelBuilder(channel).create()

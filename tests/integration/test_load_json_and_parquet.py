@@ -1,6 +1,7 @@
 """JSON lines, JSON documents and Parquet to the table's columns."""
 
 import json
+from datetime import datetime, timezone
 from decimal import Decimal
 
 import pyarrow as pa
@@ -82,6 +83,30 @@ def test_an_array_document_gives_a_row_an_element(lake: Lake) -> None:
     lake.load(ingestion)
 
     assert lake.rows("array", "id") == [(1,), (2,), (3,)]
+
+
+def test_parquet_timestamps_in_nanoseconds_lose_nothing(lake: Lake) -> None:
+    whole, fine = 1_700_000_000_123_456_000, 1_700_000_000_123_456_789
+    pq.write_table(
+        pa.table(
+            {
+                "local": pa.array([whole, fine, -1_000], pa.timestamp("ns")),
+                "instant": pa.array([whole, whole, None], pa.timestamp("ns", "UTC")),
+            }
+        ),
+        lake.folder() / "pandas.parquet",
+    )
+    ingestion = lake.ingestion("nanos", format={"type": "parquet"})
+
+    lake.load(ingestion)
+
+    moment = datetime(2023, 11, 14, 22, 13, 20, 123456)
+    aware = moment.replace(tzinfo=timezone.utc)
+    before = datetime(1969, 12, 31, 23, 59, 59, 999999)
+    assert lake.rows("nanos", "local", "instant", "_rescued") == sorted(
+        [(moment, aware, None), (None, aware, f'{{"local":{fine}}}'), (before, None, None)],
+        key=repr,
+    )
 
 
 def test_parquet_of_several_schemas_is_united_by_name(lake: Lake) -> None:

@@ -93,8 +93,6 @@ def test_names_that_differ_only_in_case_are_one_name_to_spark(tmp_path):
 @pytest.mark.parametrize(
     ("values", "what"),
     [
-        (pa.array([0], pa.timestamp("ns")), "nanoseconds"),
-        (pa.array([0], pa.timestamp("ns", "UTC")), "nanoseconds"),
         (pa.array([[{"t": 0}]], pa.list_(pa.struct([("t", pa.timestamp("ns"))]))), "nanoseconds"),
         (pa.array([time(1, 2)]), "a time of day"),
         (pa.array([np.float16(1)]), "16-bit floats"),

@@ -1,0 +1,183 @@
+"""The command starts fast, explains itself, and gives each kind of error its exit code."""
+
+import inspect
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from autoloader_dagster import errors
+from autoloader_dagster.cli.app import exit_code
+from tests.integration.cli_steps import Project
+
+_COMMANDS = (
+    "demo", "up", "validate", "list", "files", "preview", "run", "status", "history", "query",
+    "doctor", "db upgrade", "db current", "spark start", "spark stop", "spark status",
+)  # fmt: skip
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return Project(tmp_path, tmp_path / "home")
+
+
+@pytest.mark.parametrize("command", _COMMANDS)
+def test_every_command_explains_itself(project: Project, command: str) -> None:
+    done = project.run(*command.split(), "--help")
+    assert done.code == 0
+    assert f"autoloader {command}" in " ".join(done.out.split())
+    assert not project.home.exists()
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["validate"], ["list", "--json"], ["nonsense"]])
+def test_the_light_commands_import_nothing_heavy(project: Project, arguments: list[str]) -> None:
+    project.spec("orders")
+    code = (
+        "import sys\n"
+        "from autoloader_dagster.cli.app import main\n"
+        f"main({arguments!r})\n"
+        "heavy = {'dagster', 'pyspark', 'boto3', 'sqlalchemy', 'alembic', 'pandas', 'pyarrow'}\n"
+        "sys.exit(f'imported {heavy & set(sys.modules)}' if heavy & set(sys.modules) else 0)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=project.root,
+        env=project.env(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_error_has_its_exit_code() -> None:
+    codes = {
+        name: exit_code(error)
+        for name, error in inspect.getmembers(errors, inspect.isclass)
+        if issubclass(error, errors.AutoloaderError)
+    }
+    environment = {
+        "UsageError", "SourceAccessDenied", "SourceUnavailable", "StateError", "SparkError",
+        "SparkUnavailable", "SparkSetupError",
+    }  # fmt: skip
+    assert {name for name, code in codes.items() if code == 2} == environment
+    assert set(codes.values()) == {1, 2}
+
+
+def test_wrong_usage_is_exit_2(project: Project) -> None:
+    for arguments in (["nonsense"], ["run"], ["list", "--nonsense"], ["preview", "x", "--rows=0"]):
+        done = project.run(*arguments)
+        assert done.code == 2, arguments
+        assert "error:" in done.err.lower()
+        assert not done.out
+
+
+def test_an_impossible_setting_is_exit_2(project: Project) -> None:
+    done = project.run("list", SPARK_REMOTE="localhost:15002")
+    assert done.code == 2
+    assert done.err.startswith("error: SPARK_REMOTE is 'localhost:15002'")
+    assert "\n  -> Set it to sc://" in done.err
+
+
+def test_a_missing_specs_folder_is_an_error_that_names_it(project: Project) -> None:
+    done = project.run("validate")
+    assert done.code == 1
+    assert "specs folder ingestion_specs cannot be read" in done.err
+    assert "AUTOLOADER_SPECS_DIR" in done.err
+
+
+def test_validate_shows_every_fault_with_its_line(project: Project) -> None:
+    project.spec("good")
+    project.spec("bad", partition={"every": "dayly"}, source={"type": "sftp", "url": "sftp://h/x"})
+    done = project.run("validate")
+    assert done.code == 1
+    assert "ingestion_specs/bad.yaml:" in done.err
+    assert "partition.every" in done.err
+    assert "source.type" in done.err
+    assert "good" in done.out
+
+
+def test_validate_as_json_holds_specs_and_faults_and_nothing_else(project: Project) -> None:
+    project.spec("good")
+    project.spec("bad", partition={"every": "dayly"})
+    done = project.run("validate", "--json")
+    assert done.code == 1
+    assert not done.err
+    assert set(done.json) == {"specs", "faults"}
+    assert [spec["name"] for spec in done.json["specs"]] == ["good"]
+    (fault,) = done.json["faults"]
+    assert set(fault) == {"file", "line", "key", "message"}
+    assert (fault["file"], fault["key"]) == ("ingestion_specs/bad.yaml", "partition.every")
+    assert isinstance(fault["line"], int)
+
+
+def test_validate_can_be_asked_for_some_specs(project: Project) -> None:
+    project.spec("good")
+    project.spec("bad", partition={"every": "dayly"})
+    assert project.run("validate", "good").code == 0
+    assert project.run("validate", "bad").code == 1
+    unknown = project.run("validate", "god")
+    assert unknown.code == 1
+    assert "there is no spec 'god'" in unknown.err
+
+
+def test_list_shows_broken_specs_too(project: Project) -> None:
+    project.spec("good", trigger={"schedule": "hourly"})
+    project.spec("bad", partition={"every": "dayly"})
+    done = project.run("list", "--json")
+    assert done.code == 0
+    by_name = {spec["name"]: spec for spec in done.json["specs"]}
+    assert by_name["good"]["trigger"] == "hourly"
+    assert by_name["good"]["table"] == "lake.cli.good"
+    assert by_name["good"]["source"] == str(project.root / "in")
+    assert by_name["bad"]["broken"] is True
+    assert "dayly" in by_name["bad"]["faults"][0]
+    assert "BROKEN" in project.run("list").out
+
+
+@pytest.mark.parametrize("arguments", [["list"], ["list", "--json"]])
+def test_a_reader_that_went_away_is_no_error(project: Project, arguments: list[str]) -> None:
+    project.spec("orders")
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    with os.fdopen(write_end, "wb") as nobody_reads:
+        done = subprocess.run(
+            project.command(*arguments),
+            cwd=project.root,
+            env=project.env(),
+            stdout=nobody_reads,
+            stderr=subprocess.PIPE,
+            timeout=60,
+            check=False,
+        )
+    assert done.stderr == b""
+    assert done.returncode in (1, 141)
+
+
+def test_ctrl_c_is_one_line_and_130(project: Project) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(60)
+        child = subprocess.Popen(
+            project.command("query", "select 1"),
+            cwd=project.root,
+            env=project.env(SPARK_REMOTE=f"sc://127.0.0.1:{silent.getsockname()[1]}"),
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            # The first connection only asks whether somebody listens; on the second it waits for
+            # an answer that never comes.
+            silent.accept()[0].close()
+            with silent.accept()[0]:
+                child.send_signal(signal.SIGINT)
+                _, err = child.communicate(timeout=30)
+        finally:
+            child.kill()
+            child.communicate()
+    assert err == "interrupted\n"
+    assert child.returncode == 130
