@@ -1,7 +1,7 @@
 """Times several ways of doing the same work in turn, and shows how they compare.
 
-A machine is never equally fast for a whole minute. So the ways take turns (A B C A B C ...), a ratio
-is taken within each round, and what is shown is the median of these ratios.
+A machine is never equally fast for a whole minute. So the ways take turns (A B C A B C), a ratio is
+taken within each round, and what is shown is the median of these ratios.
 """
 
 import json
@@ -107,9 +107,7 @@ class Result:
         path = path or RESULTS / f"{self.benchmark}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         told = asdict(self)
-        told["figures"] = [
-            {**asdict(figure), "reached": figure.reached} for figure in self.figures
-        ]
+        told["figures"] = [{**asdict(figure), "reached": figure.reached} for figure in self.figures]
         told["machine"] = {
             "cpus": os.cpu_count(),
             "load_average": os.getloadavg(),
@@ -123,7 +121,7 @@ class Result:
 
     def show(self) -> None:
         """Print it for people."""
-        console = Console(soft_wrap=True)
+        console = Console(width=130, soft_wrap=True)
         if self.seconds:
             console.print(self._rates())
         table = Table("figure", "measured", "target", "reached", title=self.benchmark)

@@ -14,6 +14,7 @@ TYPES = (
 )
 FIRST_DAY = datetime(2026, 1, 1)
 _DIFFERENT_ROWS = 1 << 16
+_COUNTRIES = ("DE", "FR", "IT", "PL", "US")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ def _tails() -> Iterator[str]:
     for _ in range(_DIFFERENT_ROWS):
         placed = FIRST_DAY + timedelta(seconds=chance.randrange(365 * 86400))
         yield (
-            f"customer-{chance.randrange(1_000_000):06d},{chance.choice('DE FR IT PL US'.split())},"
+            f"customer-{chance.randrange(1_000_000):06d},{chance.choice(_COUNTRIES)},"
             f"{chance.randrange(1, 50)},{chance.randrange(100, 1_000_000) / 100},"
             f"{placed:%Y-%m-%d %H:%M:%S},{chance.choice(notes)}\n"
         )

@@ -1,6 +1,6 @@
 """Many small files: this loader's whole load against Spark's own ways.
 
-    .venv/bin/python benchmarks/small_files.py [--files 2000] [--kb 12] [--days 20] [--rounds 3]
+.venv/bin/python benchmarks/small_files.py [--files 2000] [--kb 12] [--days 20] [--rounds 3]
 """
 
 import argparse
@@ -82,6 +82,10 @@ def main() -> None:
                     BARE: lambda turn: append_all(spark, f"bare_{turn}", files.paths, files.rows),
                 },
                 options.rounds,
+                # Java compiles what runs often; after two rounds it has.
+                warm_ups=2,
+                # Forty appends warm themselves up.
+                only_once=[LOOP],
             )
     result = Result(
         "small_files",

@@ -49,10 +49,11 @@ def files(
     loaded = specs.get(name)
     with progress() as tell:
         ingestion = open_ingestion(loaded, specs, settings)
-        from autoloader_dagster.loading.discover import discover
+        from autoloader_dagster.loading.discover import discover, why_nothing_was_listed
 
         try:
             found = discover(ingestion, lambda count: tell(f"list: {count:,} files"))
+            note = "" if found.listed else why_nothing_was_listed(ingestion)
             shown = limit if as_json or limit else _SHOWN
             rows = list(ingestion.store.files(ingestion.id, statuses=chosen, limit=shown))
             totals = ingestion.store.counts(ingestion.id).get(ingestion.id, {})
@@ -83,7 +84,8 @@ def files(
     words = ", ".join(
         f"{total.files:,} {name.lower()}" for name, total in sorted(totals.items()) if total.files
     )
-    say(f"{found.listed:,} files listed, {size(found.bytes_listed)}; known: {words or 'none'}")
+    listed = note or f"{found.listed:,} files listed, {size(found.bytes_listed)}"
+    say(f"{listed}; known: {words or 'none'}")
 
 
 def preview(

@@ -54,6 +54,7 @@ def run_sql(
         UsageError: The statement cannot be run as it is written.
     """
     from pyspark.errors import PySparkException
+
     try:
         frame: DataFrame = spark.sql(sql)
         return list(frame.columns), [tuple(row) for row in frame.limit(limit).collect()]

@@ -122,6 +122,7 @@ def print_report(report: "RunReport", base: str) -> None:
         )
         if count
     ]
+    words += [report.note] if report.note else []
     run_id = f"run {report.run_id[:8]} " if report.run_id else ""
     say(f"{report.ingestion}: {', '.join(words)}; {run_id}{report.seconds:.1f} s")
 

@@ -69,19 +69,25 @@ def _names_the_code(folder: Path) -> bool:
 
 def _run(command: list[str], host: str, port: int) -> int:
     """Run Dagster to its end; its exit code."""
-    # A session of its own, so that it gets each signal once, from us, however it was sent.
-    child = subprocess.Popen(command, start_new_session=True)
     ended_by: list[int] = []
+    started: list[subprocess.Popen[bytes]] = []
 
     def pass_on(number: int, _frame: FrameType | None) -> None:
         ended_by.append(number)
-        child.send_signal(number)
+        for child in started:
+            # Dagster ends its own children by SIGINT, whatever it was ended by.
+            child.send_signal(signal.SIGINT)
 
+    # Before the start: a shell has its background jobs ignore SIGINT, and a child would inherit
+    # that and never end; a signal with a handler is the default's again in the child.
     before = {
         number: signal.signal(number, pass_on)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     }
     try:
+        # A session of its own, so that it gets each signal once, from us, however it was sent.
+        child = subprocess.Popen(command, start_new_session=True)
+        started.append(child)
         _tell_when_up(child, host, port)
         code = child.wait()
     finally:

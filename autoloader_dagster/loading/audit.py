@@ -139,5 +139,9 @@ def _problem(item: Readable, rows: int) -> Bad | None:
     if expected is not None and rows != expected:
         return Bad("RowsMissing", f"has {expected} rows by its footer, and {rows} could be read")
     if rows == 0:
-        return Bad("NoRows", "is not empty, but no row could be read from it")
+        return Bad(
+            "NoRows",
+            "is not empty, but Spark read no row from it; if keys of other objects go on below "
+            "its own, as 'a' and 'a/b.csv', rename it",
+        )
     return None

@@ -189,7 +189,7 @@ class BatchLoad:
 
     def _prepare_table(self, readable: Sequence[Readable]) -> None:
         """Make the table, or add the columns that these files have and it has not."""
-        known = self._table.columns() if self._table.exists() else None
+        known = self._table.columns_if_exists()
         wanted = self._columns(readable, known or ())
         if known is None:
             self._table.create(
@@ -317,7 +317,8 @@ class BatchLoad:
             raise LoadError(
                 f"batch {self._batch.batch_id} could not be written to {self._table.name}: "
                 f"{short(error)}",
-                "No file is to blame; all of them wait for the next run.",
+                "No file is to blame; all of them wait for the next run. See to what the message "
+                "speaks of: the credentials, the network, the disk or the Spark server.",
             ) from error
         self._members.fail(found, "Unreadable")
 

@@ -52,11 +52,12 @@ def catch_up(store: ProcessedFiles, table: IcebergTable, ingestion_id: str) -> C
         TableError: The table or its catalog cannot be read. Then nothing is known, and nothing is
             released.
     """
-    head = table.head()
+    history = table.history()
+    head = history.heads["main"]
     table_id = table.table_id()
     state = store.table_state(table.name)
     until = state.last_snapshot_id if state is not None and state.table_uuid == table_id else None
-    snapshots, reached = table.ancestry(head, until)
+    snapshots, reached = history.ancestry(until)
     found = {s.batch_id: s.snapshot_id for s in reversed(snapshots) if s.batch_id}
     if not reached:
         found = dict.fromkeys(table.batch_ids(), head) | found

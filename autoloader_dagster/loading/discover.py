@@ -37,3 +37,21 @@ def _counted(
         if progress:
             progress(listed)
         yield page
+
+
+def why_nothing_was_listed(ingestion: Ingestion) -> str:
+    """After a listing without files: whether there are none, or none is chosen, in words."""
+    source = ingestion.spec.source
+    left_out = ingestion.source.left_out
+    if not left_out:
+        return f"there are no files below {source.url}"
+    filters = [f"include {', '.join(source.include)}"]
+    # The default exclude would only distract.
+    if "exclude" in source.model_fields_set:
+        filters.append(f"exclude {', '.join(source.exclude)}")
+    if source.modified_after:
+        filters.append(f"modified_after {source.modified_after}")
+    return (
+        f"{left_out:,} files are below {source.url}, and none is chosen by the filters of source "
+        f"({'; '.join(filters)}); mend them in {ingestion.loaded.path.name}"
+    )

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from autoloader_dagster.errors import AutoloaderError
-from autoloader_dagster.loading.discover import discover
+from autoloader_dagster.loading.discover import discover, why_nothing_was_listed
 from autoloader_dagster.loading.ingestion import FileOutcome
 from autoloader_dagster.loading.load import load
 from autoloader_dagster.orchestration import metadata as keys
@@ -150,6 +150,8 @@ def _ingest(
             found.held,
             found.quarantined,
         )
+        if not found.listed:
+            context.log.warning(why_nothing_was_listed(ingestion))
     over = ended_runs(context.instance, ingestion.store.open_run_ids())
     seen: set[str | None] = set()
     for outcome in load(

@@ -78,6 +78,7 @@ class RunReport:
         loaded: The loaded files.
         set_aside: Files that this run or its listing set aside, with their reasons.
         failure: Why the run failed.
+        note: Why nothing was listed, in words; empty if something was.
     """
 
     ingestion: str
@@ -92,6 +93,7 @@ class RunReport:
     loaded: tuple[FileRow, ...] = field(default=(), repr=False)
     set_aside: tuple[FileRow, ...] = ()
     failure: RunFailure | None = None
+    note: str = ""
 
 
 def run_now(
@@ -269,6 +271,7 @@ def _report(
         loaded=loaded,
         set_aside=aside,
         failure=None if result is None or result.success else _failure(result),
+        note=planned.empty_because,
     )
 
 

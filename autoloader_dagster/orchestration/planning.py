@@ -6,7 +6,7 @@ from datetime import datetime, timedelta, timezone
 
 import dagster as dg
 
-from autoloader_dagster.loading.discover import discover
+from autoloader_dagster.loading.discover import discover, why_nothing_was_listed
 from autoloader_dagster.loading.ingestion import Ingestion
 from autoloader_dagster.loading.plan import RunPlan, plan_runs
 from autoloader_dagster.orchestration.partitions import partitions_definition
@@ -35,10 +35,12 @@ class Planned:
     Attributes:
         discovery: What the listing found.
         plans: The runs that would load all that is pending.
+        empty_because: Why nothing was listed, in words; empty if something was.
     """
 
     discovery: Discovery
     plans: tuple[RunPlan, ...]
+    empty_because: str = ""
 
     @property
     def files(self) -> int:
@@ -61,16 +63,17 @@ def look_and_plan(
     New named keys become Dagster partitions here, so that a run can be asked for them.
     """
     discovery = discover(ingestion, progress)
+    empty_because = "" if discovery.listed else why_nothing_was_listed(ingestion)
     over = ended_runs(instance, ingestion.store.open_run_ids())
     definition = partitions_definition(ingestion.loaded)
     if not isinstance(definition, dg.DynamicPartitionsDefinition) or definition.name is None:
-        return Planned(discovery, tuple(plan_runs(ingestion, over)))
+        return Planned(discovery, tuple(plan_runs(ingestion, over)), empty_because)
     known = instance.get_dynamic_partitions(definition.name)
     plans = plan_runs(ingestion, over, known)
     new = [key for plan in plans for key in plan.keys if key not in set(known)]
     if new:
         instance.add_dynamic_partitions(definition.name, new)
-    return Planned(discovery, tuple(plans))
+    return Planned(discovery, tuple(plans), empty_because)
 
 
 def run_tags(ingestion: Ingestion, plan: RunPlan) -> dict[str, str]:
@@ -130,6 +133,8 @@ def run_requests(
 
 def counts_in_words(planned: Planned) -> str:
     """What a tick found, for its skip reason and for people."""
+    if planned.empty_because:
+        return planned.empty_because
     found = planned.discovery
     words = [f"{found.listed:,} files listed", f"{found.unchanged:,} unchanged"]
     words += [

@@ -1,6 +1,8 @@
 """Turns the drivers' errors into a StateError that says what happened and what to do."""
 
+import shutil
 import sqlite3
+from pathlib import Path
 
 import psycopg
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -13,6 +15,7 @@ _SETTING = "AUTOLOADER_DATABASE_URL"
 _UPGRADE = "Run 'autoloader db upgrade'."
 _UNREACHABLE = f"Start the database, or correct the host and port in {_SETTING}."
 _DISK_FULL = "Free space on its disk and try again; nothing of this step was recorded."
+_TOO_LITTLE_BYTES = 64 * 2**10
 _READ_ONLY = f"Make it writable for this user, or point {_SETTING} at another one."
 
 # A part of SQLite's message -> what it means, what to do. Its error codes are not in Python 3.10.
@@ -67,7 +70,14 @@ def explain(error: BaseException, place: str, password: str | None) -> StateErro
     if password:
         detail = detail.replace(password, "***")
     meaning, hint = _meaning(cause)
+    # SQLite tells of a full disk in this way where it was its journal that found no room.
+    if "disk I/O" in detail and _is_full(Path(place).parent):
+        meaning, hint = "is on a disk that is full", _DISK_FULL
     return StateError(f"The state database {place} {meaning}: {detail}", hint)
+
+
+def _is_full(folder: Path) -> bool:
+    return folder.is_dir() and shutil.disk_usage(folder).free < _TOO_LITTLE_BYTES
 
 
 def _meaning(cause: BaseException) -> tuple[str, str]:

@@ -40,6 +40,11 @@ class FileSource(Protocol):
     ``SourceUnavailable``) that names the address, and never answers 'empty' for an error.
     """
 
+    @property
+    def left_out(self) -> int:
+        """Files that the last listing met and the filters did not choose."""
+        ...
+
     def list_pages(self) -> Iterator[list[FileRef]]:
         """List the files that the spec's filters choose, in pages of at most some thousands.
 

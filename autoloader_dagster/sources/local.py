@@ -58,6 +58,12 @@ class LocalFileSource:
         self._is_folder = root.endswith("/")
         self._chosen = chosen
         self._spec = spec
+        self._left_out = 0
+
+    @property
+    def left_out(self) -> int:
+        """Files that the last listing met and the filters did not choose."""
+        return self._left_out
 
     def list_pages(self) -> Iterator[list[FileRef]]:
         """List in pages of 1,000, folder by folder, sorted by name within each.
@@ -69,6 +75,7 @@ class LocalFileSource:
             SourceError: The name of a chosen file is not UTF-8.
         """
         page: list[FileRef] = []
+        self._left_out = 0
         for ref in self._list_files():
             page.append(ref)
             if len(page) == _PAGE_FILES:
@@ -145,6 +152,8 @@ class LocalFileSource:
             name = Path(self._root).name
             if self._chosen.accepts(name) and self._is_young_enough(self._root, root):
                 yield self._ref(self._root, name, root)
+            else:
+                self._left_out += 1
             return
         if not stat.S_ISDIR(root.st_mode):
             raise SourceNotFound(
@@ -162,6 +171,8 @@ class LocalFileSource:
                 status = self._stat_file(path)
                 if status and self._is_young_enough(path, status):
                     yield self._ref(path, folder + name, status)
+                elif status:
+                    self._left_out += 1
             folders.extend(f"{folder}{name}/" for name in reversed(sub_folders))
 
     def _first_folders(self) -> list[str]:
@@ -194,6 +205,8 @@ class LocalFileSource:
                             sub_folders.append(entry.name)
                     elif self._chosen.accepts(relative_path):
                         names.append(entry.name)
+                    elif entry.is_file(follow_symlinks=False):
+                        self._left_out += 1
         except OSError as error:
             if error.errno not in _NOWHERE:
                 raise self._failure(path, error) from error

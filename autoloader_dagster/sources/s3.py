@@ -62,6 +62,12 @@ class S3FileSource:
         )
         self._access: S3Access | None = None
         self._lock = Lock()
+        self._left_out = 0
+
+    @property
+    def left_out(self) -> int:
+        """Objects that the last listing met and the filters did not choose."""
+        return self._left_out
 
     def list_pages(self) -> Iterator[list[FileRef]]:
         """List in pages of the store's size (1,000 keys), in the store's order.
@@ -73,6 +79,7 @@ class S3FileSource:
             SourceError: The store refuses, or a key holds a NUL character.
         """
         empty = True
+        self._left_out = 0
         for objects in self._list(self._prefix + self._chosen.prefix):
             empty = empty and not objects
             if page := self._choose(objects):
@@ -180,11 +187,16 @@ class S3FileSource:
         for listed in objects:
             key: str = listed["Key"]
             relative_path = self._relative(key)
-            if key.endswith("/") or not self._chosen.accepts(relative_path):
+            if key.endswith("/"):
+                continue
+            if not self._chosen.accepts(relative_path):
+                self._left_out += 1
                 continue
             ref = self._ref(key, relative_path, listed, listed["Size"])
             if self._chosen.accepts_time(ref.modified_at):
                 page.append(ref)
+            else:
+                self._left_out += 1
         return page
 
     def _choose_object(self, key: str) -> list[FileRef]:

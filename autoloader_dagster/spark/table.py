@@ -68,6 +68,36 @@ class FileInTable:
     rows: int
 
 
+@dataclass(frozen=True, slots=True)
+class History:
+    """What a table was and is, at one moment.
+
+    Attributes:
+        heads: The snapshot of main and of each branch and tag.
+        snapshots: All snapshots that have not expired, by id.
+    """
+
+    heads: Mapping[str, int]
+    snapshots: Mapping[int, Snapshot]
+
+    def ancestry(self, until: int | None) -> tuple[list[Snapshot], bool]:
+        """Main's snapshots from its head back to ``until`` (left out), newest first.
+
+        Returns:
+            The snapshots, and whether ``until`` was reached. If it was not, it has expired, or
+            main was rolled back past it, and what lies before is known from the rows only.
+        """
+        found: list[Snapshot] = []
+        at: int | None = self.heads["main"]
+        while at is not None and at != until:
+            snapshot = self.snapshots.get(at)
+            if snapshot is None:
+                return found, False
+            found.append(snapshot)
+            at = snapshot.parent_id
+        return found, at == until or until is None
+
+
 class IcebergTable:
     """A table by its full name, in one Spark session.
 
@@ -137,10 +167,29 @@ class IcebergTable:
         """The table's columns without the lineage columns, in order.
 
         Raises:
-            TableError: The table lacks a lineage column, so it is not one that this loader made.
+            TableError: There is no such table, or it lacks a lineage column, so it is not one that
+                this loader made.
         """
+        found = self.columns_if_exists()
+        if found is None:
+            raise TableError(f"there is no table {self.name}")
+        return found
+
+    def columns_if_exists(self) -> tuple[Column, ...] | None:
+        """The same as ``columns``; None if the catalog has no such table.
+
+        Raises:
+            TableError: The table lacks a lineage column.
+        """
+        from pyspark.errors import AnalysisException
+
         with self._errors("read the columns of"):
-            fields = self._spark.table(self._sql_name).schema.fields
+            try:
+                fields = self._spark.table(self._sql_name).schema.fields
+            except AnalysisException as error:
+                if error.getCondition() != "TABLE_OR_VIEW_NOT_FOUND":
+                    raise
+                return None
         found = {field.name: field.dataType.simpleString() for field in fields}
         missing = [
             f"{name} {sql_type}"
@@ -192,38 +241,57 @@ class IcebergTable:
 
     def head(self) -> int:
         """The snapshot that main points to. An empty table gets an empty one first."""
-        head = self._ref("main")
-        if head is None:
+        return self.history().heads["main"]
+
+    def history(self) -> History:
+        """Main, the branches and all snapshots. An empty table gets an empty snapshot first."""
+        history = self._history()
+        if "main" not in history.heads:
             with self._errors("initialise"):
                 self._spark.sql(
                     f"insert into {self._sql_name} select * from {self._sql_name} where false"
                 )
-            head = self._ref("main")
-        if head is None:
+            history = self._history()
+        if "main" not in history.heads:
             raise TableError(f"table {self.name} has no snapshot on main and takes none")
-        return head
+        return history
 
-    def _ref(self, name: str) -> int | None:
-        with self._errors("read the branches of"):
-            rows = self._spark.sql(
-                f"select snapshot_id from {self._sql_name}.refs where name = {literal(name)}"
-            ).collect()
-        return rows[0]["snapshot_id"] if rows else None
+    def _history(self) -> History:
+        """Both in one query: each costs a small load as much as its reading.
 
-    def snapshots(self) -> dict[int, Snapshot]:
-        """All snapshots that have not expired, by id."""
+        The branches come first in it, so that no branch points to a snapshot that is not known.
+        """
+        from pyspark.sql import functions as F
+
         with self._errors("read the snapshots of"):
-            rows = self._spark.sql(
-                f"select snapshot_id, parent_id, summary['{BATCH_PROPERTY}'] as batch_id, "
-                f"summary['{ATTEMPT_PROPERTY}'] as attempt, "
-                f"summary['added-records'] as added from {self._sql_name}.snapshots"
-            ).collect()
-        return {
-            r["snapshot_id"]: Snapshot(
-                r["snapshot_id"], r["parent_id"], r["batch_id"], r["attempt"], int(r["added"] or 0)
+            refs = self._spark.table(f"{self._sql_name}.refs").select(
+                "name",
+                "snapshot_id",
+                F.lit(None).cast("bigint").alias("parent_id"),
+                *[F.lit(None).cast("string").alias(name) for name in ("batch", "attempt", "added")],
             )
-            for r in rows
-        }
+            summary = {
+                "batch": BATCH_PROPERTY,
+                "attempt": ATTEMPT_PROPERTY,
+                "added": "added-records",
+            }
+            snapshots = self._spark.table(f"{self._sql_name}.snapshots").select(
+                F.lit(None).cast("string").alias("name"),
+                "snapshot_id",
+                "parent_id",
+                *[F.col("summary")[key].alias(name) for name, key in summary.items()],
+            )
+            rows = refs.union(snapshots).collect()
+        return History(
+            heads={r["name"]: r["snapshot_id"] for r in rows if r["name"] is not None},
+            snapshots={
+                r["snapshot_id"]: Snapshot(
+                    r["snapshot_id"], r["parent_id"], r["batch"], r["attempt"], int(r["added"] or 0)
+                )
+                for r in rows
+                if r["name"] is None
+            },
+        )
 
     def create_branch(self, branch: str, base: int) -> None:
         """Make a branch at a snapshot; it must not exist."""
@@ -253,8 +321,8 @@ class IcebergTable:
             PublishConflict: The branch is gone, or its history does not lead to ``base``: it was
                 dropped and a write in flight brought it back on another snapshot.
         """
-        known = self.snapshots()
-        at = self._ref(branch)
+        history = self._history()
+        known, at = history.snapshots, history.heads.get(branch)
         chain: list[Snapshot] = []
         while at is not None and at != base:
             snapshot = known.get(at)
@@ -270,26 +338,8 @@ class IcebergTable:
 
     def main_holds(self, snapshot_id: int) -> bool:
         """Whether main is at this snapshot or has it among its ancestors."""
-        _, reached = self.ancestry(self.head(), snapshot_id)
+        _, reached = self.history().ancestry(snapshot_id)
         return reached
-
-    def ancestry(self, head: int, until: int | None) -> tuple[list[Snapshot], bool]:
-        """Main's snapshots from ``head`` back to ``until`` (left out), newest first.
-
-        Returns:
-            The snapshots, and whether ``until`` was reached. If it was not, it has expired, or
-            main was rolled back past it, and what lies before is known from the rows only.
-        """
-        known = self.snapshots()
-        found: list[Snapshot] = []
-        at: int | None = head
-        while at is not None and at != until:
-            snapshot = known.get(at)
-            if snapshot is None:
-                return found, False
-            found.append(snapshot)
-            at = snapshot.parent_id
-        return found, at == until or until is None
 
     # --- writing --------------------------------------------------------------------------------
 

@@ -42,7 +42,7 @@ def test_the_shipped_specs_load(monkeypatch: pytest.MonkeyPatch) -> None:
     cloudtrail, covid, weather = (
         loaded.get(n) for n in ("cloudtrail", "covid_daily", "weather_hourly")
     )
-    assert covid.spec.source.url == str(ROOT / "samples" / "covid_daily")
+    assert covid.spec.source.url == str(ROOT / ".autoloader" / "landing" / "covid_daily")
     assert isinstance(covid.spec.format, CsvFormat)
     assert covid.spec.trigger.on_arrival is not None
     assert covid.spec.trigger.on_arrival.every == timedelta(seconds=30)

@@ -1,0 +1,100 @@
+"""One big file: this loader's whole load against Spark's bare typed read + append.
+
+    .venv/bin/python benchmarks/one_big_file.py [--mb 1000] [--rounds 3]
+
+The loader runs in a process of its own, so that its memory can be told.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from benchmarks.comparison import Figure, Result, Work, take_turns
+from benchmarks.memory import peak_bytes
+from benchmarks.sample_files import Files, make_files
+from benchmarks.spark_peers import append_all
+from benchmarks.workbench import Workbench, open_workbench, workbench
+
+LOADER = "this loader, list to record"
+BARE = "bare typed read + append"
+
+
+def load_here(root: Path, name: str, folder: Path, rows: int) -> None:
+    """Load in this process, after a small load that imports everything; print what it took."""
+    bench = open_workbench(root)
+    tiny = make_files(root / "tiny" / name, 1, 2000)
+    bench.load(f"tiny_{name}", tiny.folder, tiny.rows)
+    seconds = bench.load(name, folder, rows)
+    print(json.dumps({"seconds": seconds, "peak_bytes": peak_bytes()}))
+
+
+def load_in_process(bench: Workbench, name: str, files: Files, peaks: list[int]) -> float:
+    """Load in a new process; its peak memory is added to ``peaks``."""
+    done = subprocess.run(
+        [sys.executable, __file__, "--load", bench.root, name, files.folder, str(files.rows)],
+        env=bench.environment,
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=1800,
+    )
+    told = json.loads(done.stdout.splitlines()[-1])
+    peaks.append(told["peak_bytes"])
+    return told["seconds"]
+
+
+def main() -> None:
+    """Measure, print and save."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--mb", type=int, default=1000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--load", nargs=4, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.load:
+        root, name, folder, rows = options.load
+        load_here(Path(root), name, Path(folder), int(rows))
+        return
+
+    from autoloader_dagster.spark.session import connect
+
+    peaks: list[int] = []
+    with workbench() as bench:
+        files = make_files(bench.root / "big", 1, options.mb * 1_000_000)
+        warm = make_files(bench.root / "warm", 1, min(options.mb, 100) * 1_000_000)
+        with connect(bench.settings) as spark:
+
+            def warm_or_big(turn: int) -> Files:
+                return files if turn else warm
+
+            def loader(turn: int) -> float:
+                return load_in_process(bench, f"loader_{turn}", warm_or_big(turn), peaks)
+
+            def bare(turn: int) -> float:
+                chosen = warm_or_big(turn)
+                return append_all(spark, f"bare_{turn}", chosen.paths, chosen.rows, lineage=False)
+
+            seconds = take_turns({LOADER: loader, BARE: bare}, options.rounds)
+    result = Result(
+        "one_big_file",
+        {"mb": options.mb, "rounds": options.rounds},
+        Work(1, files.rows, files.bytes),
+        seconds,
+    )
+    result.figures = [
+        Figure("loader / bare", result.times_as_fast(LOADER, BARE), "x", at_least=0.7),
+        Figure("peak memory of the Python side", max(peaks) / 1e6, "MB", at_most=400),
+    ]
+    result.notes = [
+        "Bare: spark.read.schema(typed).csv, appended to an unpartitioned Iceberg table without "
+        "lineage columns. What does not fit its type is lost there without a word.",
+        f"The warm-up loads {warm.bytes / 1e6:,.0f} MB.",
+    ]
+    result.show()
+    print(f"saved as {result.save(options.json)}")
+
+
+if __name__ == "__main__":
+    main()
