@@ -24,7 +24,7 @@ from autoloader_dagster.loading.members import FilesLeft, Members
 from autoloader_dagster.loading.stage import stage, unstage
 from autoloader_dagster.processed_files.records import Batch, LoadedFile
 from autoloader_dagster.spark.lineage import SourceFile
-from autoloader_dagster.spark.reading import Column
+from autoloader_dagster.spark.reading import LIST_FOLDERS_FROM, Column
 from autoloader_dagster.spark.session import translate
 from autoloader_dagster.spark.table import IcebergTable
 from autoloader_dagster.spark.writing import Written, append_counted
@@ -282,7 +282,15 @@ class BatchLoad:
             self._reader_options,
             self._table.columns(),
             self._batch.batch_id,
+            self._known_files(),
         )
+
+    def _known_files(self) -> int:
+        """How many files the source has; not asked where the way of reading does not hang on it."""
+        if len(self._members.here) < LIST_FOLDERS_FROM:
+            return 0
+        counts = self._store.counts(self._ingestion.id).get(self._ingestion.id, {})
+        return sum(total.files for total in counts.values())
 
     def _read_to_the_end(self, readable: Sequence[Readable]) -> None:
         self._frame(readable).write.format("noop").mode("overwrite").save()

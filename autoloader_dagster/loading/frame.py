@@ -70,12 +70,13 @@ def batch_frame(
     options: dict[str, str],
     columns: Sequence[Column],
     batch_id: str,
+    source_files: int = 0,
 ) -> "DataFrame":
     """A new DataFrame of all rows of these files, with exactly the table's columns.
 
     It must be made anew for each attempt: Spark Connect keeps the file listing of a DataFrame.
     """
-    context = ReadContext(spark, tuple(columns), options, batch_id)
+    context = ReadContext(spark, tuple(columns), options, batch_id, source_files)
     groups = {g: [r.file for r in members] for g, members in _by_group(readable).items()}
     if isinstance(spec.format, CsvFormat):
         csv_groups = {g: files for g, files in groups.items() if isinstance(g, CsvGroup)}

@@ -4,10 +4,9 @@ Files that can be read alike are read by one reader, and the readers are united:
 for many files. Each format has a module of its own; what they share is here.
 """
 
+import posixpath
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from autoloader_dagster.spark.lineage import SourceFile, glob_escaped
@@ -19,6 +18,8 @@ if TYPE_CHECKING:
 # From this many files on, one look into their folders costs an object store less than a request
 # or four for each of them.
 LIST_FOLDERS_FROM = 33
+_REQUESTS_A_NAME = 4
+_FILES_A_LISTING = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +46,14 @@ class ReadContext:
         columns: The table's columns without the lineage columns, in the table's order.
         options: Reader options of the source (credentials, endpoint).
         batch_id: Becomes ``_batch_id``.
+        source_files: How many files the source has, as far as is known.
     """
 
     spark: "SparkSession"
     columns: tuple[Column, ...]
     options: dict[str, str]
     batch_id: str
+    source_files: int = 0
 
 
 def reader(context: ReadContext) -> "DataFrameReader":
@@ -58,37 +61,36 @@ def reader(context: ReadContext) -> "DataFrameReader":
     return context.spark.read.options(**context.options)
 
 
-def paths_to_read(files: Sequence[SourceFile]) -> tuple[list[str], bool]:
+def paths_to_read(files: Sequence[SourceFile], source_files: int) -> tuple[list[str], bool]:
     """What to give to a reader for these files, and whether it holds other files too.
 
-    Local files are named one by one, which costs the driver nothing. On an object store many
-    files are read through their folders, for Spark asks the store several times for each name.
+    Local files are named one by one, which costs the driver nothing. On an object store Spark asks
+    several times for each name, so it is given the folders where listing them costs less.
+
+    Args:
+        files: What is to be read.
+        source_files: How many files the source has, as far as is known.
     """
     names = [file.read_from for file in files]
-    if len(names) < LIST_FOLDERS_FROM or not names[0].startswith("s3a:"):
+    stored = [name for name in names if name.startswith("s3a:")]
+    listing = source_files / _FILES_A_LISTING
+    if len(stored) < LIST_FOLDERS_FROM or listing > len(stored) * _REQUESTS_A_NAME:
         return [glob_escaped(name) for name in names], False
-    folders = sorted({name.rpartition("/")[0] for name in names})
+    folders = sorted({name.rpartition("/")[0] for name in stored})
     if len(folders) > LIST_FOLDERS_FROM:
         folders = [_common_folder(folders)]
-    return [glob_escaped(folder) + "/" for folder in _without_nested(folders)], True
+    staged = [name for name in names if not name.startswith("s3a:")]
+    return [
+        *(glob_escaped(folder) + "/" for folder in _without_nested(folders)),
+        *map(glob_escaped, staged),
+    ], True
 
 
 def _common_folder(folders: Sequence[str]) -> str:
-    bucket = folders[0].split("/", 3)[2]
-    parts = [
-        PurePosixPath(folder.split("/", 3)[3] if folder.count("/") > 2 else "").parts
-        for folder in folders
-    ]
-    common = reduce(
-        lambda a, b: a[
-            : next(
-                (i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y),
-                min(len(a), len(b)),
-            )
-        ],
-        parts,
-    )
-    return "/".join([f"s3a://{bucket}", *common])
+    """The folder above all of them, which are in one bucket."""
+    bucket = "/".join(folders[0].split("/", 3)[:3])
+    above = posixpath.commonpath([folder.removeprefix(bucket) or "/" for folder in folders])
+    return bucket + above.rstrip("/")
 
 
 def _without_nested(folders: Sequence[str]) -> list[str]:
@@ -115,7 +117,7 @@ def load_files(
     files: Sequence[SourceFile],
 ) -> "DataFrame":
     """Read these files and no others, whichever way of naming them is cheaper."""
-    paths, others_too = paths_to_read(files)
+    paths, others_too = paths_to_read(files, context.source_files)
     if not others_too:
         return data_reader.format(format_name).load(paths)
     frame = data_reader.option("recursiveFileLookup", "true").format(format_name).load(paths)
