@@ -69,6 +69,7 @@ class BatchLoad:
         self._staging = ingestion.staging_dir / batch.batch_id
         self._reader_options = ingestion.source.spark_options()
         self._started = time.monotonic()
+        self._branch: str | None = None
         # While this is set, main may hold the batch already, and only main can tell.
         self._publishing = False
 
@@ -89,6 +90,7 @@ class BatchLoad:
                     _log.info("batch %s is tried again: %s", self._batch.batch_id, conflict)
                 except FilesLeft:
                     _log.info("batch %s is tried again with fewer files", self._batch.batch_id)
+                self._drop_branch()
             raise LoadError(
                 f"batch {self._batch.batch_id} of {self._ingestion.id} could not be published in "
                 f"{MAX_ATTEMPTS} attempts: {self._table.name} or the files kept changing",
@@ -103,8 +105,9 @@ class BatchLoad:
     def _let_go(self, error: BaseException) -> None:
         try:
             if self._publishing:
-                catch_up(self._store, self._table, self._ingestion.id)
+                catch_up(self._ingestion, self._table)
             self._store.release(self._batch.batch_id, self._batch.owner, short(error))
+            self._drop_branch()
         except Exception as second:  # the first error is the one to show
             _log.warning(
                 "batch %s stays as it is until it can be settled: %s", self._batch.batch_id, second
@@ -162,12 +165,13 @@ class BatchLoad:
         self._lease.check()
         with self._finding_the_file_to_blame(with_rows, self._columns):
             self._prepare_table(with_rows)
-        base = catch_up(self._store, self._table, self._ingestion.id)
+        base = catch_up(self._ingestion, self._table)
         self._leave_out_what_is_loaded()
         attempt = self._store.begin_attempt(
             self._batch.batch_id, self._batch.owner, base.head, base.table_id
         )
         branch = branch_name(self._batch.batch_id, attempt)
+        self._branch = branch
         self._table.create_branch(branch, base.head)
         audited = self._write(branch, f"{self._batch.batch_id}_{attempt}", base, with_rows)
         self._step("second look")
@@ -184,8 +188,18 @@ class BatchLoad:
             )
             self._publish(branch)
         outcome = self._record(audited.snapshot_id, audited.rows, audited.bad_rows)
-        self._table.drop_branch(branch)
+        self._drop_branch()
         return outcome
+
+    def _drop_branch(self) -> None:
+        """Drop the last attempt's branch, whose rows are in main or are not to be."""
+        branch, self._branch = self._branch, None
+        if branch is None:
+            return
+        try:
+            self._table.drop_branch(branch)
+        except Exception as error:  # it holds disk space and nothing else
+            _log.info("branch %s of %s is left behind: %s", branch, self._table.name, error)
 
     def _prepare_table(self, readable: Sequence[Readable]) -> None:
         """Make the table, or add the columns that these files have and it has not."""

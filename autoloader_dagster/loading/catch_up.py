@@ -9,8 +9,8 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from autoloader_dagster.errors import AutoloaderError
+from autoloader_dagster.loading.ingestion import Ingestion
 from autoloader_dagster.processed_files.records import Batch, LoadedFile, TableState
-from autoloader_dagster.processed_files.store import ProcessedFiles
 from autoloader_dagster.spark.table import IcebergTable
 
 _log = logging.getLogger(__name__)
@@ -36,22 +36,22 @@ class CaughtUp:
     table_id: str
 
 
-def catch_up(store: ProcessedFiles, table: IcebergTable, ingestion_id: str) -> CaughtUp:
+def catch_up(ingestion: Ingestion, table: IcebergTable) -> CaughtUp:
     """Record every batch in main that the state does not hold as recorded.
 
     The batches are found in main's snapshots since the last look. If that look's snapshot is not
     among main's ancestors any more (it expired, or the table was made anew), the rows tell.
 
     Args:
-        store: The state.
-        table: The table.
-        ingestion_id: ``tenant/name``; a batch that the state does not know at all, for it was lost
-            or restored, is recorded for those of this ingestion's files that its rows name.
+        ingestion: Whose files are about to be loaded. A batch that the state does not know at all,
+            for it was lost or restored, is recorded for those of its files that the rows name.
+        table: Its table.
 
     Raises:
         TableError: The table or its catalog cannot be read. Then nothing is known, and nothing is
             released.
     """
+    store = ingestion.store
     history = table.history()
     head = history.heads["main"]
     table_id = table.table_id()
@@ -64,24 +64,24 @@ def catch_up(store: ProcessedFiles, table: IcebergTable, ingestion_id: str) -> C
     status = store.known_batches(list(found))
     for batch_id, snapshot_id in found.items():
         if status.get(batch_id) != "RECORDED":
-            _record_from_table(store, table, batch_id, snapshot_id, ingestion_id)
+            _record_from_table(ingestion, table, batch_id, snapshot_id)
     store.save_table_state(table.name, TableState(table_id, head))
     return CaughtUp(head, table_id)
 
 
 def _record_from_table(
-    store: ProcessedFiles, table: IcebergTable, batch_id: str, snapshot_id: int, ingestion_id: str
+    ingestion: Ingestion, table: IcebergTable, batch_id: str, snapshot_id: int
 ) -> None:
+    store = ingestion.store
     batch = store.batch(batch_id)
     there = table.files_of_batch(batch_id)
     bad = table.bad_rows_by_file("main", batch_id)
     if batch is not None:
         rows = {file.path: file.rows for file in there}
         files = [LoadedFile(f.id, rows.get(f.path, 0), bad.get(f.path, 0)) for f in batch.files]
-        replaced = any(file.replaces for file in batch.files)
     else:
         rows_of = {(file.path, file.modified_at): file.rows for file in there}
-        known = store.files(ingestion_id, paths=[file.path for file in there])
+        known = store.files(ingestion.id, paths=[file.path for file in there])
         files = [
             LoadedFile(
                 row.id, rows_of[row.file_path, row.file_modified_at], bad.get(row.file_path, 0)
@@ -89,7 +89,6 @@ def _record_from_table(
             for row in known
             if (row.file_path, row.file_modified_at) in rows_of
         ]
-        replaced = False
         if not files:
             return
     store.record(
@@ -97,9 +96,9 @@ def _record_from_table(
         snapshot_id,
         files,
         seconds=0.0,
-        replace=replaced,
-        ingestion_id=ingestion_id,
-        tenant=ingestion_id.partition("/")[0],
+        replace=ingestion.spec.source.on_change == "replace",
+        ingestion_id=ingestion.id,
+        tenant=ingestion.loaded.tenant,
         table=table.name,
     )
     _log.info(
@@ -111,16 +110,14 @@ def _record_from_table(
 
 
 def recover(
-    store: ProcessedFiles,
-    ingestion_id: str,
+    ingestion: Ingestion,
     open_table: Callable[[str], IcebergTable],
     over_runs: Collection[str] = (),
 ) -> list[Batch]:
     """Settle batches whose worker is gone: record those that are in main, release the others.
 
     Args:
-        store: The state.
-        ingestion_id: Whose batches.
+        ingestion: Whose batches.
         open_table: Gives the table of a batch by its name; called only if there is one to settle.
         over_runs: Runs that are known to have ended; their leases need not be waited for.
 
@@ -130,14 +127,16 @@ def recover(
     A table that cannot be read leaves its batches as they are, for the next look.
     """
     settled: list[Batch] = []
-    for batch in store.stale_batches(ingestion_id, over_runs=over_runs):
+    for batch in ingestion.store.stale_batches(ingestion.id, over_runs=over_runs):
         try:
             table = open_table(batch.table)
             if table.exists():
-                catch_up(store, table, ingestion_id)
+                catch_up(ingestion, table)
                 for attempt in range(1, batch.attempt + 1):
                     table.drop_branch(branch_name(batch.batch_id, attempt))
-            store.release(batch.batch_id, None, "its worker stopped before the batch was published")
+            ingestion.store.release(
+                batch.batch_id, None, "its worker stopped before the batch was published"
+            )
         except AutoloaderError as error:
             _log.warning("batch %s cannot be settled now: %s", batch.batch_id, error)
             continue

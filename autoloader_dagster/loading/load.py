@@ -54,7 +54,7 @@ def load(
                 opened.append(stack.enter_context(ingestion.connect()))
             return opened[0]
 
-        recover(ingestion.store, ingestion.id, lambda name: IcebergTable(spark(), name), over_runs)
+        recover(ingestion, lambda name: IcebergTable(spark(), name), over_runs)
         idle = 0
         while idle < _MAX_IDLE_BATCHES and _waits(ingestion, partitions):
             # Before the claim, so that nothing is held while a server starts, or is not there.

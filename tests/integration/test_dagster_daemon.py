@@ -10,6 +10,7 @@ import psutil
 
 from autoloader_dagster.processed_files.store import ProcessedFiles
 from tests.fixtures.project import Project, wait_for
+from tests.fixtures.s3 import S3Bucket
 
 BACKFILL = """mutation B($p: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $p) {
     __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }"""
@@ -17,7 +18,9 @@ BACKFILL_STATUS = """query S($id: String!) { partitionBackfillOrError(backfillId
     ... on PartitionBackfill { status } } }"""
 
 
-def test_the_daemon_loads_what_arrives_and_survives_a_killed_run(project: Project) -> None:
+def test_the_daemon_loads_what_arrives_and_survives_a_killed_run(
+    project: Project, s3_bucket: S3Bucket
+) -> None:
     project.write_spec(
         "arriving",
         source={"type": "local", "url": str(project.landing("arriving")), "include": ["*.csv"]},
@@ -25,6 +28,20 @@ def test_the_daemon_loads_what_arrives_and_survives_a_killed_run(project: Projec
         trigger={"on_arrival": {"every": "5s"}},
     )
     project.write_spec("broken", table={"name": "nonsense"})
+    project.write_spec(
+        "bucket",
+        source={"type": "s3", "url": f"s3://{s3_bucket.name}/in/", "connection": "landing"},
+        trigger={"on_arrival": {"every": "5s"}},
+    )
+    project.write_connections(
+        landing={
+            "type": "s3",
+            "endpoint_url": s3_bucket.server.endpoint,
+            "access_key_id": "env:LANDING_KEY",
+            "secret_access_key": "env:LANDING_SECRET",
+        }
+    )
+    project.environ |= {"LANDING_KEY": "key", "LANDING_SECRET": "a-canary-of-a-secret"}
     landing = project.landing("arriving")
     (landing / "2026-01-02.csv").write_text("id\n1\n2\n")
     (landing / "2026-01-05.csv").write_text("id\n5\n")
@@ -41,6 +58,10 @@ def test_the_daemon_loads_what_arrives_and_survives_a_killed_run(project: Projec
         assert set(shown) == {"2026-01-02", "2026-01-05"}, "a partition without files is not shown"
         assert shown["2026-01-02"]["dagster/row_count"] == 2
         assert shown["2026-01-05"]["autoloader/files"] == 1
+
+        s3_bucket.put("in/first.csv", b"id\n1\n2\n")
+        wait_for(lambda: _all_loaded(store, 1, "bucket"), 60, "the object in the bucket")
+        assert project.ids("bucket") == [1, 2]
 
         # A run that is killed in the middle of its load.
         rows = "".join(f"{i}\n" for i in range(1000, 41_000))
@@ -73,6 +94,9 @@ def test_the_daemon_loads_what_arrives_and_survives_a_killed_run(project: Projec
         (broken,) = [n for n in nodes if n["assetKey"]["path"][0] == "broken_specs"]
         assert "nonsense" in broken["description"]
         store.close()
+    said = (project.root / "dagster-dev.log").read_text()
+    assert "bucket_on_arrival" in said
+    assert "a-canary-of-a-secret" not in said
 
 
 def _drop(path: Path, text: str) -> None:
@@ -82,8 +106,8 @@ def _drop(path: Path, text: str) -> None:
     hidden.rename(path)
 
 
-def _all_loaded(store: ProcessedFiles, files: int) -> bool:
-    totals = store.counts("default/arriving").get("default/arriving", {})
+def _all_loaded(store: ProcessedFiles, files: int, name: str = "arriving") -> bool:
+    totals = store.counts(f"default/{name}").get(f"default/{name}", {})
     success = totals.get("SUCCESS")
     return success is not None and success.files >= files
 

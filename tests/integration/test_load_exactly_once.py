@@ -321,3 +321,27 @@ def test_an_emptied_file_that_shared_a_data_file_with_others_loses_only_its_rows
     _write(folder, "2.csv", 22)
     lake.load(ingestion)
     assert _ids(lake, "shared_data_file") == Counter([0, 10, 1, 11, 22, 3, 13])
+
+
+def test_attempts_leave_no_branch_behind(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = lake.folder()
+    _write(folder, "a.csv", 1)
+    ingestion = lake.ingestion("tidy")
+    lake.load(ingestion)
+    _write(folder, "b.csv", 2)
+    gone = _write(folder, "c.csv", 3)
+    real = batch_module.append_counted
+
+    def delete_it_after_the_write(*args, **kwargs):
+        written = real(*args, **kwargs)
+        gone.unlink(missing_ok=True)
+        return written
+
+    monkeypatch.setattr(batch_module, "append_counted", delete_it_after_the_write)
+
+    lake.load(ingestion)
+
+    with connect(lake.settings) as spark:
+        heads = IcebergTable(spark, ingestion.spec.table.name).history().heads
+    assert set(heads) == {"main"}
+    assert _ids(lake, "tidy") == Counter([1, 2])
