@@ -72,18 +72,24 @@ def paths_to_read(files: Sequence[SourceFile], source_files: int) -> tuple[list[
         source_files: How many files the source has, as far as is known.
     """
     names = [file.read_from for file in files]
-    stored = [name for name in names if name.startswith("s3a:")]
+    stored = [name for name in names if name.startswith("s3a:") and not _in_hidden_folder(name)]
     listing = source_files / _FILES_A_LISTING
     if len(stored) < LIST_FOLDERS_FROM or listing > len(stored) * _REQUESTS_A_NAME:
         return [glob_escaped(name) for name in names], False
     folders = sorted({name.rpartition("/")[0] for name in stored})
     if len(folders) > LIST_FOLDERS_FROM:
         folders = [_common_folder(folders)]
-    staged = [name for name in names if not name.startswith("s3a:")]
+    by_folder = set(stored)
     return [
         *(glob_escaped(folder) + "/" for folder in _without_nested(folders)),
-        *map(glob_escaped, staged),
+        *(glob_escaped(name) for name in names if name not in by_folder),
     ], True
+
+
+def _in_hidden_folder(name: str) -> bool:
+    """Whether Spark would pass over the file when it lists a folder above it."""
+    folders = name.split("/")[3:-1]
+    return any(folder.startswith(("_", ".")) for folder in folders)
 
 
 def _common_folder(folders: Sequence[str]) -> str:

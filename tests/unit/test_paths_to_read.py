@@ -50,6 +50,11 @@ def test_too_many_folders_are_read_through_the_one_above_them() -> None:
     assert paths_to_read(_files(*names), 100) == (["s3a://b/"], True)
 
 
+def test_objects_in_hidden_folders_are_named_for_spark_would_not_list_them() -> None:
+    names = [f"s3a://b/in/{i}.csv" for i in range(MANY)] + ["s3a://b/in/_old/.x/y.csv"]
+    assert paths_to_read(_files(*names), 100) == (["s3a://b/in/", "s3a://b/in/_old/.x/y.csv"], True)
+
+
 def test_staged_copies_are_named_beside_the_folders() -> None:
     names = [f"s3a://b/in/{i}.csv" for i in range(MANY)]
     paths, others = paths_to_read(_files("file:///staging/x.csv", *names), 100)
