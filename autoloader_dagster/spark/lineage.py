@@ -97,5 +97,5 @@ def add_lineage(
         f"_uri string, {SOURCE_FILE} string, {SOURCE_MODIFIED_AT} timestamp, "
         f"{PARTITION_KEY} string",
     )
-    joined = rows.join(F.broadcast(known), rows["_file"] == known["_uri"], "left")
+    joined = rows.join(F.broadcast(known), F.col("_file") == F.col("_uri"), "left")
     return joined.drop("_file", "_uri").select("*", batch)

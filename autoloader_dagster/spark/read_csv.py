@@ -169,7 +169,7 @@ def _by_width(
         for file in members
     ]
     index = context.spark.createDataFrame(index_of, "_u string, _ix array<int>")
-    frame = frame.join(F.broadcast(index), frame["_file"] == index["_u"], "left").drop("_u")
+    frame = frame.join(F.broadcast(index), F.col("_file") == F.col("_u"), "left").drop("_u")
     values, raws = [], []
     for i, column in enumerate(present):
         # get() answers null for the index -1.
@@ -204,7 +204,8 @@ def _finished(
     """
     from pyspark.sql import functions as F
 
-    file_column = ["_file"] if "_file" in frame.columns else []
+    # Not asked of the frame, for that would have the server list all files once more.
+    file_column = ["_file"] if len(files) > 1 else []
     frame = frame.select(
         *[F.expr(value).alias(name) for name, value in values],
         *[F.expr(raw).alias(f"_raw_{i}") for i, (_, raw) in enumerate(raws)],
