@@ -70,6 +70,8 @@ class BatchLoad:
         self._reader_options = ingestion.source.spark_options()
         self._started = time.monotonic()
         self._branch: str | None = None
+        # As this attempt has found or left them.
+        self._table_columns: tuple[Column, ...] = ()
         # While this is set, main may hold the batch already, and only main can tell.
         self._publishing = False
 
@@ -212,12 +214,14 @@ class BatchLoad:
                 self._spec.table.properties,
                 self._spec.description,
             )
+            self._table_columns = self._table.columns()
             return
         have = {column.name.lower() for column in known}
         new = [column for column in wanted if column.name.lower() not in have]
         if new:
             _log.info("new columns in %s: %s", self._table.name, ", ".join(c.name for c in new))
             self._table.add_columns(new)
+        self._table_columns = self._table.columns() if new else known
 
     def _columns(self, readable: Sequence[Readable], known: Sequence[Column] = ()) -> list[Column]:
         return columns_of_files(self._spark, self._spec, readable, self._reader_options, known)
@@ -294,7 +298,7 @@ class BatchLoad:
             self._spec,
             readable,
             self._reader_options,
-            self._table.columns(),
+            self._table_columns,
             self._batch.batch_id,
             self._known_files(),
         )
@@ -381,5 +385,5 @@ class BatchLoad:
             snapshot_id,
             self._members.outcomes,
             seconds,
-            self._table.columns() if rows else (),
+            self._table_columns if rows else (),
         )

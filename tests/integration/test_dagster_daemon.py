@@ -48,6 +48,8 @@ def test_the_daemon_loads_what_arrives_and_survives_a_killed_run(
 
     with project.dagster_dev() as server:
         store = ProcessedFiles(project.settings.database_url)
+        # The daemon does so too, on its first tick; whoever comes first.
+        store.upgrade()
         wait_for(lambda: _all_loaded(store, 2), 120, "the first files")
         assert project.ids("arriving") == [1, 2, 5]
         shown = wait_for(
