@@ -91,7 +91,7 @@ def preview(ingestion: Ingestion, rows: int = 10, files: int = 3) -> Preview:
     good = [look for look in looks if look.bad is None and not look.empty]
     with ingestion.connect() as spark:
         table = IcebergTable(spark, ingestion.spec.table.name)
-        known = table.columns() if table.exists() else None
+        known = table.columns_if_exists()
         columns, found = _read(ingestion, spark, good, keys, known or (), rows)
     have = {column.name.lower() for column in known or ()}
     return Preview(

@@ -5,6 +5,7 @@ import dagster as dg
 from autoloader_dagster.orchestration import metadata as keys
 from autoloader_dagster.orchestration.assets import asset_key, source_key
 from autoloader_dagster.orchestration.planning import (
+    Planned,
     counts_in_words,
     look_and_plan,
     run_requests,
@@ -22,6 +23,25 @@ def trigger_name(loaded: LoadedSpec, kind: str) -> str:
     """``covid_daily_on_arrival``; with the tenant in front, unless it is the default one."""
     tenant = "" if loaded.tenant == "default" else f"{loaded.tenant}__"
     return f"{tenant}{loaded.spec.name}_{kind}"
+
+
+def _plan(
+    loaded: LoadedSpec,
+    connections: Connections,
+    spark_connect: SparkConnectResource,
+    processed_files: ProcessedFilesResource,
+    instance: dg.DagsterInstance,
+) -> tuple[Planned, list[dg.RunRequest]] | str:
+    """What a tick asks for; in words why it asks for nothing."""
+    # A person's start outlives the spec's change to paused, so it is checked here too.
+    if loaded.spec.status != "active":
+        return f"the spec's status is {loaded.spec.status}"
+    ingestion = open_ingestion(loaded, connections, spark_connect, processed_files)
+    planned = look_and_plan(ingestion, instance)
+    requests, waiting = run_requests(ingestion, instance, planned.plans)
+    if not requests:
+        return "; ".join([f"nothing new: {counts_in_words(planned)}", *waiting])
+    return planned, requests
 
 
 def build_sensor(loaded: LoadedSpec, connections: Connections) -> dg.SensorDefinition | None:
@@ -44,15 +64,10 @@ def build_sensor(loaded: LoadedSpec, connections: Connections) -> dg.SensorDefin
         spark_connect: SparkConnectResource,
         processed_files: ProcessedFilesResource,
     ) -> dg.SensorResult:
-        # A person's start outlives the spec's change to paused, so it is checked here too.
-        if loaded.spec.status != "active":
-            return dg.SensorResult(skip_reason=f"the spec's status is {loaded.spec.status}")
-        ingestion = open_ingestion(loaded, connections, spark_connect, processed_files)
-        planned = look_and_plan(ingestion, context.instance)
-        requests, waiting = run_requests(ingestion, context.instance, planned.plans)
-        if not requests:
-            reason = "; ".join([f"nothing new: {counts_in_words(planned)}", *waiting])
-            return dg.SensorResult(skip_reason=reason)
+        tick = _plan(loaded, connections, spark_connect, processed_files, context.instance)
+        if isinstance(tick, str):
+            return dg.SensorResult(skip_reason=tick)
+        planned, requests = tick
         return dg.SensorResult(
             run_requests=requests,
             asset_events=[
@@ -90,13 +105,7 @@ def build_schedule(loaded: LoadedSpec, connections: Connections) -> dg.ScheduleD
         spark_connect: SparkConnectResource,
         processed_files: ProcessedFilesResource,
     ):
-        if loaded.spec.status != "active":
-            return dg.SkipReason(f"the spec's status is {loaded.spec.status}")
-        ingestion = open_ingestion(loaded, connections, spark_connect, processed_files)
-        planned = look_and_plan(ingestion, context.instance)
-        requests, waiting = run_requests(ingestion, context.instance, planned.plans)
-        if not requests:
-            return dg.SkipReason("; ".join([f"nothing new: {counts_in_words(planned)}", *waiting]))
-        return requests
+        tick = _plan(loaded, connections, spark_connect, processed_files, context.instance)
+        return dg.SkipReason(tick) if isinstance(tick, str) else tick[1]
 
     return cron_schedule
