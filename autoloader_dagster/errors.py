@@ -12,6 +12,7 @@
     │   ├── SparkUnavailable      no server, a dead one, or one that does not answer
     │   └── SparkSetupError       Java or a jar is missing, or the server does not start
     ├── TableError                the table or its catalog refuses or cannot be reached
+    │   ├── TableUnavailable      out of reach, not permitted, or no room left (exit code 2)
     │   └── PublishConflict       main has moved since the batch was read; the batch is tried again
     ├── LoadError                 a batch could not be loaded for a reason that is not one file's
     │   └── LeaseLost             another worker has taken the batch over; this one stops
@@ -77,6 +78,10 @@ class SparkSetupError(SparkError):
 
 class TableError(AutoloaderError):
     """The table or its catalog refuses."""
+
+
+class TableUnavailable(TableError):
+    """The catalog or the warehouse is out of reach, full, or may not be written."""
 
 
 class PublishConflict(TableError):

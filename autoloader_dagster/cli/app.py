@@ -43,6 +43,7 @@ _ENVIRONMENT = (
     errors.SourceUnavailable,
     errors.StateError,
     errors.SparkError,
+    errors.TableUnavailable,
 )
 _INTERRUPTED = 130
 # What a shell reports for a program that a broken pipe ended.

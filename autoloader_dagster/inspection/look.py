@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import islice
 from posixpath import basename
 
-from autoloader_dagster.errors import FileChanged
+from autoloader_dagster.errors import FileChanged, SourceAccessDenied
 from autoloader_dagster.inspection.compression import detect
 from autoloader_dagster.inspection.content import HEAD_BYTES, TAIL_BYTES, Content
 from autoloader_dagster.inspection.csv_look import TakeSample, look_at_csv
@@ -68,8 +68,8 @@ def look_at(
         sample_files: About how many looks carry a sample.
 
     Raises:
-        SourceError: The source cannot be read. A file that has changed is no such error but a look
-            with ``changed``.
+        SourceError: The source cannot be read. A file that has changed or may not be read is no
+            such error but a look with ``changed`` or ``denied``.
     """
     every = max(len(refs) // max(sample_files, 1), 1)
     rows = max(_SAMPLE_ROWS // max(min(len(refs), sample_files), 1), _LEAST_ROWS)
@@ -131,6 +131,8 @@ def _look_at_one(
         return look_at_json(content, format.options, look, rows), None
     except SetAside as fault:
         return replace(look, bad=fault.bad), None
+    except SourceAccessDenied as error:
+        return replace(look, bad=Bad("AccessDenied", error.what), denied=error), None
     except FileChanged as error:
         bad = Bad("FileChanged", "was replaced, changed or deleted after it was listed")
         return replace(

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from autoloader_dagster.errors import SourceAccessDenied
 from autoloader_dagster.sources.base import FileRef
 
 Compression = Literal["none", "gzip", "bzip2", "zstd"]
@@ -87,6 +88,7 @@ class Look:
         ref: The file, as it was listed.
         bad: Why it is set aside; None for a good file.
         changed: The file is not the listed version any more; ``bad`` says so too.
+        denied: The file may not be read; ``bad`` says so too.
         compression: By the first bytes, whatever the name says.
         stage_as: The suffix of the copy that Spark is given, where it would misread the name;
             None for a file that is read in place.
@@ -101,6 +103,7 @@ class Look:
     ref: FileRef
     bad: Bad | None = None
     changed: bool = False
+    denied: SourceAccessDenied | None = None
     compression: Compression = "none"
     stage_as: str | None = None
     group: Group | None = None

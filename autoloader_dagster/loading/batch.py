@@ -11,7 +11,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from autoloader_dagster.errors import AutoloaderError, FileChanged, LoadError, PublishConflict
+from autoloader_dagster.errors import (
+    AutoloaderError,
+    FileChanged,
+    LoadError,
+    PublishConflict,
+    TableUnavailable,
+)
 from autoloader_dagster.inspection.look import look_at
 from autoloader_dagster.inspection.outcome import Look
 from autoloader_dagster.loading.audit import Audited, audit_attempt, own_chain
@@ -23,6 +29,7 @@ from autoloader_dagster.loading.lease import Lease
 from autoloader_dagster.loading.members import FilesLeft, Members
 from autoloader_dagster.loading.stage import stage, unstage
 from autoloader_dagster.processed_files.records import Batch, LoadedFile
+from autoloader_dagster.spark.environment import is_environment
 from autoloader_dagster.spark.lineage import SourceFile
 from autoloader_dagster.spark.reading import LIST_FOLDERS_FROM, Column
 from autoloader_dagster.spark.session import translate
@@ -121,6 +128,11 @@ class BatchLoad:
         """Look into every file; what is bad or not what was listed leaves the batch."""
         self._step("look")
         looks = list(look_at(self._ingestion.source, self._members.refs(), self._spec.format))
+        denied = {look.ref.path: look.denied for look in looks if look.denied}
+        if denied and len(denied) == len(looks):
+            # Not a word about single files: it is the credentials that may not read.
+            raise next(iter(denied.values()))
+        self._members.fail({path: error.what for path, error in denied.items()}, "AccessDenied")
         self._members.take_out_changed([look.ref.path for look in looks if look.changed])
         self._members.quarantine(
             {
@@ -340,7 +352,8 @@ class BatchLoad:
             return
         found = find_unreadable(error, readable, try_read)
         if not found:
-            raise LoadError(
+            kind = TableUnavailable if is_environment(error) else LoadError
+            raise kind(
                 f"batch {self._batch.batch_id} could not be written to {self._table.name}: "
                 f"{short(error)}",
                 "No file is to blame; all of them wait for the next run. See to what the message "

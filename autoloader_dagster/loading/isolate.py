@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from urllib.parse import unquote
 
 from autoloader_dagster.loading.frame import Readable
+from autoloader_dagster.spark.environment import is_environment
 from autoloader_dagster.spark.lineage import spark_uri
 from autoloader_dagster.spark.session import translate
 
@@ -17,16 +18,6 @@ _NAMED = re.compile(r"(?:[Ee]ncountered error while reading file|reading file) (
 # Halving a batch of ten thousand with one bad file takes fourteen reads, and each costs what is
 # left of the batch; so the search is bounded, and what it did not find waits for the next run.
 _MAX_READS = 40
-
-# What a server says when it cannot reach or may not read a store, or has run out of something.
-# It counts only while no file could be read, for then nothing else tells.
-_ENVIRONMENT = re.compile(
-    r"AccessDenied|AccessControlException|NoAuthWithAWS|CredentialsNotFound|\bForbidden\b"
-    r"|UnknownHostException|ConnectException|NoRouteToHost|SocketException|SocketTimeout"
-    r"|ConnectTimeout|AWSClientIOException|AWSServiceIOException|AWSServiceThrottled|AWSStatus5"
-    r"|UnknownStoreException|SSLException|SSLHandshake|No space left|quota exceeded"
-    r"|Read-only file system|Permission denied|Too many open files"
-)
 
 TryRead = Callable[[Sequence[Readable]], object]
 
@@ -55,7 +46,7 @@ def find_unreadable(
 def _is_its_own_fault(
     named: Readable, alone: Exception, readable: Sequence[Readable], try_read: TryRead
 ) -> bool:
-    if not _is_environment(alone):
+    if not is_environment(alone):
         return True
     others = [r for r in readable if r is not named]
     return bool(others) and _failure(try_read, [min(others, key=_size)]) is None
@@ -86,7 +77,7 @@ def _halve(readable: list[Readable], try_read: TryRead) -> dict[str, str]:
             good += len(part)
         elif len(part) == 1:
             found[part[0].file.path] = short(failure)
-            environment = environment or _is_environment(failure)
+            environment = environment or is_environment(failure)
         else:
             middle = len(part) // 2
             todo += [part[middle:], part[:middle]]
@@ -102,10 +93,6 @@ def _failure(try_read: TryRead, some: Sequence[Readable]) -> Exception | None:
             raise gone from error
         return error
     return None
-
-
-def _is_environment(error: Exception) -> bool:
-    return _ENVIRONMENT.search(str(error)) is not None
 
 
 def short(error: BaseException) -> str:

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
-from autoloader_dagster.errors import PublishConflict, TableError
+from autoloader_dagster.errors import PublishConflict, TableError, TableUnavailable
+from autoloader_dagster.spark.environment import is_environment
 from autoloader_dagster.spark.lineage import (
     BATCH_ID,
     LINEAGE_COLUMNS,
@@ -464,7 +465,8 @@ class IcebergTable:
         except PySparkException as error:
             if reason_of(error) is not None:
                 raise
-            raise TableError(
+            kind = TableUnavailable if is_environment(error) else TableError
+            raise kind(
                 f"cannot {doing} table {self.name}: {first_line(error)}",
                 "Nothing of this step is in the table; its files wait for the next run. Mend what "
                 "the message says: the disk, the rights, the catalog or the table.",

@@ -224,11 +224,16 @@ class CsvOptions(SpecModel):
 
     @model_validator(mode="after")
     def _can_be_told_apart(self) -> "CsvOptions":
-        for key, sign in (("quote", self.quote), ("comment", self.comment)):
+        for key, sign in (
+            ("quote", self.quote),
+            ("escape", self.escape),
+            ("comment", self.comment),
+        ):
             if sign and sign == self.delimiter:
                 raise KeyFault(f"is the delimiter too ({sign!r}); they must differ", key)
-        if self.comment and self.comment == self.quote:
-            raise KeyFault(f"is the quote too ({self.comment!r}); they must differ", "comment")
+        for name, sign in (("quote", self.quote), ("escape", self.escape)):
+            if self.comment and self.comment == sign:
+                raise KeyFault(f"is the {name} too ({sign!r}); they must differ", "comment")
         return self
 
 

@@ -25,12 +25,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from autoloader_dagster.cli.app import exit_code
 from autoloader_dagster.errors import (
-    AutoloaderError,
     SourceNotFound,
     SourceUnavailable,
     StateError,
     TableError,
+    TableUnavailable,
 )
 from autoloader_dagster.loading.discover import discover, why_nothing_was_listed
 from autoloader_dagster.loading.ingestion import Ingestion
@@ -397,8 +398,9 @@ def test_a_warehouse_that_is_full_sets_no_file_aside(lake: Lake, when: str) -> N
         before = {n for n, s in lake.statuses(ingestion).items() if s == "SUCCESS"}
         filler = _fill(disk)
 
-        with pytest.raises(AutoloaderError) as caught:
+        with pytest.raises(TableUnavailable) as caught:
             lake.load(ingestion)
+        assert exit_code(type(caught.value)) == 2
         assert "No space left on device" in caught.value.what
         assert ingestion.spec.table.name in caught.value.what
         assert "wait for the next run" in caught.value.hint

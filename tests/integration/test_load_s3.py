@@ -238,6 +238,26 @@ def test_wrong_keys_are_said_and_the_right_ones_load_the_same_files(
     assert _ids(lake, "keys") == Counter([1])
 
 
+def test_an_object_that_may_not_be_read_is_set_aside_and_the_others_load(
+    lake: Lake, s3_bucket: S3Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    s3_bucket.put_many({f"in/{i}.csv": _csv(i) for i in range(3)})
+    key, secret = s3_bucket.server.user(
+        "guest", *READ_AND_LIST, but_not=f"{s3_bucket.name}/in/1.csv"
+    )
+    keys_are(monkeypatch, key, secret)
+    with s3_bucket.server.checking_signatures():
+        ingestion = s3_ingestion(lake, s3_bucket, "guest", errors={"retries": 0})
+
+        lake.load(ingestion)
+
+    assert _ids(lake, "guest") == Counter([0, 2])
+    (file,) = lake.store.files(ingestion.id, statuses=["QUARANTINED"])
+    assert file.file_path.endswith("in/1.csv")
+    assert file.error_type == "AccessDenied"
+    assert "access denied" in (file.error_message or "")
+
+
 def test_a_missing_variable_is_named(
     lake: Lake, s3_bucket: S3Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -359,6 +359,16 @@ def test_a_fault_in_a_key(tmp_path: Path, more: str, fault: str) -> None:
         ),
         (
             "type: csv",
+            "type: csv\n  options: {escape: ','}",
+            ":6  format.options.escape is the delimiter too (','); they must differ",
+        ),
+        (
+            "type: csv",
+            "type: csv\n  options: {comment: '!', escape: '!'}",
+            ":6  format.options.comment is the escape too ('!'); they must differ",
+        ),
+        (
+            "type: csv",
             "type: csv\n  options: {comment: '\"'}",
             ":6  format.options.comment is the quote too ('\"'); they must differ",
         ),
