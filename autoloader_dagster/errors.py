@@ -16,7 +16,8 @@
     │   └── PublishConflict       main has moved since the batch was read; the batch is tried again
     ├── LoadError                 a batch could not be loaded for a reason that is not one file's
     │   └── LeaseLost             another worker has taken the batch over; this one stops
-    └── UsageError                the command or the environment is wrong (exit code 2)
+    ├── UsageError                the command or the environment is wrong (exit code 2)
+    └── InjectedFault             a test has armed a failpoint, and it was reached
 
 A message says what failed, on which spec and file, what was expected and what to do next.
 """
@@ -98,3 +99,7 @@ class LeaseLost(LoadError):
 
 class UsageError(AutoloaderError):
     """The command or the environment is wrong."""
+
+
+class InjectedFault(AutoloaderError):
+    """A test has armed a failpoint, and it was reached."""

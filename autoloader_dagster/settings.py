@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from autoloader_dagster import failpoints
 from autoloader_dagster.errors import UsageError
 
 
@@ -62,10 +63,14 @@ class Settings:
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     """Read the settings from the environment; relative paths are relative to the working folder.
 
+    A test may arm the points of ``failpoints`` in this process by its own variable.
+
     Raises:
         UsageError: A setting has an impossible value.
     """
     env = os.environ if environ is None else environ
+    if env.get(failpoints.VARIABLE):
+        failpoints.arm(env[failpoints.VARIABLE])
     home = Path(env.get("AUTOLOADER_HOME") or ".autoloader").expanduser().absolute()
     remote = env.get("SPARK_REMOTE") or None
     if remote and not remote.startswith("sc://"):

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from autoloader_dagster import failpoints
 from autoloader_dagster.errors import (
     AutoloaderError,
     FileChanged,
@@ -141,6 +142,7 @@ class BatchLoad:
                 if look.bad is not None and look.ref.path in self._members.here
             }
         )
+        failpoints.reach("looked")
         return [look for look in looks if look.ref.path in self._members.here]
 
     def _readable(self, looks: Sequence[Look]) -> list[Readable]:
@@ -179,7 +181,9 @@ class BatchLoad:
         self._lease.check()
         with self._finding_the_file_to_blame(with_rows, self._columns):
             self._prepare_table(with_rows)
+        failpoints.reach("prepared")
         base = catch_up(self._ingestion, self._table)
+        failpoints.reach("caught-up")
         self._leave_out_what_is_loaded()
         attempt = self._store.begin_attempt(
             self._batch.batch_id, self._batch.owner, base.head, base.table_id
@@ -187,7 +191,9 @@ class BatchLoad:
         branch = branch_name(self._batch.batch_id, attempt)
         self._branch = branch
         self._table.create_branch(branch, base.head)
+        failpoints.reach("branched")
         audited = self._write(branch, f"{self._batch.batch_id}_{attempt}", base, with_rows)
+        failpoints.reach("audited")
         self._step("second look")
         if self._members.take_out_changed():
             raise FilesLeft
@@ -211,7 +217,9 @@ class BatchLoad:
         if branch is None:
             return
         try:
+            failpoints.reach("dropping")
             self._table.drop_branch(branch)
+            failpoints.reach("dropped")
         except Exception as error:  # it holds disk space and nothing else
             _log.info("branch %s of %s is left behind: %s", branch, self._table.name, error)
 
@@ -270,6 +278,8 @@ class BatchLoad:
         ):
             if replaced:
                 self._table.delete_files(branch, replaced)
+                failpoints.reach("deleted")
+            failpoints.reach("writing")
             written = (
                 append_counted(
                     self._table,
@@ -282,6 +292,7 @@ class BatchLoad:
                 if readable
                 else Written({}, {}, 0)
             )
+        failpoints.reach("written")
         self._step("audit")
         self._lease.check()
         chain = own_chain(
@@ -363,11 +374,13 @@ class BatchLoad:
 
     def _publish(self, branch: str) -> None:
         self._publishing = True
+        failpoints.reach("publishing")
         try:
             self._table.fast_forward(branch)
         except PublishConflict:
             self._publishing = False
             raise
+        failpoints.reach("published")
 
     def _record(
         self, snapshot_id: int | None, rows: dict[str, int], bad_rows: dict[str, int]
@@ -392,6 +405,7 @@ class BatchLoad:
             replace=self._spec.source.on_change == "replace",
         )
         self._publishing = False
+        failpoints.reach("recorded")
         self._members.loaded(rows, bad_rows)
         return BatchOutcome(
             self._batch.batch_id,

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
+from autoloader_dagster import failpoints
 from autoloader_dagster.errors import AutoloaderError
 from autoloader_dagster.loading.ingestion import Ingestion
 from autoloader_dagster.processed_files.records import Batch, LoadedFile, TableState
@@ -134,6 +135,7 @@ def recover(
                 catch_up(ingestion, table)
                 for attempt in range(1, batch.attempt + 1):
                     table.drop_branch(branch_name(batch.batch_id, attempt))
+            failpoints.reach("settling")
             ingestion.store.release(
                 batch.batch_id, None, "its worker stopped before the batch was published"
             )

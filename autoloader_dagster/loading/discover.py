@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
+from autoloader_dagster import failpoints
 from autoloader_dagster.loading.ingestion import Ingestion
 from autoloader_dagster.loading.partitioning import placer
 from autoloader_dagster.processed_files.records import Discovery
@@ -19,13 +20,15 @@ def discover(ingestion: Ingestion, progress: Callable[[int], None] | None = None
         SourceError: The source could not be listed to its end; then nothing is recorded.
         StateError: The state could not be written; then nothing is recorded.
     """
-    return ingestion.store.discover(
+    found = ingestion.store.discover(
         ingestion.id,
         ingestion.loaded.tenant,
         _counted(ingestion.source.list_pages(), progress),
         placer(ingestion.spec),
         ingestion.spec.source.on_change,
     )
+    failpoints.reach("discovered")
+    return found
 
 
 def _counted(
@@ -37,6 +40,7 @@ def _counted(
         if progress:
             progress(listed)
         yield page
+    failpoints.reach("listed")
 
 
 def why_nothing_was_listed(ingestion: Ingestion) -> str:

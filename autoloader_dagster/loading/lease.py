@@ -21,10 +21,13 @@ class Lease:
     renewal that fails for a while is no reason to stop.
     """
 
-    def __init__(self, store: ProcessedFiles, batch_id: str, owner: str) -> None:
+    def __init__(
+        self, store: ProcessedFiles, batch_id: str, owner: str, length: timedelta = LEASE
+    ) -> None:
         self._store = store
         self._batch_id = batch_id
         self._owner = owner
+        self._length = length
         self._stop = threading.Event()
         self._lost = threading.Event()
         self._thread = threading.Thread(target=self._keep, name=f"lease-{batch_id}", daemon=True)
@@ -42,9 +45,9 @@ class Lease:
             )
 
     def _keep(self) -> None:
-        while not self._stop.wait(LEASE.total_seconds() / 3):
+        while not self._stop.wait(self._length.total_seconds() / 3):
             try:
-                if not self._store.renew(self._batch_id, self._owner, LEASE):
+                if not self._store.renew(self._batch_id, self._owner, self._length):
                     self._lost.set()
                     return
             except StateError as error:

@@ -4,9 +4,10 @@ import socket
 import uuid
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
+from autoloader_dagster import failpoints
 from autoloader_dagster.loading.batch import BatchLoad
 from autoloader_dagster.loading.catch_up import recover
 from autoloader_dagster.loading.ingestion import BatchOutcome, Ingestion
@@ -31,6 +32,7 @@ def load(
     run_id: str,
     over_runs: Collection[str] = (),
     step: Callable[[str], None] = lambda name: None,
+    lease: timedelta = LEASE,
 ) -> Iterator[BatchOutcome]:
     """Load what is pending in these partitions; yields each batch once it is recorded.
 
@@ -40,6 +42,7 @@ def load(
         run_id: Recorded with the files and batches.
         over_runs: Runs that have ended; their batches are settled without waiting for the lease.
         step: Told the name of each step, for progress.
+        lease: How long a batch belongs to a worker that is not heard of any more.
 
     No Spark session is opened if there is nothing to load or to settle.
     """
@@ -69,13 +72,14 @@ def load(
                 retries=ingestion.spec.errors.retries,
                 owner=owner,
                 run_id=run_id,
-                lease=LEASE,
+                lease=lease,
                 failed_before=began,
             )
             if batch is None:
                 return
-            with Lease(ingestion.store, batch.batch_id, owner).kept() as lease:
-                outcome = BatchLoad(ingestion, session, batch, lease, step).run()
+            failpoints.reach("claimed")
+            with Lease(ingestion.store, batch.batch_id, owner, lease).kept() as kept:
+                outcome = BatchLoad(ingestion, session, batch, kept, step).run()
             settled = any(file.status != "DISCOVERED" for file in outcome.files)
             idle = 0 if settled else idle + 1
             yield outcome
