@@ -1,6 +1,7 @@
 """Sessions on a Spark Connect server, whose absence is an error within seconds and never a hang."""
 
 import atexit
+import logging
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +29,7 @@ PROBE_SECONDS = 5
 REMOTE_ANSWER_SECONDS = 5
 EMBEDDED_ANSWER_SECONDS = 30
 RELEASE_SECONDS = 5
+_SILENT = logging.CRITICAL + 1
 
 
 class SparkConnect:
@@ -132,8 +134,13 @@ def _open_session(channel: "Channel", server: str, seconds: float) -> Iterator["
 
     from autoloader_dagster.spark.client import BriefRetries
 
-    # It would print each error once more, as JSON with the server's stack.
-    PySparkLogger.getLogger("SQLQueryContextLogger").disabled = True
+    # They would print each error once more, as JSON with the server's stack. pyspark disables the
+    # second by itself, but a program that sets up its logging afterwards, as Dagster does, enables
+    # what was disabled. A level other than pyspark's own was asked for by somebody, and stays.
+    for name in ("SQLQueryContextLogger", "pyspark.sql.connect.logging"):
+        logger = PySparkLogger.getLogger(name)
+        if logger.level == logging.WARNING:
+            logger.setLevel(_SILENT)
     # pyspark.sql.functions looks here for which kind of column to make.
     os.environ["SPARK_CONNECT_MODE_ENABLED"] = "1"
     session = ConnectSession.builder.channelBuilder(channel).create()

@@ -38,6 +38,7 @@ def test_the_demo_ends_with_exactly_the_files_rows_each_time(
     for _ in range(2):
         done = project.run("demo")
         assert done.code == 0, done.err
+        assert "ERROR" not in done.out + done.err
         second = done.out.split("just these were loaded")[1].split("unchanged")[0]
         assert "03-22-2020.csv" in second
         assert "11-09-2020.csv" in second
