@@ -1,0 +1,135 @@
+"""The place of one case: its folders, its specs, its state database, and what ever was in them."""
+
+import os
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from autoloader_dagster.settings import Settings
+from tests.faults.checker import Verdict, Version, check, version_of
+
+
+@dataclass
+class Site:
+    """Folders with files, specs on them, a state database, and every version a file ever had.
+
+    Attributes:
+        settings: Of the home whose Spark server and catalog are used.
+        root: A folder of the case's own.
+        database_url: The state.
+        namespace: Of the tables.
+        versions: By path, the present version last.
+        gone: Paths that were deleted.
+    """
+
+    settings: Settings
+    root: Path
+    database_url: str
+    namespace: str
+    name: str = "orders"
+    versions: dict[str, list[Version]] = field(default_factory=dict)
+    gone: set[str] = field(default_factory=set)
+    environ: dict[str, str] = field(default_factory=dict)
+    runs: int = 0
+
+    @property
+    def landing(self) -> Path:
+        """Where files arrive."""
+        path = self.root / "landing"
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def write_spec(self, name: str | None = None, **parts: Any) -> None:
+        """A spec with the smallest sensible rest."""
+        name = name or self.name
+        text = {
+            "source": {"type": "local", "url": str(self.landing), "on_change": "replace"},
+            "format": {"type": "csv"},
+            "table": {"name": f"lake.{self.namespace}.{self.name}"},
+            **parts,
+        }
+        specs = self.root / "specs"
+        specs.mkdir(parents=True, exist_ok=True)
+        (specs / f"{name}.yaml").write_text(yaml.safe_dump(text), encoding="utf-8")
+
+    def put(self, name: str, content: str | bytes, modified_ns: int | None = None) -> Path:
+        """Have a file arrive whole, as an uploader does: under another name first."""
+        path = self.landing / name
+        hidden = self.root / f"{name.replace('/', '_')}.part"
+        hidden.write_bytes(content.encode() if isinstance(content, str) else content)
+        if modified_ns is not None:
+            os.utime(hidden, ns=(modified_ns, modified_ns))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        hidden.rename(path)
+        return self.seen(path)
+
+    def seen(self, path: Path) -> Path:
+        """Note a file's present version."""
+        self.versions.setdefault(str(path), []).append(version_of(path))
+        self.gone.discard(str(path))
+        return path
+
+    def delete(self, path: Path) -> None:
+        """Delete a file at the source."""
+        path.unlink()
+        self.gone.add(str(path))
+
+    def job(self, failpoints: str = "", **more: Any) -> dict[str, Any]:
+        """A job for a worker on this site, under a run of its own."""
+        self.runs += 1
+        return {
+            "environ": {
+                "AUTOLOADER_HOME": str(self.settings.home),
+                "AUTOLOADER_SPECS_DIR": str(self.root / "specs"),
+                "AUTOLOADER_DATABASE_URL": self.database_url,
+                "AUTOLOADER_FAILPOINTS": failpoints,
+                **self.environ,
+            },
+            "names": [self.name],
+            "run": f"run-{self.runs}",
+            **more,
+        }
+
+    def check(self, **more: Any) -> Verdict:
+        """What the independent checker says."""
+        with open_catalog(self.settings) as catalog:
+            return check(
+                catalog,
+                f"{self.namespace}.{self.name}",
+                self.database_url,
+                more.pop("ingestions", [f"default/{self.name}"]),
+                self.versions,
+                gone=self.gone,
+                **more,
+            )
+
+
+@contextmanager
+def open_catalog(settings: Settings) -> Iterator[Any]:
+    """The embedded catalog, by pyiceberg."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from pyiceberg.catalog.sql import SqlCatalog
+
+        catalog = SqlCatalog(
+            "lake", uri=f"sqlite:///{settings.catalog_db}", warehouse=settings.warehouse
+        )
+    try:
+        yield catalog
+    finally:
+        catalog.engine.dispose()
+
+
+def wait_until(condition: Callable[[], Any], seconds: float, what: str) -> None:
+    """Wait for a condition, with a limit."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {seconds} s in vain for {what}")
+        time.sleep(0.02)
