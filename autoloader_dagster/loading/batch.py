@@ -16,13 +16,12 @@ from autoloader_dagster.errors import (
     AutoloaderError,
     FileChanged,
     LoadError,
-    PublishConflict,
     TableUnavailable,
 )
 from autoloader_dagster.inspection.look import look_at
 from autoloader_dagster.inspection.outcome import Look
+from autoloader_dagster.loading.attempts import Attempt, Attempts
 from autoloader_dagster.loading.audit import Audited, audit_attempt, own_chain
-from autoloader_dagster.loading.catch_up import CaughtUp, branch_name, catch_up
 from autoloader_dagster.loading.frame import Readable, batch_frame, columns_of_files
 from autoloader_dagster.loading.ingestion import BatchOutcome, Ingestion
 from autoloader_dagster.loading.isolate import TryRead, find_unreadable, short
@@ -41,9 +40,6 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 _log = logging.getLogger(__name__)
-
-# How often a batch is tried again because main moved or a file had to leave it.
-MAX_ATTEMPTS = 12
 
 
 class BatchLoad:
@@ -73,15 +69,13 @@ class BatchLoad:
         self._lease = lease
         self._step = step
         self._table = IcebergTable(spark, self._spec.table.name)
+        self._attempts = Attempts(ingestion, self._table, batch, lease)
         self._members = Members(ingestion, batch)
         self._staging = ingestion.staging_dir / batch.batch_id
         self._reader_options = ingestion.source.spark_options()
         self._started = time.monotonic()
-        self._branch: str | None = None
         # As this attempt has found or left them.
         self._table_columns: tuple[Column, ...] = ()
-        # While this is set, main may hold the batch already, and only main can tell.
-        self._publishing = False
 
     def run(self) -> BatchOutcome:
         """Load the batch.
@@ -92,36 +86,15 @@ class BatchLoad:
                 published already; then it stays as it is until main can be read.
         """
         try:
-            readable = self._readable(self._look())
-            for _ in range(MAX_ATTEMPTS):
-                try:
-                    return self._attempt([r for r in readable if r.file.path in self._members.here])
-                except PublishConflict as conflict:
-                    _log.info("batch %s is tried again: %s", self._batch.batch_id, conflict)
-                except FilesLeft:
-                    _log.info("batch %s is tried again with fewer files", self._batch.batch_id)
-                self._drop_branch()
-            raise LoadError(
-                f"batch {self._batch.batch_id} of {self._ingestion.id} could not be published in "
-                f"{MAX_ATTEMPTS} attempts: {self._table.name} or the files kept changing",
-                "Its files wait for the next run. Let other writers of the table pause.",
-            )
-        except BaseException as error:
-            self._let_go(error)
-            raise
+            with self._attempts.or_release():
+                readable = self._readable(self._look())
+                return self._attempts.until_published(
+                    lambda: self._attempt(
+                        [r for r in readable if r.file.path in self._members.here]
+                    )
+                )
         finally:
             unstage(self._staging)
-
-    def _let_go(self, error: BaseException) -> None:
-        try:
-            if self._publishing:
-                catch_up(self._ingestion, self._table)
-            self._store.release(self._batch.batch_id, self._batch.owner, short(error))
-            self._drop_branch()
-        except Exception as second:  # the first error is the one to show
-            _log.warning(
-                "batch %s stays as it is until it can be settled: %s", self._batch.batch_id, second
-            )
 
     # --- look and stage -------------------------------------------------------------------------
 
@@ -182,46 +155,18 @@ class BatchLoad:
         with self._finding_the_file_to_blame(with_rows, self._columns):
             self._prepare_table(with_rows)
         failpoints.reach("prepared")
-        base = catch_up(self._ingestion, self._table)
-        failpoints.reach("caught-up")
+        base = self._attempts.catch_up()
         self._leave_out_what_is_loaded()
-        attempt = self._store.begin_attempt(
-            self._batch.batch_id, self._batch.owner, base.head, base.table_id
-        )
-        branch = branch_name(self._batch.batch_id, attempt)
-        self._branch = branch
-        self._table.create_branch(branch, base.head)
-        failpoints.reach("branched")
-        audited = self._write(branch, f"{self._batch.batch_id}_{attempt}", base, with_rows)
+        attempt = self._attempts.begin(base)
+        audited = self._write(attempt, with_rows)
         failpoints.reach("audited")
         self._step("second look")
         if self._members.take_out_changed():
             raise FilesLeft
         self._step("publish")
-        self._lease.check()
         if audited.snapshot_id is not None:
-            self._store.mark_written(
-                self._batch.batch_id,
-                self._batch.owner,
-                audited.snapshot_id,
-                sum(audited.rows.values()),
-            )
-            self._publish(branch)
-        outcome = self._record(audited.snapshot_id, audited.rows, audited.bad_rows)
-        self._drop_branch()
-        return outcome
-
-    def _drop_branch(self) -> None:
-        """Drop the last attempt's branch, whose rows are in main or are not to be."""
-        branch, self._branch = self._branch, None
-        if branch is None:
-            return
-        try:
-            failpoints.reach("dropping")
-            self._table.drop_branch(branch)
-            failpoints.reach("dropped")
-        except Exception as error:  # it holds disk space and nothing else
-            _log.info("branch %s of %s is left behind: %s", branch, self._table.name, error)
+            self._attempts.publish(attempt, audited.snapshot_id, sum(audited.rows.values()))
+        return self._record(audited.snapshot_id, audited.rows, audited.bad_rows)
 
     def _prepare_table(self, readable: Sequence[Readable]) -> None:
         """Make the table, or add the columns that these files have and it has not."""
@@ -260,9 +205,7 @@ class BatchLoad:
         if gone:
             raise FilesLeft
 
-    def _write(
-        self, branch: str, attempt_tag: str, base: CaughtUp, readable: Sequence[Readable]
-    ) -> Audited:
+    def _write(self, attempt: Attempt, readable: Sequence[Readable]) -> Audited:
         """Write to the branch and audit it.
 
         Raises:
@@ -270,11 +213,11 @@ class BatchLoad:
             PublishConflict: The branch holds more than this attempt.
         """
         self._step("write")
-        batch_id = self._batch.batch_id
+        batch_id, branch = self._batch.batch_id, attempt.branch
         replaced = self._members.replacing
         with (
             self._finding_the_file_to_blame(readable, self._read_to_the_end),
-            self._table.tagged(attempt_tag, batch_id if not readable else None),
+            self._table.tagged(attempt.tag, batch_id if not readable else None),
         ):
             if replaced:
                 self._table.delete_files(branch, replaced)
@@ -298,9 +241,9 @@ class BatchLoad:
         chain = own_chain(
             self._table,
             branch,
-            base.head,
+            attempt.base,
             batch_id,
-            attempt_tag,
+            attempt.tag,
             deletes=bool(replaced),
             appends=bool(readable),
         )
@@ -372,27 +315,11 @@ class BatchLoad:
             ) from error
         self._members.fail(found, "Unreadable")
 
-    def _publish(self, branch: str) -> None:
-        self._publishing = True
-        failpoints.reach("publishing")
-        try:
-            self._table.fast_forward(branch)
-        except PublishConflict:
-            self._publishing = False
-            raise
-        failpoints.reach("published")
-
     def _record(
         self, snapshot_id: int | None, rows: dict[str, int], bad_rows: dict[str, int]
     ) -> BatchOutcome:
-        """Record the batch, after main was seen to hold its snapshot."""
+        """Record the batch; main was seen to hold its snapshot."""
         self._step("record")
-        if snapshot_id is not None and not self._table.main_holds(snapshot_id):
-            raise LoadError(
-                f"snapshot {snapshot_id} of batch {self._batch.batch_id} is not in main of "
-                f"{self._table.name}, though publishing it was answered with success",
-                "Run 'autoloader reconcile' before anything else loads this table.",
-            )
         seconds = time.monotonic() - self._started
         self._store.record(
             self._batch.batch_id,
@@ -404,8 +331,7 @@ class BatchLoad:
             seconds=seconds,
             replace=self._spec.source.on_change == "replace",
         )
-        self._publishing = False
-        failpoints.reach("recorded")
+        self._attempts.recorded()
         self._members.loaded(rows, bad_rows)
         return BatchOutcome(
             self._batch.batch_id,

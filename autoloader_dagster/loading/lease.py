@@ -1,7 +1,9 @@
 """Keeps a batch's lease alive while it is loaded, and says when it is lost."""
 
 import logging
+import socket
 import threading
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -12,6 +14,11 @@ from autoloader_dagster.processed_files.store import ProcessedFiles
 LEASE = timedelta(seconds=45)
 
 _log = logging.getLogger(__name__)
+
+
+def new_owner() -> str:
+    """A name for one worker, never used again."""
+    return f"{socket.gethostname()}/{uuid.uuid4().hex[:12]}"
 
 
 class Lease:

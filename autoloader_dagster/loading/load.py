@@ -1,7 +1,5 @@
 """Claim and load batch after batch, until nothing of the asked partitions is pending."""
 
-import socket
-import uuid
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack
 from datetime import datetime, timedelta, timezone
@@ -11,7 +9,7 @@ from autoloader_dagster import failpoints
 from autoloader_dagster.loading.batch import BatchLoad
 from autoloader_dagster.loading.catch_up import recover
 from autoloader_dagster.loading.ingestion import BatchOutcome, Ingestion
-from autoloader_dagster.loading.lease import LEASE, Lease
+from autoloader_dagster.loading.lease import LEASE, Lease, new_owner
 from autoloader_dagster.processed_files.records import (
     PartitionKeys,
     PartitionRange,
@@ -46,7 +44,7 @@ def load(
 
     No Spark session is opened if there is nothing to load or to settle.
     """
-    owner = f"{socket.gethostname()}/{uuid.uuid4().hex[:12]}"
+    owner = new_owner()
     began = datetime.now(timezone.utc)
     with ExitStack() as stack:
         opened: list[SparkSession] = []

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from autoloader_dagster.errors import PublishConflict, TableError, TableUnavailable
 from autoloader_dagster.spark.environment import is_environment
@@ -31,8 +31,23 @@ if TYPE_CHECKING:
 
 BATCH_PROPERTY = "autoloader.batch-id"
 ATTEMPT_PROPERTY = "autoloader.attempt"
+KIND_PROPERTY = "autoloader.kind"
 TABLE_ID_PROPERTY = "autoloader.table-id"
+# A condition that is always true, for deletes. Without it Iceberg drops data files whole where
+# their statistics suffice, or finds in them that there is nothing to delete: and that commit
+# carries none of the properties of ``tagged``, so that no attempt would know it as its own.
+BY_ROW = f"length({SOURCE_FILE}) >= 0"
 _SNAPSHOT_CONF = "spark.sql.iceberg.snapshot-property."
+# What is read of each snapshot's summary. A row goes with its data file, which is written anew
+# without it, or is marked as deleted, as the table's write.delete.mode has it.
+_SUMMARY = {
+    "batch": BATCH_PROPERTY,
+    "attempt": ATTEMPT_PROPERTY,
+    "added": "added-records",
+    "deleted": "deleted-records",
+    "marked": "added-position-deletes",
+    "unmarked": "removed-position-deletes",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +60,7 @@ class Snapshot:
         batch_id: The batch it appended, from its summary.
         attempt: The attempt that made it, from its summary.
         added_records: Rows it added.
+        removed_records: Rows it took out, less those that it only wrote anew.
     """
 
     snapshot_id: int
@@ -52,6 +68,7 @@ class Snapshot:
     batch_id: str | None
     attempt: str | None
     added_records: int
+    removed_records: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,25 +286,28 @@ class IcebergTable:
                 "name",
                 "snapshot_id",
                 F.lit(None).cast("bigint").alias("parent_id"),
-                *[F.lit(None).cast("string").alias(name) for name in ("batch", "attempt", "added")],
+                *[F.lit(None).cast("string").alias(name) for name in _SUMMARY],
             )
-            summary = {
-                "batch": BATCH_PROPERTY,
-                "attempt": ATTEMPT_PROPERTY,
-                "added": "added-records",
-            }
             snapshots = self._spark.table(f"{self._sql_name}.snapshots").select(
                 F.lit(None).cast("string").alias("name"),
                 "snapshot_id",
                 "parent_id",
-                *[F.col("summary")[key].alias(name) for name, key in summary.items()],
+                *[F.col("summary")[key].alias(name) for name, key in _SUMMARY.items()],
             )
             rows = refs.union(snapshots).collect()
         return History(
             heads={r["name"]: r["snapshot_id"] for r in rows if r["name"] is not None},
             snapshots={
                 r["snapshot_id"]: Snapshot(
-                    r["snapshot_id"], r["parent_id"], r["batch"], r["attempt"], int(r["added"] or 0)
+                    r["snapshot_id"],
+                    r["parent_id"],
+                    r["batch"],
+                    r["attempt"],
+                    int(r["added"] or 0),
+                    int(r["deleted"] or 0)
+                    - int(r["added"] or 0)
+                    + int(r["marked"] or 0)
+                    - int(r["unmarked"] or 0),
                 )
                 for r in rows
                 if r["name"] is None
@@ -345,14 +365,18 @@ class IcebergTable:
     # --- writing --------------------------------------------------------------------------------
 
     @contextmanager
-    def tagged(self, attempt: str, batch_id: str | None = None) -> "Iterator[None]":
+    def tagged(
+        self, attempt: str, batch_id: str | None = None, further: Mapping[str, str] | None = None
+    ) -> "Iterator[None]":
         """Every snapshot made within carries the attempt's name, whatever statement makes it.
 
         Args:
             attempt: The attempt's name.
             batch_id: Carried as well; for a batch that appends nothing, and only deletes.
+            further: More properties to carry.
         """
         tags = {ATTEMPT_PROPERTY: attempt} | ({BATCH_PROPERTY: batch_id} if batch_id else {})
+        tags |= further or {}
         for name, value in tags.items():
             self._spark.conf.set(_SNAPSHOT_CONF + name, value)
         try:
@@ -384,7 +408,9 @@ class IcebergTable:
         """Delete the rows of these source files on a branch, in one snapshot."""
         listed = ", ".join(literal(path) for path in paths)
         with self._errors("delete rows of"):
-            self._spark.sql(f"delete from {self._on(branch)} where {SOURCE_FILE} in ({listed})")
+            self._spark.sql(
+                f"delete from {self._on(branch)} where {SOURCE_FILE} in ({listed}) and {BY_ROW}"
+            )
 
     def fast_forward(self, branch: str) -> None:
         """Point main to the branch's head, if main is an ancestor of it.
@@ -441,6 +467,20 @@ class IcebergTable:
         # As a number: the client would give the time in this machine's zone, without saying so.
         epoch = datetime(1970, 1, 1, tzinfo=timezone.utc)
         return [FileInTable(r["f"], epoch + timedelta(microseconds=r["m"]), r["n"]) for r in rows]
+
+    def query(self, doing: str, statement: str) -> list[Any]:
+        """Run a statement, whose table names ``named`` gives, and return its rows.
+
+        Args:
+            doing: What it does to the table, as a verb, for the message if it fails.
+            statement: The SQL.
+        """
+        with self._errors(doing):
+            return self._spark.sql(statement).collect()
+
+    def named(self, ref: str = "main") -> str:
+        """The table in SQL, as it is on a branch or on ``main``."""
+        return self._on(ref)
 
     def _counts(self, ref: str, where: str) -> dict[str, int]:
         table = self._on(ref)

@@ -8,6 +8,7 @@ import pytest
 
 from autoloader_dagster.errors import SparkUnavailable, TableError
 from autoloader_dagster.loading import batch as batch_module
+from autoloader_dagster.loading.attempts import Attempts
 from autoloader_dagster.loading.discover import discover
 from autoloader_dagster.processed_files.store import ProcessedFiles
 from autoloader_dagster.spark.session import connect
@@ -32,7 +33,7 @@ def _die_at(monkeypatch: pytest.MonkeyPatch, owner: type, method: str, before: b
     def die(self, *args, **kwargs):
         if not before:
             real(self, *args, **kwargs)
-        monkeypatch.setattr(batch_module.BatchLoad, "_let_go", lambda *a: None)
+        monkeypatch.setattr(Attempts, "_let_go", lambda *a: None)
         raise SystemExit("killed")
 
     monkeypatch.setattr(owner, method, die)
@@ -345,3 +346,30 @@ def test_attempts_leave_no_branch_behind(lake: Lake, monkeypatch: pytest.MonkeyP
         heads = IcebergTable(spark, ingestion.spec.table.name).history().heads
     assert set(heads) == {"main"}
     assert _ids(lake, "tidy") == Counter([1, 2])
+
+
+@pytest.mark.parametrize("rows_before", ["1\n", ""])
+def test_a_replaced_file_whose_data_files_could_be_dropped_whole_is_replaced(
+    lake: Lake, rows_before: str
+) -> None:
+    """Iceberg then deletes by statistics alone, in a commit that carries no mark of ours."""
+    folder = lake.folder()
+    _write(folder, "a.csv", 7)
+    (folder / "z.csv").write_text(f"id\n{rows_before}")
+    ingestion = lake.ingestion(
+        "dropped_whole",
+        source={"type": "local", "url": str(folder), "on_change": "replace"},
+        batch={"max_files": 1},
+        table={
+            "name": f"lake.{lake.namespace}.dropped_whole",
+            "properties": {"write.metadata.metrics.default": "full"},
+        },
+    )
+    lake.load(ingestion)
+    _write(folder, "z.csv", 2, 3)
+
+    (outcome,) = lake.load(ingestion)
+
+    assert outcome.rows == 2
+    assert _ids(lake, "dropped_whole") == Counter([7, 2, 3])
+    assert lake.store.batches(ingestion.id)[0].attempt == 1

@@ -1,0 +1,176 @@
+"""What every batch goes through, be it a load, an undo or a reload: attempts until one is in main.
+
+An attempt has a branch of its own at main's head; publishing it is a compare-and-set from there.
+What it writes and how that is audited is the caller's.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+from autoloader_dagster import failpoints
+from autoloader_dagster.errors import LoadError, PublishConflict
+from autoloader_dagster.loading.catch_up import CaughtUp, branch_name, catch_up
+from autoloader_dagster.loading.ingestion import Ingestion
+from autoloader_dagster.loading.isolate import short
+from autoloader_dagster.loading.lease import Lease
+from autoloader_dagster.loading.members import FilesLeft
+from autoloader_dagster.processed_files.records import Batch
+from autoloader_dagster.spark.table import IcebergTable
+
+_log = logging.getLogger(__name__)
+
+# How often a batch is tried again because main moved or a file had to leave it.
+MAX_ATTEMPTS = 12
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt to bring a batch into main.
+
+    Attributes:
+        branch: Its branch, a name that no other attempt ever has.
+        tag: Carried by its snapshots.
+        base: Main's head, from which the branch was made.
+    """
+
+    branch: str
+    tag: str
+    base: int
+
+
+class Attempts:
+    """The attempts of one batch.
+
+    Args:
+        ingestion: Whose batch.
+        table: Its table.
+        batch: The claimed batch.
+        lease: Is checked before publishing.
+    """
+
+    def __init__(
+        self,
+        ingestion: Ingestion,
+        table: IcebergTable,
+        batch: Batch,
+        lease: Lease,
+    ) -> None:
+        self._ingestion = ingestion
+        self._store = ingestion.store
+        self._table = table
+        self._batch = batch
+        self._lease = lease
+        self._branch: str | None = None
+        # While this is set, main may hold the batch already, and only main can tell.
+        self._publishing = False
+
+    @contextmanager
+    def or_release(self) -> Iterator[None]:
+        """Release the batch if the block fails, unless it may be published already.
+
+        Then it stays as it is until main can be read.
+        """
+        try:
+            yield
+        except BaseException as error:
+            self._let_go(error)
+            raise
+
+    def until_published(self, attempt: Callable[[], T]) -> T:
+        """Call ``attempt`` until it neither meets another writer nor loses a file.
+
+        Raises:
+            LoadError: The table or the files kept changing.
+        """
+        for _ in range(MAX_ATTEMPTS):
+            try:
+                return attempt()
+            except PublishConflict as conflict:
+                _log.info("batch %s is tried again: %s", self._batch.batch_id, conflict)
+            except FilesLeft:
+                _log.info("batch %s is tried again with fewer files", self._batch.batch_id)
+            self.drop_branch()
+        raise LoadError(
+            f"batch {self._batch.batch_id} of {self._ingestion.id} could not be published in "
+            f"{MAX_ATTEMPTS} attempts: {self._table.name} or the files kept changing",
+            "Its files wait for the next run. Let other writers of the table pause.",
+        )
+
+    def catch_up(self) -> CaughtUp:
+        """Bring the state up to main; what is done to its files must be decided after this."""
+        base = catch_up(self._ingestion, self._table)
+        failpoints.reach("caught-up")
+        return base
+
+    def begin(self, base: CaughtUp) -> Attempt:
+        """Begin an attempt on what ``catch_up`` gave.
+
+        Raises:
+            LeaseLost: The batch was released or recorded meanwhile.
+        """
+        batch_id = self._batch.batch_id
+        number = self._store.begin_attempt(batch_id, self._batch.owner, base.head, base.table_id)
+        branch = branch_name(batch_id, number)
+        self._branch = branch
+        self._table.create_branch(branch, base.head)
+        failpoints.reach("branched")
+        return Attempt(branch, f"{batch_id}_{number}", base.head)
+
+    def publish(self, attempt: Attempt, snapshot_id: int, rows: int) -> None:
+        """Point main to the attempt's branch, and see that it does.
+
+        Raises:
+            PublishConflict: Main has moved.
+            LeaseLost: The batch was released or recorded meanwhile.
+        """
+        batch_id = self._batch.batch_id
+        self._lease.check()
+        self._store.mark_written(batch_id, self._batch.owner, snapshot_id, rows)
+        self._publishing = True
+        failpoints.reach("publishing")
+        try:
+            self._table.fast_forward(attempt.branch)
+        except PublishConflict:
+            self._publishing = False
+            raise
+        failpoints.reach("published")
+        if not self._table.main_holds(snapshot_id):
+            raise LoadError(
+                f"snapshot {snapshot_id} of batch {batch_id} is not in main of "
+                f"{self._table.name}, though publishing it was answered with success",
+                "Run 'autoloader reconcile' before anything else loads this table.",
+            )
+
+    def recorded(self) -> None:
+        """Note that the state holds the batch as recorded, so that its branch can go."""
+        self._publishing = False
+        failpoints.reach("recorded")
+        self.drop_branch()
+
+    def drop_branch(self) -> None:
+        """Drop the last attempt's branch, whose rows are in main or are not to be."""
+        branch, self._branch = self._branch, None
+        if branch is None:
+            return
+        try:
+            failpoints.reach("dropping")
+            self._table.drop_branch(branch)
+            failpoints.reach("dropped")
+        except Exception as error:  # it holds disk space and nothing else
+            _log.info("branch %s of %s is left behind: %s", branch, self._table.name, error)
+
+    def _let_go(self, error: BaseException) -> None:
+        try:
+            if self._publishing:
+                catch_up(self._ingestion, self._table)
+            self._store.release(self._batch.batch_id, self._batch.owner, short(error))
+            self.drop_branch()
+        except Exception as second:  # the first error is the one to show
+            _log.warning(
+                "batch %s stays as it is until it can be settled: %s", self._batch.batch_id, second
+            )
