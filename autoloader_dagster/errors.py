@@ -15,7 +15,10 @@
     │   ├── TableUnavailable      out of reach, not permitted, or no room left (exit code 2)
     │   └── PublishConflict       main has moved since the batch was read; the batch is tried again
     ├── LoadError                 a batch could not be loaded for a reason that is not one file's
-    │   └── LeaseLost             another worker has taken the batch over; this one stops
+    │   ├── LeaseLost             another worker has taken the batch over; this one stops
+    │   ├── NotLoaded             there is nothing of these files to undo or to load again
+    │   ├── NotAsLoaded           the rows in the table are not those that were loaded
+    │   └── FilesInUse            another undo or reload is at work on the same files
     ├── UsageError                the command or the environment is wrong (exit code 2)
     └── InjectedFault             a test has armed a failpoint, and it was reached
 
@@ -95,6 +98,18 @@ class LoadError(AutoloaderError):
 
 class LeaseLost(LoadError):
     """Another worker has taken the batch over."""
+
+
+class NotLoaded(LoadError):
+    """The files, the batch or the partition that were asked for are not loaded."""
+
+
+class NotAsLoaded(LoadError):
+    """Rows of the files were changed, deleted or added in the table since they were loaded."""
+
+
+class FilesInUse(LoadError):
+    """Another undo or reload is at work on the same files."""
 
 
 class UsageError(AutoloaderError):

@@ -11,8 +11,14 @@ from dataclasses import dataclass
 from autoloader_dagster import failpoints
 from autoloader_dagster.errors import AutoloaderError
 from autoloader_dagster.loading.ingestion import Ingestion
-from autoloader_dagster.processed_files.records import Batch, LoadedFile, TableState
+from autoloader_dagster.processed_files.records import (
+    Batch,
+    LoadedFile,
+    TableState,
+    UndoneFile,
+)
 from autoloader_dagster.spark.table import IcebergTable
+from autoloader_dagster.spark.taking_out import kind_of, undone_by
 
 _log = logging.getLogger(__name__)
 
@@ -75,6 +81,10 @@ def _record_from_table(
 ) -> None:
     store = ingestion.store
     batch = store.batch(batch_id)
+    kind = batch.kind if batch is not None else kind_of(table, batch_id, snapshot_id)
+    if kind == "undo":
+        _record_undo(ingestion, table, batch_id, snapshot_id, batch)
+        return
     there = table.files_of_batch(batch_id)
     bad = table.bad_rows_by_file("main", batch_id)
     if batch is not None:
@@ -108,6 +118,45 @@ def _record_from_table(
         table.name,
         snapshot_id,
     )
+
+
+def _record_undo(
+    ingestion: Ingestion, table: IcebergTable, batch_id: str, snapshot_id: int, batch: Batch | None
+) -> None:
+    store = ingestion.store
+    whose = batch.ingestion_id if batch is not None else ingestion.id
+    undone = undone_by(table, batch_id, snapshot_id)
+    if undone is not None:
+        loaded_by = {(file.path, file.modified_at): file.batch_id for file in undone}
+        known = store.files(whose, paths={file.path for file in undone})
+        files = [
+            UndoneFile(row.id, loaded_by[row.file_path, row.file_modified_at])
+            for row in known
+            if (row.file_path, row.file_modified_at) in loaded_by
+        ]
+    elif batch is not None:
+        files = [UndoneFile(file.id, None) for file in batch.files]
+    else:
+        _log.warning(
+            "batch %s has taken rows out of %s, and nothing tells any more which files they were "
+            "of; if the state does not hold them as undone, they are loaded again",
+            batch_id,
+            table.name,
+        )
+        return
+    if not files and batch is None:
+        # Another ingestion's, in a table that they share.
+        return
+    store.record_undo(
+        batch_id,
+        snapshot_id,
+        files,
+        table.history().snapshots[snapshot_id].removed_records,
+        ingestion_id=whose,
+        tenant=ingestion.loaded.tenant,
+        table=table.name,
+    )
+    _log.info("the undo %s was in %s already; it is recorded now", batch_id, table.name)
 
 
 def recover(

@@ -51,7 +51,9 @@ def find(connection: Connection, batch_id: str) -> Batch | None:
     ).one_or_none()
     if row is None:
         return None
-    if row.status in OPEN:
+    if row.kind != "load":
+        members = one_of(StoredFile.id, read_ids(row.member_files or ""), connection)
+    elif row.status in OPEN:
         members = and_(StoredFile.batch_id == batch_id, StoredFile.status == "PROCESSING")
     elif row.status == "RECORDED":
         loaded = StoredFile.status.in_(("SUCCESS", "REPLACED", "UNDONE"))
@@ -63,6 +65,7 @@ def find(connection: Connection, batch_id: str) -> Batch | None:
     return Batch(
         batch_id=row.id,
         ingestion_id=row.ingestion_id,
+        kind=row.kind,
         table=row.table,
         table_uuid=row.table_uuid,
         status=row.status,

@@ -38,7 +38,7 @@ from autoloader_dagster.sources.base import FileRef
 _CHUNK = 5_000
 _SUPERSEDED = "a newer version of the file took its place before it was loaded"
 # What a row keeps when its version comes back: who it is. Everything else begins anew.
-_FRESH = {
+FRESH = {
     "batch_id": None,
     "run_id": None,
     "snapshot_id": None,
@@ -243,7 +243,7 @@ def _write(
         connection.execute(
             update(StoredFile)
             .where(StoredFile.id == bindparam("own_id"))
-            .values({**{name: bindparam(name) for name in names}, **_FRESH}),
+            .values({**{name: bindparam(name) for name in names}, **FRESH}),
             updates,
         )
     if inserts:

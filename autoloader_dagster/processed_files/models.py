@@ -66,13 +66,14 @@ class Base(DeclarativeBase):
 
 
 class StoredBatch(Base):
-    """Files that are loaded by one commit, and who is at it."""
+    """Files that one commit loads, takes out or loads again, and who is at it."""
 
     __tablename__ = "batches"
 
     id: Mapped[str] = mapped_column(primary_key=True)
     tenant: Mapped[str]
     ingestion_id: Mapped[str]
+    kind: Mapped[str] = mapped_column(server_default="load")
     run_id: Mapped[str]
     table: Mapped[str]
     table_uuid: Mapped[str | None]
@@ -91,6 +92,9 @@ class StoredBatch(Base):
     # Ids of the files that were given back, as ranges. A worker that was thought dead may still
     # publish them, and then this says what its commit holds.
     released_files: Mapped[str | None]
+    # The same of the files that an undo or a reload is about. They keep their status until it is
+    # recorded, so nothing in their own rows tells.
+    member_files: Mapped[str | None]
 
     __table_args__ = (
         Index(None, "status", "lease_expires_at"),

@@ -19,7 +19,11 @@ FileStatus = Literal[
     "UNDONE",
 ]
 BatchStatus = Literal["CLAIMED", "WRITTEN", "RECORDED", "RELEASED"]
+BatchKind = Literal["load", "undo", "reload"]
 OnChange = Literal["ignore", "append", "replace", "fail"]
+
+# What can be tried again when a person asks for it.
+RETRIABLE = ("FAILED", "QUARANTINED", "SKIPPED", "UNDONE")
 
 # The error types that the state itself knows.
 NO_PARTITION = "NoPartition"
@@ -141,17 +145,20 @@ class ClaimedFile:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """File versions that go into one commit.
+    """File versions that go into one commit, or whose rows it takes out.
 
     Attributes:
+        kind: What it does. An undo or a reload has files that stay as they are until it is
+            recorded.
         files: What the batch holds: while it is open the files that have not left it, once it is
-            recorded the files it loaded, once it is released the files that it gave back.
+            recorded the files it loaded or undid, once it is released the files that it gave back.
         attempt: How many attempts were begun.
         base_snapshot_id: Main's head when the last attempt began; None for an empty table.
     """
 
     batch_id: str
     ingestion_id: str
+    kind: BatchKind
     table: str
     table_uuid: str | None
     status: BatchStatus
@@ -162,6 +169,37 @@ class Batch:
     snapshot_id: int | None
     lease_expires_at: datetime
     files: tuple[ClaimedFile, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Amendment:
+    """What an undo or a reload is to begin with.
+
+    Attributes:
+        kind: Which of the two.
+        ingestion_id: ``tenant/name``.
+        tenant: The part before the slash.
+        table: Name of the Iceberg table.
+        file_ids: The file versions it is about.
+    """
+
+    kind: Literal["undo", "reload"]
+    ingestion_id: str
+    tenant: str
+    table: str
+    file_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class UndoneFile:
+    """A file version whose rows are gone.
+
+    Attributes:
+        batch_id: The batch that had loaded them; None where it is not known any more.
+    """
+
+    file_id: int
+    batch_id: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,11 +293,15 @@ class FileRow:
 
 @dataclass(frozen=True, slots=True)
 class BatchRow:
-    """All that is recorded of a batch but its files; the names are the columns'."""
+    """All that is recorded of a batch but its files; the names are the columns'.
+
+    The rows of an undo are those that it took out.
+    """
 
     id: str
     tenant: str
     ingestion_id: str
+    kind: BatchKind
     run_id: str
     table: str
     table_uuid: str | None

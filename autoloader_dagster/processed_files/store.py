@@ -4,10 +4,11 @@
 is done in the modules beside this one, by concern; here is what each call means.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from autoloader_dagster.processed_files import (
+    amending,
     batches,
     claims,
     discovery,
@@ -19,6 +20,7 @@ from autoloader_dagster.processed_files import (
 )
 from autoloader_dagster.processed_files.database import Database
 from autoloader_dagster.processed_files.records import (
+    Amendment,
     BadRows,
     Batch,
     BatchRow,
@@ -35,6 +37,7 @@ from autoloader_dagster.processed_files.records import (
     SetAside,
     StatusTotals,
     TableState,
+    UndoneFile,
 )
 from autoloader_dagster.sources.base import FileRef
 
@@ -244,6 +247,76 @@ class ProcessedFiles:
             False if it was not ours, or was released or recorded before.
         """
         return claims.release(self._database, batch_id, owner, error)
+
+    # --- amending what is loaded -----------------------------------------------------------------
+
+    def claim_amendment(
+        self, wanted: Amendment, owner: str, run_id: str, lease: timedelta
+    ) -> Batch:
+        """Begin an undo or a reload. Its files keep their status until it is recorded.
+
+        Raises:
+            FilesInUse: An open undo or reload has one of the files, in whatever version.
+        """
+        return amending.claim_amendment(self._database, wanted, owner, run_id, lease)
+
+    def leave_out(self, batch_id: str, owner: str, file_ids: Collection[int]) -> None:
+        """Take files out of an undo or a reload; they stay as they are.
+
+        Raises:
+            LeaseLost: The batch was released or recorded meanwhile.
+        """
+        amending.leave_out_of(self._database, batch_id, owner, file_ids)
+
+    def record_undo(
+        self,
+        batch_id: str,
+        snapshot_id: int | None,
+        files: Sequence[UndoneFile],
+        rows: int,
+        *,
+        ingestion_id: str,
+        tenant: str,
+        table: str,
+    ) -> None:
+        """Note that the rows of these files are gone from the table. This needs no lease.
+
+        A file that another batch has loaded since is left as it is. Recording the same again does
+        nothing.
+
+        Args:
+            batch_id: The undo, open or released, or not known (a state restored from a backup).
+            snapshot_id: Its snapshot in main.
+            files: The file versions.
+            rows: How many rows it took out.
+            ingestion_id: Whose files they are.
+            tenant: For a batch that is not known.
+            table: The table.
+        """
+        amending.record_undo(
+            self._database,
+            batch_id,
+            snapshot_id,
+            files,
+            rows,
+            ingestion_id=ingestion_id,
+            tenant=tenant,
+            table=table,
+        )
+
+    def retry(self, ingestion_id: str, partition_of: Mapping[int, str | None]) -> set[int]:
+        """Let those of the files wait again, with all their tries, that were set aside or undone.
+
+        Args:
+            ingestion_id: ``tenant/name``.
+            partition_of: The partition into which each file is to be loaded, by its id.
+
+        Returns:
+            The ids of those that wait now.
+        """
+        return amending.retry(self._database, ingestion_id, partition_of)
+
+    # --- recovery -------------------------------------------------------------------------------
 
     def stale_batches(
         self,

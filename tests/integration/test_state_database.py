@@ -50,6 +50,44 @@ def test_the_known_revisions_are_those_of_the_migrations(tmp_path: Path) -> None
     opened.close()
 
 
+def test_a_state_of_the_first_revision_is_upgraded_with_its_batches(state_url: str) -> None:
+    opened = Database(state_url)
+    if opened.is_sqlite:
+        Path(str(opened.url.database)).parent.mkdir(parents=True, exist_ok=True)
+    moment = "2026-11-01 00:00:00"
+    with opened.engine.connect() as connection:
+        command.upgrade(alembic_config(connection), "0001")
+        connection.commit()
+    with opened.engine.begin() as connection:
+        connection.execute(
+            text(
+                'INSERT INTO batches (id, tenant, ingestion_id, run_id, "table", status, attempt, '
+                "lease_owner, lease_expires_at, files, bytes, started_at, snapshot_id) VALUES "
+                f"('b1', 'acme', '{INGESTION}', 'r', 't', 'RECORDED', 1, 'w', '{moment}', 1, 10, "
+                f"'{moment}', 7)"
+            )
+        )
+        connection.execute(
+            text(
+                "INSERT INTO processed_files (tenant, ingestion_id, file_path, file_version, "
+                "file_size_bytes, file_modified_at, status, batch_id, snapshot_id, discovered_at, "
+                "retry_count, created_at, updated_at) VALUES "
+                f"('acme', '{INGESTION}', 'a.csv', 'v1', 10, '{moment}', 'SUCCESS', 'b1', 7, "
+                f"'{moment}', 0, '{moment}', '{moment}')"
+            )
+        )
+    opened.close()
+    state = ProcessedFiles(state_url)
+
+    state.upgrade()
+
+    assert state.current() == REVISIONS[-1]
+    batch = state.batch("b1")
+    assert batch is not None
+    assert (batch.kind, [file.path for file in batch.files]) == ("load", ["a.csv"])
+    state.close()
+
+
 UPGRADE_PROGRAM = """
 import sys
 from autoloader_dagster.processed_files import ProcessedFiles
@@ -101,7 +139,7 @@ def test_a_database_that_is_newer_than_the_package_is_refused(state_url: str) ->
     state = ProcessedFiles(state_url)
 
     for call in (state.upgrade, state.counts):
-        with pytest.raises(StateError, match=r"revision 9999.*up to 0001") as caught:
+        with pytest.raises(StateError, match=rf"revision 9999.*up to {REVISIONS[-1]}") as caught:
             call()
         assert "newer version" in caught.value.hint
     assert state.current() == "9999"

@@ -1,0 +1,88 @@
+"""From the names that a person gives to the recorded file versions they mean."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from autoloader_dagster.errors import NotLoaded
+from autoloader_dagster.loading.ingestion import Ingestion
+from autoloader_dagster.processed_files.records import FileRow
+
+_WORDS = {
+    "DISCOVERED": "waits to be loaded",
+    "HELD": "is held back",
+    "PROCESSING": "is being loaded",
+    "FAILED": "failed and is tried again",
+    "QUARANTINED": "was set aside",
+    "SKIPPED": "was skipped",
+    "REPLACED": "was replaced by a newer version",
+    "UNDONE": "was undone",
+    "SUCCESS": "is loaded",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LeftAsItIs:
+    """A file that was asked for, and with which nothing is done.
+
+    Attributes:
+        path: The source's address.
+        status: Its status in the state.
+        reason: Why, as the end of a sentence that begins with the path.
+    """
+
+    path: str
+    status: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.path} {self.reason}"
+
+
+def versions_named(ingestion: Ingestion, names: Sequence[str]) -> list[FileRow]:
+    """Every recorded version of the files of these names, in the order of their discovery.
+
+    Args:
+        ingestion: Whose files.
+        names: Each the full address, its last part or parts as ``2026/a.csv``, or a pattern with
+            ``*`` and ``?`` as in a shell, over folders too.
+
+    Raises:
+        NotLoaded: A name fits no recorded file.
+    """
+    found: dict[int, FileRow] = {}
+    for name in names:
+        versions = _named(ingestion, name)
+        if not versions:
+            raise NotLoaded(
+                f"{ingestion.id} knows no file {name}",
+                "See 'autoloader files' for the names; a new file is known once it was listed.",
+            )
+        found |= {row.id: row for row in versions}
+    return [found[each] for each in sorted(found)]
+
+
+def _named(ingestion: Ingestion, name: str) -> list[FileRow]:
+    # First as it stands, for the name of a file may itself hold a star.
+    exact = list(ingestion.store.files(ingestion.id, paths=[name]))
+    if exact:
+        return exact
+    below = list(ingestion.store.files(ingestion.id, path_like=f"*/{name.lstrip('/')}"))
+    if below or not any(sign in name for sign in "*?"):
+        return below
+    return list(ingestion.store.files(ingestion.id, path_like=name))
+
+
+def what_it_is(row: FileRow) -> str:
+    """What became of a file version, as the end of a sentence."""
+    said = _WORDS[row.status]
+    return f"{said}: {row.error_message}" if row.error_message else said
+
+
+def latest(rows: Sequence[FileRow]) -> list[FileRow]:
+    """The version of each path that was seen last."""
+    by_path: dict[str, FileRow] = {}
+    for row in rows:
+        known = by_path.get(row.file_path)
+        if known is None or (row.discovered_at, row.id) > (known.discovered_at, known.id):
+            by_path[row.file_path] = row
+    return list(by_path.values())
