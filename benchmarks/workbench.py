@@ -54,30 +54,35 @@ class Workbench:
         path = self.settings.specs_dir / f"{name}.yaml"
         path.write_text(yaml.safe_dump(spec), encoding="utf-8")
 
-    def load(self, name: str, folder: Path, rows: int) -> float:
-        """The loader's whole load of a folder as a new table; the seconds from list to record.
-
-        Raises:
-            RuntimeError: The table has not all rows.
-        """
+    @contextmanager
+    def ingestion(self, name: str, folder: Path) -> Iterator[Ingestion]:
+        """The ingestion that loads the orders of ``folder``, with its state, for the block."""
         self.write_spec(name, folder)
         loaded = load_specs(self.settings.specs_dir).get(name)
         store = ProcessedFiles(self.settings.database_url)
         store.upgrade()
         try:
-            began = time.perf_counter()
-            ingestion = Ingestion(
+            yield Ingestion(
                 loaded,
                 open_source(loaded.spec, None),
                 store,
                 lambda: connect(self.settings),
                 self.settings.staging_dir,
             )
+        finally:
+            store.close()
+
+    def load(self, name: str, folder: Path, rows: int) -> float:
+        """The loader's whole load of a folder as a new table; the seconds from list to record.
+
+        Raises:
+            RuntimeError: The table has not all rows.
+        """
+        with self.ingestion(name, folder) as ingestion:
+            began = time.perf_counter()
             discover(ingestion)
             outcomes = list(load(ingestion, None, f"run-{name}"))
             took = time.perf_counter() - began
-        finally:
-            store.close()
         check_rows(name, sum(outcome.rows for outcome in outcomes), rows)
         return took
 
