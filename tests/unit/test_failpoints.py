@@ -23,11 +23,12 @@ def _disarmed() -> Iterator[None]:
     failpoints.arm("")
 
 
-def test_every_point_of_the_registry_is_in_the_code_once_and_no_other_is() -> None:
+def test_every_point_of_the_registry_is_in_the_code_and_no_other_is() -> None:
     package = Path(autoloader_dagster.__file__).parent
     code = "".join(path.read_text(encoding="utf-8") for path in package.rglob("*.py"))
     reached = re.findall(r'failpoints\.reach\("([^"]*)"\)', code)
-    assert sorted(reached) == sorted(failpoints.POINTS)
+    # Some are reached by several kinds of batches.
+    assert set(reached) == set(failpoints.POINTS)
     # No other way of reaching one, whose name could not be checked.
     assert code.count("failpoints.reach(") == len(reached)
 
