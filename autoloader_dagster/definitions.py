@@ -8,7 +8,13 @@ import warnings
 import dagster as dg
 
 from autoloader_dagster.errors import SpecError
-from autoloader_dagster.orchestration.assets import build_asset, build_broken, build_source
+from autoloader_dagster.orchestration.assets import (
+    asset_key,
+    build_asset,
+    build_broken,
+    build_source,
+)
+from autoloader_dagster.orchestration.lost_runs import build_lost_runs_sensor
 from autoloader_dagster.orchestration.resources import ProcessedFilesResource, SparkConnectResource
 from autoloader_dagster.orchestration.triggers import build_schedule, build_sensor
 from autoloader_dagster.settings import Settings, load_settings
@@ -37,7 +43,7 @@ def build_definitions(specs: SpecSet) -> dg.Definitions:
             *(build_source(loaded) for loaded in specs.specs),
             *(build_broken(broken) for broken in specs.broken),
         ],
-        sensors=sensors,
+        sensors=[*sensors, build_lost_runs_sensor([asset_key(loaded) for loaded in specs.specs])],
         schedules=schedules,
         resources={
             "spark_connect": SparkConnectResource(),

@@ -7,6 +7,7 @@ import typer
 
 from autoloader_dagster import errors
 from autoloader_dagster.cli.files import Name
+from autoloader_dagster.cli.interrupts import ending_in_order
 from autoloader_dagster.cli.output import (
     JsonOption,
     print_json,
@@ -36,7 +37,7 @@ def run(
     settings = load_settings()
     specs = open_specs(settings)
     loaded = specs.get(name)
-    with progress() as tell:
+    with ending_in_order(), progress() as tell:
         tell("start")
         from autoloader_dagster.orchestration.home import ensure_dagster_home
         from autoloader_dagster.orchestration.launch import run_now

@@ -1,11 +1,7 @@
-"""``up``: Dagster's web UI and daemon with this project, in one process group."""
+"""``up``: Dagster's web UI and daemon with this project, kept running."""
 
-import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
-from types import FrameType
 from typing import Annotated
 
 import typer
@@ -13,18 +9,19 @@ import typer
 from autoloader_dagster.cli.doctor import UI_PORT, is_free
 from autoloader_dagster.cli.output import say
 from autoloader_dagster.cli.project import open_state
+from autoloader_dagster.cli.supervise import keep_running
 from autoloader_dagster.errors import UsageError
 from autoloader_dagster.settings import load_settings
-
-_START_SECONDS = 120
-_POLL_SECONDS = 0.25
 
 
 def up(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the web UI.")] = UI_PORT,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
 ) -> None:
-    """Start the Dagster UI and the daemon, which runs sensors and schedules."""
+    """Start the Dagster UI and the daemon, which runs sensors and schedules.
+
+    Should one of their processes die, it is started again.
+    """
     if not is_free(host, port):
         raise UsageError(
             f"{host}:{port} cannot be listened on; another program has the port, perhaps another "
@@ -52,7 +49,7 @@ def up(
         str(port),
         *workspace,
     ]
-    raise typer.Exit(_run(command, host, port))
+    raise typer.Exit(keep_running(command, host, port))
 
 
 def _other(port: int) -> int:
@@ -65,53 +62,3 @@ def _names_the_code(folder: Path) -> bool:
         return True
     project = folder / "pyproject.toml"
     return project.is_file() and "[tool.dagster]" in project.read_text()
-
-
-def _run(command: list[str], host: str, port: int) -> int:
-    """Run Dagster to its end; its exit code."""
-    ended_by: list[int] = []
-    started: list[subprocess.Popen[bytes]] = []
-
-    def pass_on(number: int, _frame: FrameType | None) -> None:
-        ended_by.append(number)
-        for child in started:
-            # Dagster ends its own children by SIGINT, whatever it was ended by.
-            child.send_signal(signal.SIGINT)
-
-    # Before the start: a shell has its background jobs ignore SIGINT, and a child would inherit
-    # that and never end; a signal with a handler is the default's again in the child.
-    before = {
-        number: signal.signal(number, pass_on)
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    }
-    try:
-        # A session of its own, so that it gets each signal once, from us, however it was sent.
-        child = subprocess.Popen(command, start_new_session=True)
-        started.append(child)
-        _tell_when_up(child, host, port)
-        code = child.wait()
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    if ended_by:
-        return 128 + ended_by[0]
-    if code != 0:
-        raise UsageError(f"Dagster ended with exit code {code}", "Its own messages above say why.")
-    return 0
-
-
-def _tell_when_up(child: "subprocess.Popen[bytes]", host: str, port: int) -> None:
-    from autoloader_dagster.spark.address import answers
-
-    deadline = time.monotonic() + _START_SECONDS
-    while child.poll() is None and time.monotonic() < deadline:
-        if answers(_reachable(host), port, timeout=1) is None:
-            say(f"\n  Dagster UI: http://{_reachable(host)}:{port}")
-            say("  Catalog: the tables and their partitions. Automation: sensors and schedules.")
-            say("  Runs: what was loaded, and what was not.\n")
-            return
-        time.sleep(_POLL_SECONDS)
-
-
-def _reachable(host: str) -> str:
-    return "127.0.0.1" if host in ("0.0.0.0", "::", "") else host

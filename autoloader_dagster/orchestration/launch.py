@@ -6,6 +6,7 @@ in Dagster's event log like any other.
 
 import logging
 import time
+import uuid
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ import dagster as dg
 
 from autoloader_dagster.errors import UsageError
 from autoloader_dagster.loading.ingestion import Ingestion
+from autoloader_dagster.orchestration import run_locks
 from autoloader_dagster.orchestration.assets import asset_key, build_asset, build_source
 from autoloader_dagster.orchestration.partitions import partitions_definition
 from autoloader_dagster.orchestration.planning import (
@@ -30,6 +32,7 @@ from autoloader_dagster.orchestration.resources import (
 )
 from autoloader_dagster.orchestration.runs import INGESTION_TAG, LISTED_TAG
 from autoloader_dagster.processed_files.records import BatchRow, FileRow
+from autoloader_dagster.settings import load_settings
 from autoloader_dagster.specs.connections import Connections
 from autoloader_dagster.specs.loader import LoadedSpec
 
@@ -116,6 +119,7 @@ def run_now(
         UsageError: There is no such partition.
         SourceError: The source could not be listed; no run was started then.
         StateError: The same, for the state.
+        KeyboardInterrupt: A signal ended the run. Its batch was given back, or is in the table.
     """
     began = time.monotonic()
     with dg.DagsterInstance.get() as instance:
@@ -197,17 +201,25 @@ def _execute(
             loggers={"progress": _progress_logger(tell)},
         )
         job = definitions.resolve_implicit_global_asset_job_def()
+        settings, run_id = load_settings(), str(uuid.uuid4())
+        # Before Dagster knows of the run, so that it is watched from its first moment.
+        run_locks.hold(settings, run_id)
         try:
-            return job.execute_in_process(
+            result = job.execute_in_process(
                 instance=instance,
+                run_id=run_id,
                 asset_selection=[asset_key(loaded)],
                 tags=tags,
                 raise_on_error=False,
                 # Instead of Dagster's own console log.
                 run_config={"loggers": {"progress": {}}},
             )
-        except dg.DagsterExecutionInterruptedError:
-            raise KeyboardInterrupt from None
+        finally:
+            run_locks.let_go(run_id)
+        run_locks.clear(settings, [run_id])
+        if _was_interrupted(result):
+            raise KeyboardInterrupt
+        return result
 
 
 def _progress_logger(tell: Tell) -> dg.LoggerDefinition:
@@ -273,6 +285,13 @@ def _report(
         failure=None if result is None or result.success else _failure(result),
         note=planned.empty_because,
     )
+
+
+def _was_interrupted(result: dg.ExecuteInProcessResult) -> bool:
+    """Whether a signal ended the run; Dagster notes it like any other failure."""
+    errors = [event.step_failure_data.error for event in result.get_step_failure_events()]
+    name = dg.DagsterExecutionInterruptedError.__name__
+    return any(error is not None and error.cls_name == name for error in errors)
 
 
 def _failure(result: dg.ExecuteInProcessResult) -> RunFailure:

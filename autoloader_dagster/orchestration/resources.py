@@ -9,6 +9,7 @@ import dagster as dg
 from pydantic import Field, PrivateAttr
 
 from autoloader_dagster.loading.ingestion import Ingestion
+from autoloader_dagster.orchestration import run_locks
 from autoloader_dagster.processed_files.store import ProcessedFiles
 from autoloader_dagster.settings import Settings, load_settings
 from autoloader_dagster.specs.connections import Connections, ResolvedConnection
@@ -53,6 +54,11 @@ class ProcessedFilesResource(dg.ConfigurableResource):
         "file below AUTOLOADER_HOME.",
     )
     _store: ProcessedFiles | None = PrivateAttr(default=None)
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Show that the run's worker lives; every run that loads anything asks for the state."""
+        if context.run is not None:
+            run_locks.hold(load_settings(), context.run.run_id)
 
     @property
     def store(self) -> ProcessedFiles:

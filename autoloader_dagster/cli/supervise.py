@@ -1,0 +1,169 @@
+"""Keeps ``dagster dev`` running for ``up``, whichever of its processes dies.
+
+``dagster dev`` ends when its web server or daemon dies, so it is started again. Of its code server
+it revives only the outer process: when the inner one dies, the location stays unreachable until
+somebody presses "Reload" in the UI, so this presses it.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from contextlib import suppress
+from types import FrameType
+from typing import Any
+
+from autoloader_dagster.cli.output import say
+from autoloader_dagster.errors import UsageError
+
+_START_SECONDS = 120
+_POLL_SECONDS = 0.25
+_LOOK_SECONDS = 5
+_END_SECONDS = 30
+_FIRST_WAIT = 1
+_LONGEST_WAIT = 60
+# Dagster that ran for this long and ended is started again without a long wait.
+_STABLE_SECONDS = 120
+
+_UNREACHABLE = "DagsterUserCodeUnreachableError"
+_LOCATIONS = """{ workspaceOrError { ... on Workspace { locationEntries { name
+    locationOrLoadError { ... on PythonError { className } } } } } }"""
+_RELOAD = """mutation Reload($name: String!) {
+    reloadRepositoryLocation(repositoryLocationName: $name) { __typename } }"""
+
+
+def keep_running(command: list[str], host: str, port: int) -> int:
+    """Run Dagster until a signal ends it; the exit code, as a shell gives it.
+
+    Raises:
+        UsageError: It ended before it ever was up.
+    """
+    ended_by: list[int] = []
+    running: list[subprocess.Popen[bytes]] = []
+
+    def pass_on(number: int, _frame: FrameType | None) -> None:
+        ended_by.append(number)
+        for child in running:
+            # Dagster ends its own children by SIGINT, whatever it was ended by.
+            child.send_signal(signal.SIGINT)
+
+    # Before the start: a shell has its background jobs ignore SIGINT, and a child would inherit
+    # that and never end; a signal with a handler is the default's again in the child.
+    before = {
+        number: signal.signal(number, pass_on)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    }
+    wait = _FIRST_WAIT
+    ever_up = False
+    try:
+        while True:
+            began = time.monotonic()
+            # A session of its own, so that it gets each signal once, from us, however it was sent.
+            child = subprocess.Popen(command, start_new_session=True)
+            running[:] = [child]
+            ever_up |= _tell_when_up(child, host, port)
+            code = _watch(child, host, port)
+            if ended_by:
+                return 128 + ended_by[0]
+            if not ever_up:
+                raise UsageError(
+                    f"Dagster ended with exit code {code}", "Its own messages above say why."
+                )
+            if code < 0:
+                _end_what_it_left(child, ended_by)
+            if time.monotonic() - began > _STABLE_SECONDS:
+                wait = _FIRST_WAIT
+            say(f"\n  Dagster ended, for one of its processes died; it starts again in {wait} s\n")
+            _pause(wait, ended_by)
+            if ended_by:
+                return 128 + ended_by[0]
+            wait = min(wait * 2, _LONGEST_WAIT)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _tell_when_up(child: "subprocess.Popen[bytes]", host: str, port: int) -> bool:
+    from autoloader_dagster.spark.address import answers
+
+    deadline = time.monotonic() + _START_SECONDS
+    while child.poll() is None and time.monotonic() < deadline:
+        if answers(_reachable(host), port, timeout=1) is None:
+            say(f"\n  Dagster UI: http://{_reachable(host)}:{port}")
+            say("  Catalog: the tables and their partitions. Automation: sensors and schedules.")
+            say("  Runs: what was loaded, and what was not.\n")
+            return True
+        time.sleep(_POLL_SECONDS)
+    return False
+
+
+def _watch(child: "subprocess.Popen[bytes]", host: str, port: int) -> int:
+    """Wait for the end of Dagster, and meanwhile revive its code servers; its exit code."""
+    url = f"http://{_reachable(host)}:{port}/graphql"
+    while True:
+        with suppress(subprocess.TimeoutExpired):
+            return child.wait(_LOOK_SECONDS)
+        try:
+            for name in _unreachable(url):
+                say(f"\n  the code server of {name} died; it starts again\n")
+                _ask(url, _RELOAD, name=name)
+        except (OSError, ValueError):
+            # The web server is busy, or about to be missed; the next look tells.
+            continue
+
+
+def _unreachable(url: str) -> list[str]:
+    """The code locations whose code server does not answer; one with broken code is no such."""
+    workspace = _ask(url, _LOCATIONS)["workspaceOrError"]
+    return [
+        entry["name"]
+        for entry in workspace.get("locationEntries", [])
+        if (entry["locationOrLoadError"] or {}).get("className")
+        == "DagsterUserCodeUnreachableError"
+    ]
+
+
+def _ask(url: str, query: str, **variables: str) -> Any:
+    """Ask Dagster's GraphQL.
+
+    Raises:
+        OSError: It cannot be reached, or takes too long.
+        ValueError: It answered with something else.
+    """
+    request = urllib.request.Request(
+        url,
+        data=json.dumps({"query": query, "variables": variables}).encode(),
+        headers={"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=_END_SECONDS) as answer:
+        data = json.load(answer).get("data")
+    if not isinstance(data, dict):
+        raise ValueError(f"no data from {url}")
+    return data
+
+
+def _end_what_it_left(child: "subprocess.Popen[bytes]", ended_by: list[int]) -> None:
+    """End the processes of a Dagster that was killed and so could not end them itself.
+
+    Its run workers are among them; they give their files back and are retried.
+    """
+    deadline = time.monotonic() + _END_SECONDS
+    with suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGTERM)
+        while time.monotonic() < deadline and not ended_by:
+            os.killpg(child.pid, 0)
+            time.sleep(_POLL_SECONDS)
+        os.killpg(child.pid, signal.SIGKILL)
+
+
+def _pause(seconds: float, ended_by: list[int]) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and not ended_by:
+        time.sleep(_POLL_SECONDS)
+
+
+def _reachable(host: str) -> str:
+    return "127.0.0.1" if host in ("0.0.0.0", "::", "") else host

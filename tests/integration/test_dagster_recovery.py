@@ -1,0 +1,104 @@
+"""Whatever process of Dagster is killed, its work goes on within a minute, with no hand on it."""
+
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from autoloader_dagster.processed_files.store import ProcessedFiles
+from tests.fixtures.project import Project, WebServer, wait_for
+
+_INGESTION = "default/arriving"
+_TAKEN_UP_WITHIN = 60
+
+
+class Gate:
+    """Holds every run worker at one point of its load until it is opened."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._reached = path.with_name(path.name + ".reached")
+        self.open()
+
+    def open(self) -> None:
+        self.path.touch()
+
+    def close(self) -> None:
+        self.path.unlink()
+        self._reached.unlink(missing_ok=True)
+
+    def reached(self) -> bool:
+        return self._reached.exists()
+
+
+@pytest.fixture
+def gate(project: Project) -> Gate:
+    gate = Gate(project.root / "gate")
+    project.environ["AUTOLOADER_FAILPOINTS"] = f"written=pause:{gate.path}"
+    return gate
+
+
+def test_the_work_of_killed_processes_is_taken_up(project: Project, gate: Gate) -> None:
+    project.write_spec(
+        "arriving", partition={"by": "none"}, trigger={"on_arrival": {"every": "5s"}}
+    )
+    landing = project.landing("arriving")
+    store = ProcessedFiles(project.settings.database_url)
+    store.upgrade()
+    # A killed worker alone is in test_dagster_daemon.
+    kills: dict[str, Callable[[WebServer, int], list[psutil.Process]]] = {
+        "code server and worker": lambda up, worker: [
+            *_processes(up, "api grpc"), psutil.Process(worker)
+        ],
+        "daemon and worker": lambda up, worker: [
+            *_processes(up, "dagster._daemon"), psutil.Process(worker)
+        ],
+        "web server": lambda up, _worker: _processes(up, "dagster_webserver"),
+        "all": lambda up, _worker: psutil.Process(up.process).children(recursive=True),
+    }  # fmt: skip
+    took: dict[str, float] = {}
+    with project.autoloader_up() as up:
+        for number, (name, victims) in enumerate(kills.items(), start=1):
+            gate.close()
+            (landing / f"{number}.csv").write_text(f"id\n{number}\n")
+            wait_for(gate.reached, 90, f"a run to load the file for '{name}'")
+            (batch,) = store.batches(_INGESTION, limit=1)
+            found = victims(up, _worker_of(up, batch.run_id))
+            assert found, name
+            for process in found:
+                process.send_signal(signal.SIGKILL)
+            killed = time.monotonic()
+            gate.open()
+            wait_for(lambda n=number: _loaded(store) == n, 150, f"the work after '{name}'")
+            took[name] = round(time.monotonic() - killed, 1)
+    store.close()
+    assert project.ids("arriving") == list(range(1, len(kills) + 1))
+    assert {name: took[name] for name in took if took[name] > _TAKEN_UP_WITHIN} == {}
+
+
+def _loaded(store: ProcessedFiles) -> int:
+    totals = store.counts(_INGESTION).get(_INGESTION, {})
+    return totals["SUCCESS"].files if "SUCCESS" in totals else 0
+
+
+def _processes(up: WebServer, command: str) -> list[psutil.Process]:
+    """The processes of this server that run such a command; their names are in the arguments."""
+    return [
+        process
+        for process in psutil.Process(up.process).children(recursive=True)
+        if command in " ".join(process.cmdline())
+    ]
+
+
+def _worker_of(up: WebServer, run_id: str) -> int:
+    """The process of a run, which holds the run's lock."""
+    for process in psutil.process_iter(["pid"]):
+        try:
+            if any(f"/runs/{run_id}.lock" in file.path for file in process.open_files()):
+                return process.pid
+        except (psutil.AccessDenied, psutil.NoSuchProcess):
+            continue
+    raise AssertionError(f"no process below {up.process} or elsewhere has run {run_id}")

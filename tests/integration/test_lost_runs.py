@@ -1,0 +1,141 @@
+"""Runs without a worker are failed, living ones are not, and a signal ends a run in order."""
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from autoloader_dagster.orchestration.lost_runs import Looked, fail_lost_runs
+from autoloader_dagster.settings import Settings, load_settings
+from tests.fixtures.lake import read_table
+from tests.fixtures.project import wait_for
+from tests.integration.cli_steps import Project
+
+_NOTHING = Looked((), 0)
+_RELEASED_WITHIN = 30
+
+
+@pytest.fixture
+def project(tmp_path: Path, spark_settings: Settings, request: pytest.FixtureRequest) -> Project:
+    """A project with one spec and one file."""
+    environ = {
+        "AUTOLOADER_DATABASE_URL": f"sqlite:///{tmp_path / 'state.db'}",
+        "DAGSTER_HOME": str(tmp_path / "dagster"),
+    }
+    (tmp_path / "dagster").mkdir()
+    (tmp_path / "dagster" / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    project = Project(tmp_path, spark_settings.home, environ)
+    name = f"lake.lost.t{abs(hash(request.node.nodeid))}"
+    project.spec("orders", partition={"by": "none"}, table={"name": name})
+    (project.folder() / "a.csv").write_text("id\n1\n2\n")
+    return project
+
+
+def _start(project: Project, failpoints: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        project.command("run", "orders"),
+        cwd=project.root,
+        env=project.env(AUTOLOADER_FAILPOINTS=failpoints),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def _look(project: Project) -> tuple[Looked, list[dg.DagsterRun]]:
+    settings = load_settings(project.env())
+    with dg.DagsterInstance.from_config(project.environ["DAGSTER_HOME"]) as instance:
+        looked = fail_lost_runs(instance, settings, [])
+        return looked, list(instance.get_runs())
+
+
+def test_a_killed_run_without_a_code_server_is_failed_once(project: Project) -> None:
+    killed = _start(project, "claimed=kill")
+    killed.communicate(timeout=120)
+    assert killed.returncode == -signal.SIGKILL
+
+    looked, (run,) = _look(project)
+    assert looked == Looked((run.run_id,), 0)
+    assert run.status == dg.DagsterRunStatus.FAILURE
+    assert _look(project)[0] == _NOTHING
+    # What it had claimed is loaded at once, for its run has ended.
+    assert project.run("run", "orders", "--json").json["files"]["loaded"] == 1
+
+
+def test_a_run_that_is_only_paused_is_left_alone(project: Project) -> None:
+    paused = _start(project, "claimed=stop")
+    try:
+        wait_for(lambda: _state(paused.pid) == "T", 120, "the run to pause")
+        looked, (run,) = _look(project)
+        assert looked == Looked((), 1)
+        assert run.status == dg.DagsterRunStatus.STARTED
+    finally:
+        os.kill(paused.pid, signal.SIGCONT)
+        _, err = paused.communicate(timeout=120)
+    assert paused.returncode == 0, err
+    looked, (run,) = _look(project)
+    assert looked == _NOTHING
+    assert run.status == dg.DagsterRunStatus.SUCCESS
+
+
+def test_a_run_of_another_machine_is_left_to_it(project: Project) -> None:
+    killed = _start(project, "claimed=kill")
+    killed.communicate(timeout=120)
+    (lock,) = (project.home / "runs").glob("*.lock")
+    lock.unlink()
+    looked, (run,) = _look(project)
+    assert looked == _NOTHING
+    assert run.status == dg.DagsterRunStatus.STARTED
+
+
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("point", ["looked", "written"])
+def test_a_signal_gives_the_files_back(project: Project, point: str, sent: signal.Signals) -> None:
+    gate = project.root / "gate"
+    run = _start(project, f"{point}=pause:{gate}")
+    wait_for(Path(f"{gate}.reached").exists, 120, "the run to reach the point")
+    began = time.monotonic()
+    run.send_signal(sent)
+    _, err = run.communicate(timeout=120)
+    assert time.monotonic() - began < _RELEASED_WITHIN
+    assert (run.returncode, err) == (130, "interrupted\n")
+
+    (batch,) = project.run("history", "orders", "--json").json["batches"]
+    assert batch["status"] == "RELEASED"
+    assert _look(project)[1][0].status == dg.DagsterRunStatus.FAILURE
+    assert project.run("run", "orders", "--json").json["rows"] == 2
+
+
+def test_a_signal_after_the_publish_loses_nothing(
+    project: Project, spark_settings: Settings
+) -> None:
+    run = _start(project, "published=term")
+    _, err = run.communicate(timeout=120)
+    assert (run.returncode, err) == (130, "interrupted\n")
+    (batch,) = project.run("history", "orders", "--json").json["batches"]
+    assert batch["status"] == "RECORDED"
+    assert project.run("run", "orders", "--json").json["files"]["loaded"] == 0
+    (spec,) = project.run("list", "--json").json["specs"]
+    assert read_table(spark_settings, spec["table"]).num_rows == 2
+
+
+def test_the_second_signal_ends_a_run_at_once(project: Project) -> None:
+    gate = project.root / "gate"
+    # The first signal begins the orderly end, which is held up where it drops the branch.
+    run = _start(project, f"written=term,dropping=pause:{gate}")
+    wait_for(Path(f"{gate}.reached").exists, 120, "the orderly end to begin")
+    run.send_signal(signal.SIGTERM)
+    _, err = run.communicate(timeout=5)
+    assert run.returncode == 130
+    assert err.startswith("stopped at once")
+    gate.touch()
+    assert project.run("run", "orders", "--json").json["rows"] == 2
+
+
+def _state(pid: int) -> str:
+    """R, S, T for stopped, …"""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
