@@ -173,6 +173,8 @@ class IcebergTable:
                 + ")",
                 self.exists,
             )
+        # At once, and not when 'history' has found that there is none, which costs a query.
+        self._initialise()
 
     def _unless_there(self, statement: str, is_there: "Callable[[], bool]") -> None:
         try:
@@ -265,14 +267,18 @@ class IcebergTable:
         """Main, the branches and all snapshots. An empty table gets an empty snapshot first."""
         history = self._history()
         if "main" not in history.heads:
-            with self._errors("initialise"):
-                self._spark.sql(
-                    f"insert into {self._sql_name} select * from {self._sql_name} where false"
-                )
+            self._initialise()
             history = self._history()
         if "main" not in history.heads:
             raise TableError(f"table {self.name} has no snapshot on main and takes none")
         return history
+
+    def _initialise(self) -> None:
+        """Put an empty snapshot on main, for a branch needs one to begin at."""
+        with self._errors("initialise"):
+            self._spark.sql(
+                f"insert into {self._sql_name} select * from {self._sql_name} where false"
+            )
 
     def _history(self) -> History:
         """Both in one query: each costs a small load as much as its reading.
@@ -412,14 +418,17 @@ class IcebergTable:
                 f"delete from {self._on(branch)} where {SOURCE_FILE} in ({listed}) and {BY_ROW}"
             )
 
-    def fast_forward(self, branch: str) -> None:
+    def fast_forward(self, branch: str) -> int:
         """Point main to the branch's head, if main is an ancestor of it.
+
+        Returns:
+            Main's snapshot, as the server read it from the catalog after the commit.
 
         Raises:
             PublishConflict: It is not: another writer has moved main.
         """
         try:
-            self._spark.sql(
+            (moved,) = self._spark.sql(
                 f"call {self._catalog}.system.fast_forward("
                 f"{literal(self._in_catalog)}, 'main', {literal(branch)})"
             ).collect()
@@ -428,6 +437,7 @@ class IcebergTable:
                 raise PublishConflict(f"main of {self.name} has moved") from error
             with self._errors("publish to"):
                 raise
+        return moved["updated_ref"]
 
     # --- what was written -----------------------------------------------------------------------
 
