@@ -7,6 +7,7 @@ from autoloader_dagster.inspection.compression import SUFFIXES, fits_name
 from autoloader_dagster.inspection.outcome import Compression, SetAside
 from autoloader_dagster.sources.base import FileRef
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _SCHEME = re.compile(r"[a-z][a-z0-9]*://")
 # What uploaders leave behind that says nothing about the stored bytes.
 _PLAIN_ENCODINGS = {None, "", "identity", "aws-chunked"}
@@ -18,7 +19,7 @@ def refuse_unreadable_name(ref: FileRef) -> None:
     Raises:
         SetAside: ``UnreadableName``.
     """
-    if any(ord(sign) < 32 or ord(sign) == 127 for sign in ref.path):
+    if _CONTROL.search(ref.path):
         raise SetAside(
             "UnreadableName",
             f"has a control character in its name ({ref.relative_path!a}); rename it",
