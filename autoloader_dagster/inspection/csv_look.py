@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from autoloader_dagster.inspection.compression import decompressed
 from autoloader_dagster.inspection.content import HEAD_BYTES, Content, gather
+from autoloader_dagster.inspection.csv_lines import inline_lines
 from autoloader_dagster.inspection.csv_records import records
 from autoloader_dagster.inspection.outcome import CsvGroup, Look, SetAside, beginning
 from autoloader_dagster.inspection.quote_scan import QuoteScan
@@ -78,24 +79,30 @@ def look_at_csv(content: Content, options: CsvOptions, look: Look) -> tuple[Look
     def take_sample(rows: int) -> tuple[tuple[object, ...], ...]:
         return _sample(text_head, rest, options, group, whole, rows)
 
-    return replace(look, group=group, columns=header, empty=not has_rows), take_sample
+    return replace(
+        look,
+        group=group,
+        columns=header,
+        empty=not has_rows,
+        lines=inline_lines(first, options, multiline) if whole and has_rows else None,
+    ), take_sample
 
 
 def _refuse_other_formats(text: str, options: CsvOptions) -> None:
     text = text.lstrip()
-    shown = beginning(text)
     line = re.match(r"[^\r\n]*", text)
     if text.startswith("<") and (
         # '<DATE>,<TIME>,<CLOSE>' is the header of real CSV files.
         _MARKUP.match(text) or "</" in text[:1000]
     ):
         raise SetAside(
-            "NotCsv", f"begins with '{shown}', which is a web page or an error message, not CSV"
+            "NotCsv",
+            f"begins with '{beginning(text)}', which is a web page or an error message, not CSV",
         )
     if line and _JSON_START.match(line[0]) and not _is_json_cell(line[0], options.delimiter):
         raise SetAside(
             "NotCsv",
-            f"begins with '{shown}', which is JSON; if that is what it should be, "
+            f"begins with '{beginning(text)}', which is JSON; if that is what it should be, "
             "set format.type: json",
         )
 

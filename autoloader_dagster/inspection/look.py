@@ -10,6 +10,7 @@ from posixpath import basename
 from autoloader_dagster.errors import FileChanged, SourceAccessDenied
 from autoloader_dagster.inspection.compression import detect
 from autoloader_dagster.inspection.content import HEAD_BYTES, TAIL_BYTES, Content
+from autoloader_dagster.inspection.csv_lines import INLINE_BATCH_BYTES
 from autoloader_dagster.inspection.csv_look import TakeSample, look_at_csv
 from autoloader_dagster.inspection.json_look import look_at_json
 from autoloader_dagster.inspection.outcome import (
@@ -57,8 +58,9 @@ def look_at(
 ) -> Iterator[Look]:
     """Look at files in threads, and yield what was found in the order of ``refs``.
 
-    Memory is bounded: a few chunks a thread, and samples of some files only. These are spread
-    evenly over ``refs``, with the first ones of every group besides.
+    Memory is bounded: a few chunks a thread, the lines of small files up to a limit, and samples
+    of some files only. These are spread evenly over ``refs``, with the first ones of every group
+    besides.
 
     Args:
         source: Where the files are.
@@ -74,8 +76,14 @@ def look_at(
     every = max(len(refs) // max(sample_files, 1), 1)
     rows = max(_SAMPLE_ROWS // max(min(len(refs), sample_files), 1), _LEAST_ROWS)
     samples_of: dict[Group | None, int] = {}
+    room = INLINE_BATCH_BYTES
     found = _in_threads(lambda ref: _look_at_one(source, ref, format, rows), refs, threads)
     for i, (look, take_sample) in enumerate(found):
+        if look.lines is not None:
+            if len(look.lines.text) > room:
+                look = replace(look, lines=None)
+            else:
+                room -= len(look.lines.text)
         count = samples_of.get(look.group, 0)
         if look.group is None or (i % every and count >= _SAMPLES_A_GROUP):
             yield replace(look, sample=())

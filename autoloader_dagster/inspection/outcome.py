@@ -81,6 +81,19 @@ Value = object
 
 
 @dataclass(frozen=True, slots=True)
+class Lines:
+    """The records of a small CSV file, each of which is one line.
+
+    Attributes:
+        text: The lines in UTF-8, separated by LF, without the header, blank and comment lines.
+        count: How many.
+    """
+
+    text: bytes
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class Look:
     """What was found in one file.
 
@@ -98,6 +111,8 @@ class Look:
         sample: Some records, each with one value a column; None stands for no value.
         rows: Exact number of rows where a footer gives it.
         empty: A good file without rows, which is not given to Spark.
+        lines: What a small file holds, which goes to Spark in place of its name; None where Spark
+            reads the file.
     """
 
     ref: FileRef
@@ -111,6 +126,7 @@ class Look:
     sample: tuple[tuple[Value, ...], ...] = ()
     rows: int | None = None
     empty: bool = False
+    lines: Lines | None = None
 
 
 def beginning(data: bytes | str, length: int = 40) -> str:

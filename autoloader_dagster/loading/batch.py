@@ -30,7 +30,7 @@ from autoloader_dagster.loading.members import FilesLeft, Members
 from autoloader_dagster.loading.stage import stage, unstage
 from autoloader_dagster.processed_files.records import Batch, LoadedFile
 from autoloader_dagster.spark.environment import is_environment
-from autoloader_dagster.spark.lineage import SourceFile
+from autoloader_dagster.spark.lineage import PARTITION_KEY, SourceFile
 from autoloader_dagster.spark.reading import LIST_FOLDERS_FROM, Column
 from autoloader_dagster.spark.session import translate
 from autoloader_dagster.spark.table import IcebergTable
@@ -139,6 +139,7 @@ class BatchLoad:
                     read_from=f"file://{copies[look.ref.path]}"
                     if look.ref.path in copies
                     else source.spark_path(look.ref),
+                    lines=look.lines,
                 ),
             )
             for look in looks
@@ -229,8 +230,8 @@ class BatchLoad:
                     self._frame(readable),
                     branch,
                     batch_id,
-                    [r.file.path for r in readable],
-                    one_partition=len({r.file.partition_key for r in readable}) == 1,
+                    [r.file for r in readable],
+                    by_key=self._spec.table.partition_by == (PARTITION_KEY,),
                 )
                 if readable
                 else Written({}, {}, 0)

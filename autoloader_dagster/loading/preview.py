@@ -164,6 +164,7 @@ def _read(
                     read_from=f"file://{copies[look.ref.path]}"
                     if look.ref.path in copies
                     else ingestion.source.spark_path(look.ref),
+                    lines=look.lines,
                 ),
             )
             for look in looks

@@ -23,7 +23,8 @@ def stage(source: FileSource, looks: Sequence[Look], folder: Path) -> dict[str, 
 
     Args:
         source: Opens the files.
-        looks: The files of a batch; those without ``stage_as`` are left where they are.
+        looks: The files of a batch; those without ``stage_as`` are left where they are, and those
+            whose lines are here already need no copy.
         folder: The batch's staging folder; made if anything is staged.
 
     Returns:
@@ -33,7 +34,7 @@ def stage(source: FileSource, looks: Sequence[Look], folder: Path) -> dict[str, 
         FileChanged: A file is not the listed version any more.
         SourceError: A file could not be read.
     """
-    needed = [look for look in looks if look.stage_as is not None]
+    needed = [look for look in looks if look.stage_as is not None and look.lines is None]
     if not needed:
         return {}
     folder.mkdir(parents=True, exist_ok=True)

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from autoloader_dagster.inspection.outcome import Lines
+
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
@@ -41,12 +43,14 @@ class SourceFile:
         modified_at: Becomes ``_source_modified_at``.
         partition_key: Becomes ``_partition_key``.
         read_from: Where Spark reads it, in raw characters: the file itself or its staged copy.
+        lines: Its records, where they go along with the plan and Spark reads nothing.
     """
 
     path: str
     modified_at: datetime
     partition_key: str | None
     read_from: str
+    lines: Lines | None = None
 
 
 def spark_uri(path: str) -> str:
@@ -79,10 +83,13 @@ def add_lineage(
 
     With more than one file the rows must have ``_file``, which is ``_metadata.file_path``; a row
     of a file that is not among ``files`` gets a null ``_source_file``, which the audit refuses.
+    Rows of files whose lines were sent along carry theirs already.
     """
     from pyspark.sql import functions as F
 
     batch = F.lit(batch_id).alias(BATCH_ID)
+    if files[0].lines is not None:
+        return rows.select("*", batch)
     if len(files) == 1:
         (file,) = files
         return rows.drop("_file").select(

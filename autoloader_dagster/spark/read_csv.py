@@ -8,6 +8,9 @@ Two ways, with the same result:
 * one reader a width, when there are many headers. Cells are read as strings into an array, and an
   index array a file says which cell belongs to which column. The plan does not grow with the
   number of headers.
+
+Either way the lines of small files are parsed by ``from_csv``, which is the same parser, and those
+of other files by the reader.
 """
 
 from collections import defaultdict
@@ -15,13 +18,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from autoloader_dagster.inspection.outcome import CsvGroup
+from autoloader_dagster.spark.inline import CARRIED, inline_or_not, lines_frame
 from autoloader_dagster.spark.lineage import RESCUED, SourceFile, add_lineage, spark_uri
 from autoloader_dagster.spark.reading import ReadContext, in_table_order, load_files, reader
 from autoloader_dagster.spark.typing import PARSED_BY_READER, literal, quoted, typed
 from autoloader_dagster.specs.model import CsvOptions
 
 if TYPE_CHECKING:
-    from pyspark.sql import Column, DataFrame
+    from pyspark.sql import DataFrame
 
 # Above this many headers the analysis of one reader a header costs more than the index arrays.
 MAX_HEADER_READERS = 10
@@ -43,15 +47,18 @@ def read_csv(
     """
     if len(groups) <= MAX_HEADER_READERS:
         return [
-            _by_header(context, options, group, column_of[group], files)
+            _by_header(context, options, group, column_of[group], some)
             for group, files in groups.items()
+            for some in inline_or_not(files)
         ]
-    by_width: dict[tuple[int, bool], list[CsvGroup]] = defaultdict(list)
-    for group in groups:
-        by_width[len(group.header), group.multiline].append(group)
+    by_width: dict[tuple[int, bool, bool], dict[CsvGroup, list[SourceFile]]] = defaultdict(dict)
+    for group, files in groups.items():
+        for some in inline_or_not(files):
+            inline = some[0].lines is not None
+            by_width[len(group.header), group.multiline, inline][group] = some
     return [
-        _by_width(context, options, width, multiline, {g: groups[g] for g in members}, column_of)
-        for (width, multiline), members in by_width.items()
+        _by_width(context, options, width, multiline, members, column_of)
+        for (width, multiline, _), members in by_width.items()
     ]
 
 
@@ -100,23 +107,13 @@ def _by_header(
         f"{cell} {types[name] if by_reader else 'string'}"
         for cell, name, by_reader in zip(cells, columns, parsed, strict=True)
     )
-    reader_options = _reader_options(options, group.multiline)
-    frame = load_files(
-        context,
-        reader(context).schema(f"{schema}, _c string").options(**reader_options),
-        "csv",
-        files,
-    )
-    again = {
-        k: v for k, v in reader_options.items() if k not in ("header", "multiLine", "encoding")
-    }
-    as_strings = literal(", ".join(f"{cell} string" for cell in cells) + ", _c string")
-    options_map = ", ".join(f"{literal(k)}, {literal(v)}" for k, v in again.items())
+    frame, carried = _parsed(context, options, group.multiline, f"{schema}, _c string", files)
+    as_strings = ", ".join(f"{cell} string" for cell in cells) + ", _c string"
     frame = frame.select(
         *cells,
         "_c",
-        *_file_column(files),
-        F.expr(f"if(_c is null, null, from_csv(_c, {as_strings}, map({options_map})))").alias("_p"),
+        *carried,
+        F.expr(f"if(_c is null, null, {_from_csv('_c', as_strings, options)})").alias("_p"),
     )
     values, raws = [], []
     for cell, name, by_reader in zip(cells, columns, parsed, strict=True):
@@ -132,7 +129,8 @@ def _by_header(
             raw = _cell(cell, options)
             values.append((name, typed(raw, sql_type, options.timestamp_formats)))
             raws.append((name, raw))
-    return _finished(context, frame, files, group.header, columns, values, raws, "_p._c")
+    names = dict(zip(columns, group.header, strict=True))
+    return _finished(context, frame, files, carried, names, values, raws, "_p._c")
 
 
 def _by_width(
@@ -149,27 +147,17 @@ def _by_width(
     here = {name for group in groups for name in column_of[group]}
     present = [column for column in context.columns if column.name in here]
     cells = [f"p{i}" for i in range(width)]
-    frame = load_files(
-        context,
-        reader(context)
-        .schema(", ".join(f"{cell} string" for cell in cells) + ", _c string")
-        .options(**_reader_options(options, multiline)),
-        "csv",
-        files,
-    ).select(F.array(*cells).alias("_a"), "_c", F.col("_metadata.file_path").alias("_file"))
-    index_of = [
-        (
-            spark_uri(file.read_from),
-            [
-                column_of[group].index(column.name) if column.name in column_of[group] else -1
-                for column in present
-            ],
-        )
+    index_of = {
+        file.path: [
+            column_of[group].index(column.name) if column.name in column_of[group] else -1
+            for column in present
+        ]
         for group, members in groups.items()
         for file in members
-    ]
-    index = context.spark.createDataFrame(index_of, "_u string, _ix array<int>")
-    frame = frame.join(F.broadcast(index), F.col("_file") == F.col("_u"), "left").drop("_u")
+    }
+    schema = ", ".join(f"{cell} string" for cell in cells) + ", _c string"
+    frame, carried = _parsed(context, options, multiline, schema, files, index_of)
+    frame = frame.select(F.array(*cells).alias("_a"), "_c", "_ix", *carried)
     values, raws = [], []
     for i, column in enumerate(present):
         # get() answers null for the index -1.
@@ -177,22 +165,75 @@ def _by_width(
         values.append((column.name, typed(raw, column.sql_type, options.timestamp_formats)))
         if column.sql_type != "string":
             raws.append((column.name, raw))
-    names = [column.name for column in present]
-    return _finished(context, frame, files, names, names, values, raws, "_c")
+    names = {column.name: column.name for column in present}
+    return _finished(context, frame, files, carried, names, values, raws, "_c")
 
 
-def _file_column(files: Sequence[SourceFile]) -> list["Column"]:
+def _parsed(
+    context: ReadContext,
+    options: CsvOptions,
+    multiline: bool,
+    schema: str,
+    files: Sequence[SourceFile],
+    index_of: dict[str, list[int]] | None = None,
+) -> tuple["DataFrame", list[str]]:
+    """The cells of the files by the schema, from the lines that are here or from Spark's reader.
+
+    Args:
+        context: Session, table columns, batch.
+        options: How the files are written.
+        multiline: Whether a value may go on in the next line.
+        schema: Of the cells.
+        files: All with their lines here, or all without.
+        index_of: By path; if given, the frame has it as ``_ix``.
+
+    Returns:
+        The frame, and the names of the columns that ``add_lineage`` needs of it.
+    """
     from pyspark.sql import functions as F
 
-    return [F.col("_metadata.file_path").alias("_file")] if len(files) > 1 else []
+    index_column = ["_ix"] if index_of is not None else []
+    if files[0].lines is not None:
+        frame = lines_frame(
+            context.spark, files, (lambda file: index_of[file.path]) if index_of else None
+        )
+        row = F.expr(_from_csv("_line", schema, options)).alias("_r")
+        frame = frame.select(row, *index_column, *CARRIED)
+        return frame.select("_r.*", *index_column, *CARRIED), list(CARRIED)
+    frame = load_files(
+        context,
+        reader(context).schema(schema).options(**_reader_options(options, multiline)),
+        "csv",
+        files,
+    )
+    # A single file's columns are literals.
+    if len(files) == 1 and index_of is None:
+        return frame, []
+    frame = frame.select("*", F.col("_metadata.file_path").alias("_file"))
+    if index_of is not None:
+        uris = [(spark_uri(file.read_from), index_of[file.path]) for file in files]
+        index = context.spark.createDataFrame(uris, "_u string, _ix array<int>")
+        frame = frame.join(F.broadcast(index), F.col("_file") == F.col("_u"), "left").drop("_u")
+    return frame, ["_file"]
+
+
+def _from_csv(text: str, schema: str, options: CsvOptions) -> str:
+    """The SQL that parses one line as the reader would."""
+    of_a_file = ("header", "multiLine", "encoding")
+    pairs = [
+        f"{literal(key)}, {literal(value)}"
+        for key, value in _reader_options(options, multiline=False).items()
+        if key not in of_a_file
+    ]
+    return f"from_csv({text}, {literal(schema)}, map({', '.join(pairs)}))"
 
 
 def _finished(
     context: ReadContext,
     frame: "DataFrame",
     files: Sequence[SourceFile],
-    originals: Sequence[str],
-    columns: Sequence[str],
+    carried: Sequence[str],
+    original_of: dict[str, str],
     values: Sequence[tuple[str, str]],
     raws: Sequence[tuple[str, str]],
     malformed: str,
@@ -204,15 +245,12 @@ def _finished(
     """
     from pyspark.sql import functions as F
 
-    # Not asked of the frame, for that would have the server list all files once more.
-    file_column = ["_file"] if len(files) > 1 else []
     frame = frame.select(
         *[F.expr(value).alias(name) for name, value in values],
         *[F.expr(raw).alias(f"_raw_{i}") for i, (_, raw) in enumerate(raws)],
         F.expr(malformed).alias("_row"),
-        *file_column,
+        *carried,
     )
-    original_of = dict(zip(columns, originals, strict=True))
     keys = [original_of[name] for name, _ in raws]
     keys = keys if len(set(keys)) == len(keys) else [name for name, _ in raws]
     misfit = [
@@ -229,7 +267,7 @@ def _finished(
     )
     names = [name for name, _ in values]
     frame = frame.select(
-        *[F.col(quoted(name)) for name in names], F.expr(rescued).alias(RESCUED), *file_column
+        *[F.col(quoted(name)) for name in names], F.expr(rescued).alias(RESCUED), *carried
     )
     frame = add_lineage(context.spark, frame, files, context.batch_id)
     return in_table_order(frame, context, names)

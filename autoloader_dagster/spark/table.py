@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from autoloader_dagster.errors import PublishConflict, TableError, TableUnavailable
 from autoloader_dagster.spark.environment import is_environment
@@ -48,6 +48,9 @@ _SUMMARY = {
     "marked": "added-position-deletes",
     "unmarked": "removed-position-deletes",
 }
+
+# Rows before a write: all of one partition, of few partitions in order, or anyhow.
+Layout = Literal["one partition", "in order", "any"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -391,22 +394,23 @@ class IcebergTable:
             for name in tags:
                 self._spark.conf.unset(_SNAPSHOT_CONF + name)
 
-    def append(self, frame: "DataFrame", branch: str, batch_id: str, one_partition: bool) -> None:
+    def append(self, frame: "DataFrame", branch: str, batch_id: str, layout: Layout) -> None:
         """Append to a branch in one snapshot that carries the batch's id.
 
         Args:
             frame: The table's columns, in the table's order.
             branch: An existing branch.
             batch_id: Goes to the snapshot's summary.
-            one_partition: All rows go to one partition, so that nothing need be shuffled.
+            layout: How the rows lie, so that no more is shuffled or sorted than must be.
         """
         writer = (
             frame.writeTo(self._on(branch))
             .option(f"snapshot-property.{BATCH_PROPERTY}", batch_id)
             .option("check-ordering", "false")
         )
-        if one_partition:
-            writer = writer.option("distribution-mode", "none").option("fanout-enabled", "false")
+        if layout != "any":
+            fanout = str(layout == "in order").lower()
+            writer = writer.option("distribution-mode", "none").option("fanout-enabled", fanout)
         # Not as a TableError: a file that cannot be read fails here as well.
         writer.append()
 

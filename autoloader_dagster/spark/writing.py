@@ -2,13 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from autoloader_dagster.spark.lineage import RESCUED, SOURCE_FILE
-from autoloader_dagster.spark.table import IcebergTable
+from autoloader_dagster.spark.lineage import RESCUED, SOURCE_FILE, SourceFile
+from autoloader_dagster.spark.table import IcebergTable, Layout
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    from pyspark.sql import Column, DataFrame
+
+# A writer holds a file open for each; above this, rows are sorted into them.
+_MAX_OPEN_PARTITIONS = 64
+_OBSERVED = "batch"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,34 +36,91 @@ def append_counted(
     frame: "DataFrame",
     branch: str,
     batch_id: str,
-    paths: Sequence[str],
-    one_partition: bool,
+    files: Sequence[SourceFile],
+    by_key: bool,
 ) -> Written:
-    """Append ``frame``, which holds the rows of ``paths``, to a branch.
+    """Append ``frame``, which holds the rows of ``files``, to a branch.
 
-    Counting in the same job costs a tenth of the write. A single file needs no counting: its
-    rows are those of the snapshot.
+    A single file needs no counting, for its rows are those of the snapshot. Lines that were sent
+    along were counted before; each becomes one row. Of the rest the rows a file are counted in the
+    write's own job, which costs a tenth of it.
+
+    Args:
+        table: The table.
+        frame: The rows.
+        branch: An existing branch.
+        batch_id: Goes to the snapshot's summary.
+        files: What the rows are of.
+        by_key: The table is partitioned by ``_partition_key`` and nothing else.
     """
-    from pyspark.sql import Observation
     from pyspark.sql import functions as F
 
-    if len(paths) == 1:
-        table.append(frame, branch, batch_id, one_partition)
+    layout = _layout(files, by_key)
+    if all(file.lines is not None for file in files):
+        seen = _append_observed(
+            table, frame, branch, batch_id, layout, F.count(RESCUED).alias("bad")
+        )
+        rows = {file.path: file.lines.count for file in files if file.lines is not None}
+        # Which files they are of is asked of the table, for there are rarely any.
+        bad_rows = {} if seen.get("bad") == 0 else None
+        return Written(rows=rows, bad_rows=bad_rows, unknown_rows=0)
+    if len(files) == 1:
+        table.append(frame, branch, batch_id, layout)
         return Written(rows=None, bad_rows=None, unknown_rows=0)
+    return _append_counting(table, frame, branch, batch_id, len(files), layout)
+
+
+def _layout(files: Sequence[SourceFile], by_key: bool) -> Layout:
+    keys = len({file.partition_key for file in files})
+    if keys == 1:
+        return "one partition"
+    # Lines that were sent along stand in the order of their keys, so few writers share a key.
+    in_order = all(file.lines is not None for file in files)
+    return "in order" if in_order and by_key and keys <= _MAX_OPEN_PARTITIONS else "any"
+
+
+def _append_counting(
+    table: IcebergTable,
+    frame: "DataFrame",
+    branch: str,
+    batch_id: str,
+    files: int,
+    layout: Layout,
+) -> Written:
+    """Append, and count the rows of each file."""
+    from pyspark.sql import functions as F
+
     # approx_top_k counts exactly while it may track at least twice as many items as there are.
-    tracked = max(1000, 4 * len(paths))
-    wanted = len(paths) + 1
-    seen = Observation()
-    frame = frame.observe(
-        seen,
+    tracked = max(1000, 4 * files)
+    wanted = files + 1
+    bad_file = f"if({RESCUED} is null, null, {SOURCE_FILE})"
+    seen = _append_observed(
+        table,
+        frame,
+        branch,
+        batch_id,
+        layout,
         F.expr(f"approx_top_k({SOURCE_FILE}, {wanted}, {tracked})").alias("files"),
-        F.expr(
-            f"approx_top_k(if({RESCUED} is null, null, {SOURCE_FILE}), {wanted}, {tracked})"
-        ).alias("bad"),
+        F.expr(f"approx_top_k({bad_file}, {wanted}, {tracked})").alias("bad"),
     )
-    table.append(frame, branch, batch_id, one_partition)
-    counted = seen.get
-    rows = {row["item"]: row["count"] for row in counted["files"]}
-    bad = {row["item"]: row["count"] for row in counted["bad"]}
+    rows = {row["item"]: row["count"] for row in seen.get("files", ())}
+    bad = {row["item"]: row["count"] for row in seen.get("bad", ())}
     bad.pop(None, None)
     return Written(rows=rows, bad_rows=bad, unknown_rows=rows.pop(None, 0))
+
+
+def _append_observed(
+    table: IcebergTable,
+    frame: "DataFrame",
+    branch: str,
+    batch_id: str,
+    layout: Layout,
+    *metrics: "Column",
+) -> dict[str, Any]:
+    """Append, and measure what is written; empty if the server's answer came without it."""
+    # By name: with an Observation, pyspark would have the server analyse the frame, and so list
+    # all files, once more beforehand.
+    frame = frame.observe(_OBSERVED, *metrics)
+    table.append(frame, branch, batch_id, layout)
+    seen = dict(frame.executionInfo.flows) if frame.executionInfo else {}
+    return seen.get(_OBSERVED, {})

@@ -6,8 +6,16 @@ from datetime import datetime, timezone
 
 import pytest
 
+from autoloader_dagster.inspection import csv_lines
 from autoloader_dagster.spark import read_csv
 from tests.fixtures.lake import Lake
+
+
+@pytest.fixture(params=["lines along", "by Spark's reader"], autouse=True)
+def both_ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything here holds for small files, whose lines go to Spark, and for larger ones."""
+    if request.param != "lines along":
+        monkeypatch.setattr(csv_lines, "INLINE_FILE_BYTES", -1)
 
 
 def test_headers_in_any_order_with_bom_and_crlf_come_out_by_name(lake: Lake) -> None:

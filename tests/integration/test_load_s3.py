@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from autoloader_dagster.errors import AutoloaderError, SourceAccessDenied, SpecError
+from autoloader_dagster.inspection import csv_lines
 from autoloader_dagster.loading import batch as batch_module
 from autoloader_dagster.loading.discover import discover
 from autoloader_dagster.loading.stage import stage
@@ -39,6 +40,12 @@ def some_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     keys_are(monkeypatch, "tests", "tests")
 
 
+@pytest.fixture
+def spark_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small CSV objects too are read by Spark, as large ones are."""
+    monkeypatch.setattr(csv_lines, "INLINE_FILE_BYTES", -1)
+
+
 def _csv(*ids: int) -> bytes:
     return ("id\n" + "".join(f"{i}\n" for i in ids)).encode()
 
@@ -57,6 +64,7 @@ def _ids(lake: Lake, name: str) -> Counter[int]:
     return Counter(row[0] for row in lake.rows(name, "id"))
 
 
+@pytest.mark.usefixtures("spark_reads")
 @pytest.mark.parametrize(
     ("format_name", "suffix", "content"),
     [("csv", "csv", _csv), ("json", "jsonl", _json), ("parquet", "parquet", _parquet)],
@@ -88,6 +96,7 @@ ODD_NAMES = (
 )  # fmt: skip
 
 
+@pytest.mark.usefixtures("spark_reads")
 # Spark is given few files one by one, and many through their folders.
 @pytest.mark.parametrize("further", [0, 20])
 def test_odd_names_are_loaded_from_their_own_files(
@@ -109,6 +118,7 @@ def test_odd_names_are_loaded_from_their_own_files(
     )
 
 
+@pytest.mark.usefixtures("spark_reads")
 def test_files_of_many_folders_are_read_through_the_folder_above(
     lake: Lake, s3_bucket: S3Bucket
 ) -> None:
@@ -122,6 +132,7 @@ def test_files_of_many_folders_are_read_through_the_folder_above(
     assert _ids(lake, "folders") == Counter(range(34))
 
 
+@pytest.mark.usefixtures("spark_reads")
 def test_files_at_the_root_of_a_bucket_are_loaded(lake: Lake, s3_bucket: S3Bucket) -> None:
     s3_bucket.put_many({f"{i}.csv": _csv(i) for i in range(34)})
 
@@ -267,6 +278,7 @@ def test_a_missing_variable_is_named(
         s3_ingestion(lake, s3_bucket, "keys")
 
 
+@pytest.mark.usefixtures("spark_reads")
 @pytest.mark.parametrize("files", [1, 3])
 def test_keys_that_spark_alone_is_refused_with_set_no_file_aside(
     lake: Lake, s3_bucket: S3Bucket, monkeypatch: pytest.MonkeyPatch, files: int
@@ -297,6 +309,7 @@ def test_keys_that_spark_alone_is_refused_with_set_no_file_aside(
 # --- secrets --------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("spark_reads")
 @pytest.mark.filterwarnings("ignore:.*is currently in (beta|preview):Warning")
 def test_the_secret_key_is_written_and_shown_nowhere(
     lake: Lake,
