@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from autoloader_dagster.inspection.column_names import normalise
 from autoloader_dagster.inspection.columns import sniff_columns
 from autoloader_dagster.inspection.outcome import CsvGroup, JsonGroup, Look, ParquetGroup
+from autoloader_dagster.inspection.type_inference import merge_types
 from autoloader_dagster.spark.lineage import SourceFile
 from autoloader_dagster.spark.read_csv import read_csv
 from autoloader_dagster.spark.read_json import read_json
@@ -59,7 +60,12 @@ def columns_of_files(
         types = parquet_types(context, members[0].file, group)
         for original, name in _parquet_names(group, spec).items():
             hint = spec.columns.hints.get(name) or spec.columns.hints.get(original)
-            columns.setdefault(name, Column(name, hint or types[original], original))
+            found = columns.get(name)
+            if found is None:
+                columns[name] = Column(name, hint or types[original], original)
+            elif hint is None:
+                both = merge_types(found.sql_type, types[original])
+                columns[name] = Column(name, both, found.original)
     return list(columns.values())
 
 

@@ -16,6 +16,7 @@ from autoloader_dagster.orchestration.resources import (
     open_ingestion,
 )
 from autoloader_dagster.orchestration.runs import INGESTION_TAG, LISTED_TAG, ended_runs
+from autoloader_dagster.processed_files.records import FILE_CHANGED
 from autoloader_dagster.specs.connections import Connections
 from autoloader_dagster.specs.loader import BrokenSpec, LoadedSpec
 
@@ -215,7 +216,9 @@ def _checks(ingestion) -> Iterator[dg.AssetCheckResult]:
         )
     ]
     count = sum(totals[s].files for s in ("FAILED", "QUARANTINED") if s in totals)
-    failing = ingestion.spec.errors.bad_file == "fail"
+    # Only 'on_change: fail' sets a changed file aside, and it asks for an error.
+    changed = any(file.error_type == FILE_CHANGED for file in aside)
+    failing = changed or ingestion.spec.errors.bad_file == "fail"
     yield dg.AssetCheckResult(
         check_name=FILES_CHECK,
         passed=count == 0,

@@ -117,6 +117,34 @@ def test_a_file_that_changes_between_listing_and_reading_is_loaded_once_and_whol
     assert lake.statuses(ingestion) == {"a.csv": "SUCCESS", "b.csv": "SUCCESS"}
 
 
+@pytest.mark.parametrize("ids", [(2, 3, 4), (2,), (7, 8)], ids=["appended", "cut", "same size"])
+@pytest.mark.parametrize("step", ["look_at", "stage", "append_counted"])
+def test_a_file_that_changes_at_any_step_is_loaded_as_it_is_then(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch, step: str, ids: tuple[int, ...]
+) -> None:
+    folder = lake.folder()
+    _write(folder, "a.csv", 1)
+    _write(folder, "b.csv", 2, 3)
+    ingestion = lake.ingestion("unsteady")
+    real, once = getattr(batch_module, step), iter([True])
+
+    def change_it_then(*args, **kwargs):
+        result = real(*args, **kwargs)
+        result = list(result) if step == "look_at" else result
+        if next(once, False):
+            _write(folder, "b.csv", *ids)
+        return result
+
+    monkeypatch.setattr(batch_module, step, change_it_then)
+
+    lake.load(ingestion)
+
+    assert _ids(lake, "unsteady") == Counter([1, *ids])
+    loaded = lake.store.files(ingestion.id, ("SUCCESS",))
+    now = {ref.path: ref.version for page in ingestion.source.list_pages() for ref in page}
+    assert {file.file_path: file.file_version for file in loaded} == now
+
+
 def test_a_file_deleted_between_listing_and_reading_is_skipped(lake: Lake) -> None:
     folder = lake.folder()
     _write(folder, "a.csv", 1)

@@ -141,3 +141,17 @@ def test_parquet_of_several_schemas_is_united_by_name(lake: Lake) -> None:
         ],
         key=repr,
     )
+
+
+def test_parquet_files_of_one_batch_share_a_type_that_holds_both(lake: Lake) -> None:
+    folder = lake.folder()
+    pq.write_table(pa.table({"n": pa.array([1], pa.int32())}), folder / "a.parquet")
+    pq.write_table(pa.table({"n": pa.array([2**40], pa.int64())}), folder / "b.parquet")
+    pq.write_table(pa.table({"n": pa.array([2.5], pa.float64())}), folder / "c.parquet")
+    ingestion = lake.ingestion("widths", format={"type": "parquet"})
+
+    (outcome,) = lake.load(ingestion)
+
+    assert outcome.bad_rows == 0
+    assert lake.table("widths").schema.field("n").type == pa.float64()
+    assert lake.rows("widths", "n") == [(1.0,), (1099511627776.0,), (2.5,)]

@@ -178,6 +178,25 @@ def test_an_object_replaced_after_the_listing_is_loaded_once_and_whole(
     assert set(lake.statuses(ingestion).values()) == {"SUCCESS"}
 
 
+# The same size within the same second: then only the etag tells.
+@pytest.mark.parametrize("ids", [(7, 8), (2, 3, 4), (2,)], ids=["same size", "appended", "cut"])
+@pytest.mark.parametrize("step", ["stage", "append_counted"])
+def test_an_object_that_is_changed_in_mid_load_is_loaded_as_it_is_then(
+    lake: Lake, s3_bucket: S3Bucket, monkeypatch: pytest.MonkeyPatch, step: str, ids: tuple[int]
+) -> None:
+    s3_bucket.put_many({"in/a.csv": _csv(1), "in/b.csv": _csv(2, 3)})
+    ingestion = s3_ingestion(lake, s3_bucket, "unsteady")
+    _once_after(monkeypatch, step, lambda: s3_bucket.put("in/b.csv", _csv(*ids)))
+
+    lake.load(ingestion)
+
+    assert _ids(lake, "unsteady") == Counter([1, *ids])
+    loaded = lake.store.files(ingestion.id, ("SUCCESS",))
+    now = {ref.path: ref.version for page in ingestion.source.list_pages() for ref in page}
+    assert {file.file_path: file.file_version for file in loaded} == now
+    assert lake.load(ingestion) == []
+
+
 @pytest.mark.parametrize("format_name", ["csv", "parquet"])
 @pytest.mark.parametrize("step", ["stage", "append_counted"])
 def test_an_object_deleted_in_mid_load_is_skipped(
