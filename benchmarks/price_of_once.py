@@ -20,7 +20,7 @@ from autoloader_dagster.loading.ingestion import Ingestion
 from autoloader_dagster.loading.lease import LEASE
 from autoloader_dagster.loading.load import load
 from autoloader_dagster.loading.members import Members
-from autoloader_dagster.processed_files.records import LoadedFile
+from autoloader_dagster.processed_files.records import Claim, LoadedFile
 from autoloader_dagster.spark.lineage import SourceFile
 from autoloader_dagster.spark.table import IcebergTable
 from autoloader_dagster.spark.writing import append_counted
@@ -47,11 +47,12 @@ def append_straight(ingestion: Ingestion, files: Files) -> float:
     began = time.perf_counter()
     discover(ingestion)
     with ingestion.connect() as session:
-        batch = ingestion.store.claim(
+        wanted = Claim(
             ingestion.id, ingestion.loaded.tenant, ingestion.spec.table.name, None,
             max_files=1, max_bytes=1 << 40, retries=0, owner="bench", run_id="straight",
             lease=LEASE,
         )  # fmt: skip
+        batch = ingestion.store.claim(wanted)
         if batch is None:
             raise RuntimeError("nothing was claimed")
         members = Members(ingestion, batch)
@@ -68,7 +69,7 @@ def append_straight(ingestion: Ingestion, files: Files) -> float:
         ]  # fmt: skip
         table = IcebergTable(session, ingestion.spec.table.name)
         frame = batch_frame(session, ingestion.spec, readable, {}, table.columns(), batch.batch_id)
-        append_counted(table, frame, "main", batch.batch_id, [file.path], one_partition=True)
+        append_counted(table, frame, "main", batch.batch_id, [readable[0].file], by_key=True)
         head = table.history().heads["main"]
         ingestion.store.record(
             batch.batch_id, head, [LoadedFile(file.id, files.rows, 0)], seconds=0.0

@@ -33,7 +33,8 @@ from autoloader_dagster.spark.environment import is_environment
 from autoloader_dagster.spark.lineage import PARTITION_KEY, SourceFile
 from autoloader_dagster.spark.reading import LIST_FOLDERS_FROM, Column
 from autoloader_dagster.spark.session import translate
-from autoloader_dagster.spark.table import IcebergTable
+from autoloader_dagster.spark.table import KIND_PROPERTY, IcebergTable
+from autoloader_dagster.spark.taking_out import delete
 from autoloader_dagster.spark.writing import Written, append_counted
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class BatchLoad:
         batch: The claimed batch.
         lease: Is checked between the steps.
         step: Told the name of each step as it begins, for progress.
+        members: The batch's files, where they are not those of a plain load.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class BatchLoad:
         batch: Batch,
         lease: Lease,
         step: Callable[[str], None],
+        members: Members | None = None,
     ) -> None:
         self._ingestion = ingestion
         self._spec = ingestion.spec
@@ -70,7 +73,7 @@ class BatchLoad:
         self._step = step
         self._table = IcebergTable(spark, self._spec.table.name)
         self._attempts = Attempts(ingestion, self._table, batch, lease)
-        self._members = Members(ingestion, batch)
+        self._members = members or Members(ingestion, batch)
         self._staging = ingestion.staging_dir / batch.batch_id
         self._reader_options = ingestion.source.spark_options()
         self._started = time.monotonic()
@@ -149,7 +152,10 @@ class BatchLoad:
 
     def _attempt(self, readable: Sequence[Readable]) -> BatchOutcome:
         with_rows = [r for r in readable if not r.look.empty]
-        if not with_rows and not self._members.replacing:
+        if self._members.over:
+            return self._give_up()
+        if not with_rows and not self._members.to_go:
+            self._members.leave_out_what_is_loaded()
             return self._record(None, {}, {})
         self._step("branch")
         self._lease.check()
@@ -157,7 +163,7 @@ class BatchLoad:
             self._prepare_table(with_rows)
         failpoints.reach("prepared")
         base = self._attempts.catch_up()
-        self._leave_out_what_is_loaded()
+        self._members.leave_out_what_is_loaded()
         attempt = self._attempts.begin(base)
         audited = self._write(attempt, with_rows)
         failpoints.reach("audited")
@@ -192,20 +198,6 @@ class BatchLoad:
     def _columns(self, readable: Sequence[Readable], known: Sequence[Column] = ()) -> list[Column]:
         return columns_of_files(self._spark, self._spec, readable, self._reader_options, known)
 
-    def _leave_out_what_is_loaded(self) -> None:
-        """Take out of the batch what catch-up found in main already."""
-        current = self._store.batch(self._batch.batch_id)
-        if current is None or current.status not in ("CLAIMED", "WRITTEN"):
-            raise LoadError(
-                f"batch {self._batch.batch_id} was settled by another worker meanwhile",
-                "Nothing is lost; 'autoloader status' shows it.",
-            )
-        ours = {file.path for file in current.files}
-        gone = [path for path in self._members.here if path not in ours]
-        self._members.forget(gone, "another batch had loaded it, and the state learned it now")
-        if gone:
-            raise FilesLeft
-
     def _write(self, attempt: Attempt, readable: Sequence[Readable]) -> Audited:
         """Write to the branch and audit it.
 
@@ -215,13 +207,14 @@ class BatchLoad:
         """
         self._step("write")
         batch_id, branch = self._batch.batch_id, attempt.branch
-        replaced = self._members.replacing
+        to_go = self._members.to_go
+        kind = {} if self._batch.kind == "load" else {KIND_PROPERTY: self._batch.kind}
         with (
             self._finding_the_file_to_blame(readable, self._read_to_the_end),
-            self._table.tagged(attempt.tag, batch_id if not readable else None),
+            self._table.tagged(attempt.tag, batch_id if not readable else None, kind),
         ):
-            if replaced:
-                self._table.delete_files(branch, replaced)
+            if to_go:
+                delete(self._table, branch, to_go)
                 failpoints.reach("deleted")
             failpoints.reach("writing")
             written = (
@@ -245,7 +238,7 @@ class BatchLoad:
             attempt.base,
             batch_id,
             attempt.tag,
-            deletes=bool(replaced),
+            deletes=bool(to_go),
             appends=bool(readable),
         )
         if not readable:
@@ -316,6 +309,13 @@ class BatchLoad:
             ) from error
         self._members.fail(found, "Unreadable")
 
+    def _give_up(self) -> BatchOutcome:
+        """End a batch that all files have left, and that has nothing to be recorded."""
+        why = "none of its files could be loaded again"
+        self._store.release(self._batch.batch_id, self._batch.owner, why)
+        seconds = time.monotonic() - self._started
+        return BatchOutcome(self._batch.batch_id, None, self._members.outcomes, seconds)
+
     def _record(
         self, snapshot_id: int | None, rows: dict[str, int], bad_rows: dict[str, int]
     ) -> BatchOutcome:
@@ -330,7 +330,7 @@ class BatchLoad:
                 for path, file in self._members.here.items()
             ],
             seconds=seconds,
-            replace=self._spec.source.on_change == "replace",
+            replace=self._members.replaces,
         )
         self._attempts.recorded()
         self._members.loaded(rows, bad_rows)

@@ -18,7 +18,7 @@ from autoloader_dagster.processed_files.records import (
     UndoneFile,
 )
 from autoloader_dagster.spark.table import IcebergTable
-from autoloader_dagster.spark.taking_out import kind_of, undone_by
+from autoloader_dagster.spark.taking_out import Rows, count, kind_of, undone_by
 
 _log = logging.getLogger(__name__)
 
@@ -85,6 +85,7 @@ def _record_from_table(
     if kind == "undo":
         _record_undo(ingestion, table, batch_id, snapshot_id, batch)
         return
+    on_change = ingestion.spec.source.on_change
     there = table.files_of_batch(batch_id)
     bad = table.bad_rows_by_file("main", batch_id)
     if batch is not None:
@@ -107,7 +108,8 @@ def _record_from_table(
         snapshot_id,
         files,
         seconds=0.0,
-        replace=ingestion.spec.source.on_change == "replace",
+        replace=on_change != "append" if kind == "reload" else on_change == "replace",
+        kind=kind,
         ingestion_id=ingestion.id,
         tenant=ingestion.loaded.tenant,
         table=table.name,
@@ -159,6 +161,32 @@ def _record_undo(
     _log.info("the undo %s was in %s already; it is recorded now", batch_id, table.name)
 
 
+def _record_undo_without_snapshot(ingestion: Ingestion, table: IcebergTable, batch: Batch) -> None:
+    """Record an undo whose snapshot has expired, by the rows of its files, which are gone.
+
+    The snapshot of an attempt that was not published is held by its branch.
+    """
+    if batch.kind != "undo" or batch.snapshot_id is None:
+        return
+    if batch.snapshot_id in table.history().snapshots:
+        return
+    members = ingestion.store.files(batch.ingestion_id, ids=[file.id for file in batch.files])
+    loaded = [row for row in members if row.status == "SUCCESS" and row.records_ingested]
+    paths: dict[str, list[str]] = {}
+    for row in loaded:
+        paths.setdefault(row.batch_id or "", []).append(row.file_path)
+    if loaded and not count(table, "main", Rows(paths)):
+        ingestion.store.record_undo(
+            batch.batch_id,
+            None,
+            [UndoneFile(file.id, None) for file in batch.files],
+            sum(row.records_ingested or 0 for row in loaded),
+            ingestion_id=batch.ingestion_id,
+            tenant=ingestion.loaded.tenant,
+            table=table.name,
+        )
+
+
 def recover(
     ingestion: Ingestion,
     open_table: Callable[[str], IcebergTable],
@@ -182,6 +210,7 @@ def recover(
             table = open_table(batch.table)
             if table.exists():
                 catch_up(ingestion, table)
+                _record_undo_without_snapshot(ingestion, table, batch)
                 for attempt in range(1, batch.attempt + 1):
                     table.drop_branch(branch_name(batch.batch_id, attempt))
             failpoints.reach("settling")

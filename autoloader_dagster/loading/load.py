@@ -11,6 +11,7 @@ from autoloader_dagster.loading.catch_up import recover
 from autoloader_dagster.loading.ingestion import BatchOutcome, Ingestion
 from autoloader_dagster.loading.lease import LEASE, Lease, new_owner
 from autoloader_dagster.processed_files.records import (
+    Claim,
     PartitionKeys,
     PartitionRange,
     Partitions,
@@ -45,7 +46,19 @@ def load(
     No Spark session is opened if there is nothing to load or to settle.
     """
     owner = new_owner()
-    began = datetime.now(timezone.utc)
+    wanted = Claim(
+        ingestion.id,
+        ingestion.loaded.tenant,
+        ingestion.spec.table.name,
+        partitions,
+        max_files=ingestion.spec.batch.max_files,
+        max_bytes=ingestion.spec.batch.max_bytes,
+        retries=ingestion.spec.errors.retries,
+        owner=owner,
+        run_id=run_id,
+        lease=lease,
+        failed_before=datetime.now(timezone.utc),
+    )
     with ExitStack() as stack:
         opened: list[SparkSession] = []
 
@@ -60,19 +73,7 @@ def load(
         while idle < _MAX_IDLE_BATCHES and _waits(ingestion, partitions):
             # Before the claim, so that nothing is held while a server starts, or is not there.
             session = spark()
-            batch = ingestion.store.claim(
-                ingestion.id,
-                ingestion.loaded.tenant,
-                ingestion.spec.table.name,
-                partitions,
-                max_files=ingestion.spec.batch.max_files,
-                max_bytes=ingestion.spec.batch.max_bytes,
-                retries=ingestion.spec.errors.retries,
-                owner=owner,
-                run_id=run_id,
-                lease=lease,
-                failed_before=began,
-            )
+            batch = ingestion.store.claim(wanted)
             if batch is None:
                 return
             failpoints.reach("claimed")

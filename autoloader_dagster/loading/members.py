@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from autoloader_dagster.errors import LoadError
 from autoloader_dagster.inspection.outcome import Bad
 from autoloader_dagster.loading.ingestion import FileOutcome, Ingestion
 from autoloader_dagster.loading.partitioning import placer
 from autoloader_dagster.processed_files.records import Batch, ClaimedFile, SetAside
 from autoloader_dagster.sources.base import FileRef
+from autoloader_dagster.spark.taking_out import Rows
 
 
 class FilesLeft(Exception):
@@ -38,11 +40,20 @@ class Members:
         return tuple(self._outcomes.values())
 
     @property
-    def replacing(self) -> list[str]:
-        """The files whose older rows in the table must go in the same commit."""
-        if self._ingestion.spec.source.on_change != "replace":
-            return []
-        return [path for path, file in self._here.items() if file.replaces]
+    def replaces(self) -> bool:
+        """Whether other loaded versions of the files go when these come."""
+        return self._ingestion.spec.source.on_change == "replace"
+
+    @property
+    def to_go(self) -> Rows | None:
+        """The rows in the table that must go in the same commit."""
+        paths = [path for path, file in self._here.items() if file.replaces]
+        return Rows(of_any_batch=paths) if paths and self.replaces else None
+
+    @property
+    def over(self) -> bool:
+        """Whether there is nothing to be recorded either: a load has its own files to the end."""
+        return False
 
     def refs(self) -> list[FileRef]:
         """The listed versions, as the source needs them."""
@@ -106,7 +117,26 @@ class Members:
             )
         return bool(gone or changed)
 
-    def forget(self, paths: Iterable[str], reason: str) -> None:
+    def leave_out_what_is_loaded(self) -> None:
+        """Take out of the batch what catch-up found in main already.
+
+        Raises:
+            FilesLeft: There was something.
+            LoadError: Another worker has settled the batch.
+        """
+        current = self._ingestion.store.batch(self._batch.batch_id)
+        if current is None or current.status not in ("CLAIMED", "WRITTEN"):
+            raise LoadError(
+                f"batch {self._batch.batch_id} was settled by another worker meanwhile",
+                "Nothing is lost; 'autoloader status' shows it.",
+            )
+        ours = {file.path for file in current.files}
+        gone = [path for path in self._here if path not in ours]
+        self._forget(gone, "another batch had loaded or undone it, and the state learned it now")
+        if gone:
+            raise FilesLeft
+
+    def _forget(self, paths: Iterable[str], reason: str) -> None:
         """Files that the state itself has taken out of the batch: another batch had loaded them."""
         for path in paths:
             file = self._here.pop(path)
@@ -127,6 +157,12 @@ class Members:
     def _leave(self, status: str, reasons: Mapping[str, tuple[str, str]]) -> None:
         if not reasons:
             return
+        self._set_aside(status, reasons)
+        for path, (error_type, why) in reasons.items():
+            file = self._here.pop(path)
+            self._outcomes[path] = self._outcome(file, status, error_type, why)
+
+    def _set_aside(self, status: str, reasons: Mapping[str, tuple[str, str]]) -> None:
         self._ingestion.store.set_aside(
             self._batch.batch_id,
             self._batch.owner,
@@ -136,9 +172,6 @@ class Members:
             ],
             self._ingestion.spec.errors.retries,
         )
-        for path, (error_type, why) in reasons.items():
-            file = self._here.pop(path)
-            self._outcomes[path] = self._outcome(file, status, error_type, why)
 
     @staticmethod
     def _outcome(file: ClaimedFile, status: str, error_type: str, reason: str) -> FileOutcome:

@@ -25,6 +25,7 @@ from autoloader_dagster.processed_files.file_ids import write_ids
 from autoloader_dagster.processed_files.models import StoredBatch, StoredFile
 from autoloader_dagster.processed_files.records import (
     Batch,
+    Claim,
     PartitionKeys,
     PartitionRange,
     Partitions,
@@ -43,21 +44,7 @@ def is_pending(
     )
 
 
-def claim(
-    database: Database,
-    ingestion_id: str,
-    tenant: str,
-    table: str,
-    partitions: Partitions,
-    max_files: int,
-    max_bytes: int,
-    retries: int,
-    owner: str,
-    run_id: str,
-    lease: timedelta,
-    failed_before: datetime | None,
-    moment: datetime | None,
-) -> Batch | None:
+def claim(database: Database, wanted: Claim, moment: datetime | None) -> Batch | None:
     """Take pending files; see ``ProcessedFiles.claim``."""
     # No lock on the ingestion here: claimers pass over each other's rows instead of waiting.
     with database.writing() as connection:
@@ -65,8 +52,8 @@ def claim(
         pending = (
             select(StoredFile.id, StoredFile.file_size_bytes)
             .where(
-                is_pending(ingestion_id, retries, failed_before),
-                _in_partitions(partitions, connection),
+                is_pending(wanted.ingestion_id, wanted.retries, wanted.failed_before),
+                in_partitions(wanted.partitions, connection),
             )
             .order_by(
                 StoredFile.partition_key.nulls_first(),
@@ -74,13 +61,13 @@ def claim(
                 StoredFile.file_path,
                 StoredFile.id,
             )
-            .limit(max_files)
+            .limit(wanted.max_files)
             .with_for_update(skip_locked=True)
         )
         ids: list[int] = []
         size = 0
         for file_id, file_size in connection.execute(pending):
-            if ids and size + file_size > max_bytes:
+            if ids and size + file_size > wanted.max_bytes:
                 break
             ids.append(file_id)
             size += file_size
@@ -90,14 +77,14 @@ def claim(
         connection.execute(
             insert(StoredBatch).values(
                 id=batch_id,
-                tenant=tenant,
-                ingestion_id=ingestion_id,
-                run_id=run_id,
-                table=table,
+                tenant=wanted.tenant,
+                ingestion_id=wanted.ingestion_id,
+                run_id=wanted.run_id,
+                table=wanted.table,
                 status="CLAIMED",
                 attempt=0,
-                lease_owner=owner,
-                lease_expires_at=moment + lease,
+                lease_owner=wanted.owner,
+                lease_expires_at=moment + wanted.lease,
                 files=len(ids),
                 bytes=size,
                 started_at=moment,
@@ -109,7 +96,7 @@ def claim(
             .values(
                 status="PROCESSING",
                 batch_id=batch_id,
-                run_id=run_id,
+                run_id=wanted.run_id,
                 snapshot_id=None,
                 processing_started_at=moment,
                 processed_at=None,
@@ -231,7 +218,7 @@ def _ours(batch_id: str, owner: str | None) -> ColumnElement[bool]:
     return still_open if owner is None else and_(still_open, StoredBatch.lease_owner == owner)
 
 
-def _in_partitions(partitions: Partitions, connection: Connection) -> ColumnElement[bool]:
+def in_partitions(partitions: Partitions, connection: Connection) -> ColumnElement[bool]:
     key = StoredFile.partition_key
     if isinstance(partitions, PartitionRange):
         return and_(key >= partitions.start, key <= partitions.end)

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from sqlalchemy import BigInteger, ColumnElement, Connection, cast, func, select
 
 from autoloader_dagster.processed_files.batches import OPEN
-from autoloader_dagster.processed_files.claims import is_pending
+from autoloader_dagster.processed_files.claims import in_partitions, is_pending
 from autoloader_dagster.processed_files.database import Database, one_of
 from autoloader_dagster.processed_files.models import StoredBatch, StoredFile
 from autoloader_dagster.processed_files.records import (
@@ -16,6 +16,7 @@ from autoloader_dagster.processed_files.records import (
     BatchStatus,
     FileRow,
     FileStatus,
+    Partitions,
     PartitionTotals,
     PendingPartition,
     StatusTotals,
@@ -71,6 +72,7 @@ def files(
     run_id: str | None,
     path_like: str | None,
     paths: Collection[str] | None,
+    ids: Collection[int] | None,
     limit: int | None,
 ) -> Iterator[FileRow]:
     """Recorded file versions; see ``ProcessedFiles.files``."""
@@ -91,9 +93,33 @@ def files(
             chosen = chosen.where(_path_matches(path_like, connection))
         if paths is not None:
             chosen = chosen.where(one_of(StoredFile.file_path, paths, connection))
+        if ids is not None:
+            chosen = chosen.where(one_of(StoredFile.id, ids, connection))
         rows = connection.execute(chosen, execution_options={"yield_per": _ROWS_AT_ONCE})
         for row in rows.mappings():
             yield FileRow(**row)
+
+
+def loaded_ids(
+    database: Database, ingestion_id: str, partitions: Partitions
+) -> list[tuple[int, int]]:
+    """Id and bytes of loaded file versions; see ``ProcessedFiles.loaded_ids``."""
+    with database.reading() as connection:
+        rows = connection.execute(
+            select(StoredFile.id, StoredFile.file_size_bytes)
+            .where(
+                StoredFile.ingestion_id == ingestion_id,
+                StoredFile.status == "SUCCESS",
+                in_partitions(partitions, connection),
+            )
+            .order_by(
+                StoredFile.partition_key.nulls_first(),
+                StoredFile.file_modified_at,
+                StoredFile.file_path,
+                StoredFile.id,
+            )
+        )
+        return [(row.id, row.file_size_bytes) for row in rows]
 
 
 def counts(

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
 
 from autoloader_dagster.sources.base import FileRef
@@ -119,6 +119,38 @@ class PartitionKeys:
 
 
 Partitions = PartitionRange | PartitionKeys | None
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Which pending files a worker wants as a batch, and on what terms.
+
+    Attributes:
+        ingestion_id: ``tenant/name``.
+        tenant: The part before the slash.
+        table: Name of the Iceberg table.
+        partitions: Which ones; None for all, files without a partition included.
+        max_files: At most so many files.
+        max_bytes: At most so many bytes; but always one file.
+        retries: A FAILED file is pending while it has failed no more often than this.
+        owner: Who holds the lease: one name for each worker, never used again.
+        run_id: The Dagster run.
+        lease: How long the batch is safe from others without being renewed.
+        failed_before: Leave out files that failed later than this, so that one run does not
+            use up all tries of a file at once.
+    """
+
+    ingestion_id: str
+    tenant: str
+    table: str
+    partitions: Partitions
+    max_files: int
+    max_bytes: int
+    retries: int
+    owner: str
+    run_id: str
+    lease: timedelta
+    failed_before: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,8 +21,9 @@ from autoloader_dagster.errors import StateError
 from autoloader_dagster.processed_files.batches import OPEN, is_loaded
 from autoloader_dagster.processed_files.claims import owned
 from autoloader_dagster.processed_files.database import Database, now, one_of
+from autoloader_dagster.processed_files.file_ids import read_ids, write_ids
 from autoloader_dagster.processed_files.models import StoredBatch, StoredFile
-from autoloader_dagster.processed_files.records import LoadedFile, SetAside, TableState
+from autoloader_dagster.processed_files.records import BatchKind, LoadedFile, SetAside, TableState
 from autoloader_dagster.processed_files.table_states import write_table_state
 
 
@@ -60,6 +61,7 @@ def record(
     seconds: float,
     *,
     replace: bool,
+    kind: BatchKind,
     ingestion_id: str | None,
     tenant: str | None,
     table: str | None,
@@ -80,6 +82,7 @@ def record(
                     id=batch_id,
                     tenant=tenant,
                     ingestion_id=ingestion_id,
+                    kind=kind,
                     run_id="",
                     table=table,
                     status="RELEASED",
@@ -133,6 +136,7 @@ def record(
                 finished_at=moment,
                 error=None,
                 released_files=None,
+                member_files=None if batch.kind == "load" else write_ids(ids),
             )
         )
         if snapshot_id is not None:
@@ -183,6 +187,8 @@ def _batch_row(batch_id: str) -> Any:
     return select(
         StoredBatch.id,
         StoredBatch.ingestion_id,
+        StoredBatch.kind,
+        StoredBatch.member_files,
         StoredBatch.run_id,
         StoredBatch.table,
         StoredBatch.table_uuid,
@@ -214,13 +220,13 @@ def _refuse_missing(connection: Connection, batch: Row[Any], files: Sequence[Loa
             )
         )
     )
-    held = set(
-        connection.scalars(
-            select(StoredFile.id).where(
-                StoredFile.batch_id == batch.id, StoredFile.status == "PROCESSING"
-            )
+    if batch.kind == "load":
+        processing = select(StoredFile.id).where(
+            StoredFile.batch_id == batch.id, StoredFile.status == "PROCESSING"
         )
-    )
+        held = set(connection.scalars(processing))
+    else:
+        held = set(read_ids(batch.member_files or ""))
     if batch.status in OPEN and held - ids:
         raise StateError(
             f"Batch {batch.id} of {batch.ingestion_id} holds {len(held)} files, and the record of "

@@ -23,8 +23,10 @@ from autoloader_dagster.processed_files.records import (
     Amendment,
     BadRows,
     Batch,
+    BatchKind,
     BatchRow,
     BatchStatus,
+    Claim,
     Discovery,
     FileRow,
     FileStatus,
@@ -107,56 +109,17 @@ class ProcessedFiles:
 
     # --- the life of a batch --------------------------------------------------------------------
 
-    def claim(
-        self,
-        ingestion_id: str,
-        tenant: str,
-        table: str,
-        partitions: Partitions,
-        max_files: int,
-        max_bytes: int,
-        retries: int,
-        owner: str,
-        run_id: str,
-        lease: timedelta,
-        failed_before: datetime | None = None,
-        now: datetime | None = None,
-    ) -> Batch | None:
+    def claim(self, wanted: Claim, now: datetime | None = None) -> Batch | None:
         """Take pending files, by partition and age, as one batch that nobody else gets.
 
         Args:
-            ingestion_id: ``tenant/name``.
-            tenant: The part before the slash.
-            table: Name of the Iceberg table.
-            partitions: Which ones; None for all, files without a partition included.
-            max_files: At most so many files.
-            max_bytes: At most so many bytes; but always one file.
-            retries: A FAILED file is pending while it has failed no more often than this.
-            owner: Who holds the lease: one name for each worker, never used again.
-            run_id: The Dagster run.
-            lease: How long the batch is safe from others without being renewed.
-            failed_before: Leave out files that failed later than this, so that one run does not
-                use up all tries of a file at once.
+            wanted: Which ones.
             now: The time; the database's own clock by default.
 
         Returns:
             The batch; None if nothing is pending that another worker is not just taking.
         """
-        return claims.claim(
-            self._database,
-            ingestion_id,
-            tenant,
-            table,
-            partitions,
-            max_files,
-            max_bytes,
-            retries,
-            owner,
-            run_id,
-            lease,
-            failed_before,
-            now,
-        )
+        return claims.claim(self._database, wanted, now)
 
     def renew(self, batch_id: str, owner: str, lease: timedelta) -> bool:
         """Prolong the lease from now; False if the batch was released or recorded meanwhile."""
@@ -200,6 +163,7 @@ class ProcessedFiles:
         seconds: float,
         *,
         replace: bool = False,
+        kind: BatchKind = "load",
         ingestion_id: str | None = None,
         tenant: str | None = None,
         table: str | None = None,
@@ -214,7 +178,8 @@ class ProcessedFiles:
             files: Every file that the commit holds, those without rows included.
             seconds: How long the batch took.
             replace: Other loaded versions of the same paths went with this commit.
-            ingestion_id: For a batch that is not known.
+            kind: For a batch that is not known.
+            ingestion_id: The same.
             tenant: The same.
             table: The same.
 
@@ -229,6 +194,7 @@ class ProcessedFiles:
             files,
             seconds,
             replace=replace,
+            kind=kind,
             ingestion_id=ingestion_id,
             tenant=tenant,
             table=table,
@@ -361,6 +327,7 @@ class ProcessedFiles:
         limit: int | None = None,
         *,
         paths: Collection[str] | None = None,
+        ids: Collection[int] | None = None,
     ) -> Iterator[FileRow]:
         """Recorded file versions in the order of their discovery, streamed.
 
@@ -373,10 +340,15 @@ class ProcessedFiles:
                 Without either, paths that hold this text.
             limit: At most so many.
             paths: Only these paths, every version of them.
+            ids: Only these versions.
         """
         return queries.files(
-            self._database, ingestion_id, statuses, batch_id, run_id, path_like, paths, limit
+            self._database, ingestion_id, statuses, batch_id, run_id, path_like, paths, ids, limit
         )
+
+    def loaded_ids(self, ingestion_id: str, partitions: Partitions) -> list[tuple[int, int]]:
+        """Id and bytes of each loaded file version of these partitions, by partition."""
+        return queries.loaded_ids(self._database, ingestion_id, partitions)
 
     def counts(self, ingestion_id: str | None = None) -> dict[str, dict[FileStatus, StatusTotals]]:
         """Files, bytes and rows by status, for one ingestion or all of them."""

@@ -414,14 +414,6 @@ class IcebergTable:
         # Not as a TableError: a file that cannot be read fails here as well.
         writer.append()
 
-    def delete_files(self, branch: str, paths: Sequence[str]) -> None:
-        """Delete the rows of these source files on a branch, in one snapshot."""
-        listed = ", ".join(literal(path) for path in paths)
-        with self._errors("delete rows of"):
-            self._spark.sql(
-                f"delete from {self._on(branch)} where {SOURCE_FILE} in ({listed}) and {BY_ROW}"
-            )
-
     def fast_forward(self, branch: str) -> int:
         """Point main to the branch's head, if main is an ancestor of it.
 
@@ -476,7 +468,9 @@ class IcebergTable:
         with self._errors("read"):
             rows = self._spark.sql(
                 f"select {SOURCE_FILE} as f, unix_micros({SOURCE_MODIFIED_AT}) as m, count(*) as n "
-                f"from {self._sql_name} where {BATCH_ID} = {literal(batch_id)} group by 1, 2"
+                f"from {self._sql_name} where {BATCH_ID} = {literal(batch_id)} "
+                # Rows that a person has written need not have them.
+                f"and {SOURCE_FILE} is not null and {SOURCE_MODIFIED_AT} is not null group by 1, 2"
             ).collect()
         # As a number: the client would give the time in this machine's zone, without saying so.
         epoch = datetime(1970, 1, 1, tzinfo=timezone.utc)

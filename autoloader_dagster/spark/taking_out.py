@@ -1,14 +1,15 @@
 """Takes rows of loaded files out of a table, and says in the snapshot whose rows they were.
 
 A row belongs to a file version by the batch that loaded it: ``_batch_id`` and ``_source_file``
-together, never the file alone, for another version of the file may have rows too.
+together. By the file alone the rows of all its versions are meant.
 """
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 
+from autoloader_dagster.processed_files.records import BatchKind
 from autoloader_dagster.spark.lineage import BATCH_ID, SOURCE_FILE, SOURCE_MODIFIED_AT
 from autoloader_dagster.spark.table import (
     BATCH_PROPERTY,
@@ -31,20 +32,23 @@ class Rows:
     Attributes:
         files: Addresses of source files, by the batch that loaded them.
         whole: Batches of which all rows are meant.
+        of_any_batch: Addresses of source files of which all rows are meant.
     """
 
-    files: Mapping[str, Sequence[str]]
+    files: Mapping[str, Sequence[str]] = field(default_factory=dict)
     whole: Sequence[str] = ()
+    of_any_batch: Sequence[str] = ()
 
     def condition(self) -> str:
         """The rows in SQL; it lets whole data files be passed over by their statistics."""
         each = [f"{BATCH_ID} = {literal(batch)}" for batch in self.whole]
         each += [
-            f"({BATCH_ID} = {literal(batch)} and {SOURCE_FILE} in "
-            f"({', '.join(literal(path) for path in paths)}))"
+            f"({BATCH_ID} = {literal(batch)} and {_in(paths)})"
             for batch, paths in self.files.items()
             if batch not in self.whole and paths
         ]
+        if self.of_any_batch:
+            each.append(_in(self.of_any_batch))
         return " or ".join(each) or "false"
 
 
@@ -61,6 +65,10 @@ class Undone:
     path: str
     modified_at: datetime
     batch_id: str
+
+
+def _in(paths: Sequence[str]) -> str:
+    return f"{SOURCE_FILE} in ({', '.join(literal(path) for path in paths)})"
 
 
 def count(table: IcebergTable, ref: str, rows: Rows) -> dict[tuple[str, str], int]:
@@ -97,7 +105,7 @@ def summary_of(undone: Iterable[Undone]) -> dict[str, str]:
     return {UNDONE_PROPERTY: text} if len(text) <= _MAX_LISTED else {}
 
 
-def kind_of(table: IcebergTable, batch_id: str, snapshot_id: int) -> str:
+def kind_of(table: IcebergTable, batch_id: str, snapshot_id: int) -> BatchKind:
     """What kind of batch made a snapshot; a load, if nothing says otherwise."""
     found = table.query(
         "read the snapshots of",
@@ -105,7 +113,8 @@ def kind_of(table: IcebergTable, batch_id: str, snapshot_id: int) -> str:
         f"where snapshot_id = {snapshot_id} "
         f"and summary[{literal(BATCH_PROPERTY)}] = {literal(batch_id)}",
     )
-    return (found[0]["kind"] if found else None) or "load"
+    kinds: dict[str | None, BatchKind] = {"undo": "undo", "reload": "reload"}
+    return kinds.get(found[0]["kind"], "load") if found else "load"
 
 
 def undone_by(table: IcebergTable, batch_id: str, snapshot_id: int) -> list[Undone] | None:
@@ -144,4 +153,6 @@ def _difference(table: IcebergTable, before: int, after: int) -> list[Undone]:
         f"{BATCH_ID} as b from {table.named()} version as of"
     )
     rows = table.query("read", f"({files} {before}) except ({files} {after})")
+    # Rows that a person has written need not have them.
+    rows = [row for row in rows if None not in (row["f"], row["m"], row["b"])]
     return [Undone(r["f"], _EPOCH + timedelta(microseconds=r["m"]), r["b"]) for r in rows]

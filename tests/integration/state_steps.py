@@ -5,6 +5,7 @@ from datetime import datetime, timedelta, timezone
 
 from autoloader_dagster.processed_files import (
     Batch,
+    Claim,
     Discovery,
     FileRow,
     LoadedFile,
@@ -58,7 +59,7 @@ def claim(
     run_id: str = "run-1",
     now: datetime | None = None,
 ) -> Batch | None:
-    return state.claim(
+    wanted = Claim(
         INGESTION,
         "acme",
         TABLE,
@@ -69,8 +70,8 @@ def claim(
         owner,
         run_id,
         LEASE,
-        now,
     )
+    return state.claim(wanted, now)
 
 
 def claimed(state: ProcessedFiles, owner: str = "worker", run_id: str = "run-1") -> Batch:

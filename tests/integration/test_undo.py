@@ -271,6 +271,34 @@ def test_an_undo_that_died_after_publishing_is_recorded_by_the_next_run(
     assert (batch.status, batch.rows) == ("RECORDED", 1)
 
 
+def test_an_undo_whose_snapshot_expired_before_anybody_heard_of_it_is_recorded(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _write(lake.folder(), "a.csv", 1)
+    _write(lake.folder(), "b.csv", 2)
+    ingestion = lake.ingestion("expired")
+    lake.load(ingestion)
+    _die_at(monkeypatch, ProcessedFiles, "record_undo")
+    with pytest.raises(SystemExit):
+        _undo(ingestion, "a.csv")
+    monkeypatch.undo()
+    with connect(lake.settings) as spark:
+        table = IcebergTable(spark, ingestion.spec.table.name)
+        for branch in table.branches():
+            table.drop_branch(branch)
+        spark.sql(f"insert into {table.name} select 9, null, 'x', null, null, 'by-hand'")
+        spark.sql(
+            f"call lake.system.expire_snapshots(table => '{lake.namespace}.expired', "
+            "older_than => timestamp '2999-01-01 00:00:00', retain_last => 1)"
+        ).collect()
+        assert len(table.history().snapshots) == 1
+
+    lake.load(ingestion, over_runs={"undo-run"})
+
+    assert lake.statuses(ingestion) == {"a.csv": "UNDONE", "b.csv": "SUCCESS"}
+    assert _ids(lake, "expired") == Counter([2, 9])
+
+
 def test_an_undo_that_died_before_publishing_has_changed_nothing(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
