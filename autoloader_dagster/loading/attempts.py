@@ -12,7 +12,8 @@ from typing import TypeVar
 
 from autoloader_dagster import failpoints
 from autoloader_dagster.errors import LoadError, PublishConflict
-from autoloader_dagster.loading.catch_up import CaughtUp, branch_name, catch_up
+from autoloader_dagster.loading.branches import branch_name
+from autoloader_dagster.loading.catch_up import CaughtUp, catch_up
 from autoloader_dagster.loading.ingestion import Ingestion
 from autoloader_dagster.loading.isolate import short
 from autoloader_dagster.loading.lease import Lease

@@ -167,9 +167,6 @@ class BatchLoad:
         attempt = self._attempts.begin(base)
         audited = self._write(attempt, with_rows)
         failpoints.reach("audited")
-        self._step("second look")
-        if self._members.take_out_changed():
-            raise FilesLeft
         self._step("publish")
         if audited.snapshot_id is not None:
             self._attempts.publish(attempt, audited.snapshot_id, sum(audited.rows.values()))
@@ -230,6 +227,10 @@ class BatchLoad:
                 else Written({}, {}, 0)
             )
         failpoints.reach("written")
+        self._step("second look")
+        if self._members.take_out_changed():
+            raise FilesLeft
+        # Last, for it asks where main is, and the less time passes until the publish the better.
         self._step("audit")
         self._lease.check()
         chain = own_chain(

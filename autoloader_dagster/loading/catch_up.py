@@ -10,6 +10,12 @@ from dataclasses import dataclass
 
 from autoloader_dagster import failpoints
 from autoloader_dagster.errors import AutoloaderError
+from autoloader_dagster.loading.branches import branch_name, drop_branches, left_behind
+from autoloader_dagster.loading.gone_from_main import (
+    take_back_of_old_table,
+    take_back_rolled_back,
+    take_back_vanished,
+)
 from autoloader_dagster.loading.ingestion import Ingestion
 from autoloader_dagster.processed_files.records import (
     Batch,
@@ -21,13 +27,6 @@ from autoloader_dagster.spark.table import IcebergTable
 from autoloader_dagster.spark.taking_out import Rows, count, kind_of, undone_by
 
 _log = logging.getLogger(__name__)
-
-BRANCH_PREFIX = "autoloader_"
-
-
-def branch_name(batch_id: str, attempt: int) -> str:
-    """The branch of one attempt, a name that no other attempt ever has."""
-    return f"{BRANCH_PREFIX}{batch_id.replace('-', '_').lower()}_{attempt}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +43,10 @@ class CaughtUp:
 
 
 def catch_up(ingestion: Ingestion, table: IcebergTable) -> CaughtUp:
-    """Record every batch in main that the state does not hold as recorded.
+    """Bring the state up to main: record what is there, take back what is there no longer.
 
-    The batches are found in main's snapshots since the last look. If that look's snapshot is not
-    among main's ancestors any more (it expired, or the table was made anew), the rows tell.
+    The batches are found in main's snapshots since the last look. If that look's snapshot has
+    expired, the rows tell.
 
     Args:
         ingestion: Whose files are about to be loaded. A batch that the state does not know at all,
@@ -63,21 +62,32 @@ def catch_up(ingestion: Ingestion, table: IcebergTable) -> CaughtUp:
     head = history.heads["main"]
     table_id = table.table_id()
     state = store.table_state(table.name)
-    until = state.last_snapshot_id if state is not None and state.table_uuid == table_id else None
-    snapshots, reached = history.ancestry(until)
-    found = {s.batch_id: s.snapshot_id for s in reversed(snapshots) if s.batch_id}
-    if not reached:
-        found = dict.fromkeys(table.batch_ids(), head) | found
-    status = store.known_batches(list(found))
-    for batch_id, snapshot_id in found.items():
-        if status.get(batch_id) != "RECORDED":
-            _record_from_table(ingestion, table, batch_id, snapshot_id)
+    until = state.last_snapshot_id if state else None
+    if state is not None and state.table_uuid not in (None, table_id):
+        take_back_of_old_table(store, table, table_id)
+        until = None
+    taken_back = take_back_rolled_back(store, table, history)
+    main, complete = history.main()
+    seen = next((i for i, s in enumerate(main) if s.snapshot_id == until), None)
+    found = {s.batch_id: s.snapshot_id for s in reversed(main[:seen]) if s.batch_id}
+    in_rows: list[str] = []
+    if seen is None and not (complete and (until is None or until in history.snapshots)):
+        in_rows = table.batch_ids()
+        if until is not None and until not in history.snapshots:
+            take_back_vanished(store, table, head)
+    known = store.known_batches([*found, *in_rows])
+    for batch_id in [*(b for b in in_rows if b not in found), *found]:
+        recorded = batch_id in known and known[batch_id].status == "RECORDED"
+        if not recorded or batch_id in taken_back:
+            own_snapshot = batch_id in found
+            _record_from_table(ingestion, table, batch_id, found.get(batch_id, head), own_snapshot)
     store.save_table_state(table.name, TableState(table_id, head))
+    drop_branches(table, left_behind(store, [name for name in history.heads if name != "main"]))
     return CaughtUp(head, table_id)
 
 
 def _record_from_table(
-    ingestion: Ingestion, table: IcebergTable, batch_id: str, snapshot_id: int
+    ingestion: Ingestion, table: IcebergTable, batch_id: str, snapshot_id: int, own_snapshot: bool
 ) -> None:
     store = ingestion.store
     batch = store.batch(batch_id)
@@ -113,6 +123,7 @@ def _record_from_table(
         ingestion_id=ingestion.id,
         tenant=ingestion.loaded.tenant,
         table=table.name,
+        own_snapshot=own_snapshot,
     )
     _log.info(
         "batch %s was in %s already, in snapshot %s; it is recorded now",

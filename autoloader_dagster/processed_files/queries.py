@@ -13,9 +13,9 @@ from autoloader_dagster.processed_files.models import StoredBatch, StoredFile
 from autoloader_dagster.processed_files.records import (
     BadRows,
     BatchRow,
-    BatchStatus,
     FileRow,
     FileStatus,
+    KnownBatch,
     Partitions,
     PartitionTotals,
     PendingPartition,
@@ -159,15 +159,18 @@ def batches(
         return [BatchRow(**row) for row in connection.execute(latest).mappings()]
 
 
-def known_batches(database: Database, ids: Collection[str]) -> dict[str, BatchStatus]:
-    """Status of those of the batches that the state knows."""
+def known_batches(database: Database, ids: Collection[str]) -> dict[str, KnownBatch]:
+    """What the state holds of those of the batches that it knows."""
     with database.reading() as connection:
         rows = connection.execute(
-            select(StoredBatch.id, StoredBatch.status).where(
-                one_of(StoredBatch.id, ids, connection)
-            )
+            select(
+                StoredBatch.id,
+                StoredBatch.ingestion_id,
+                StoredBatch.status,
+                StoredBatch.snapshot_id,
+            ).where(one_of(StoredBatch.id, ids, connection))
         )
-        return {row.id: row.status for row in rows}
+        return {row.id: KnownBatch(*row[1:]) for row in rows}
 
 
 def open_run_ids(database: Database) -> set[str]:

@@ -269,6 +269,29 @@ class TableState:
     last_snapshot_id: int | None
 
 
+class KnownBatch(NamedTuple):
+    """Whose batch it is, and what became of it."""
+
+    ingestion_id: str
+    status: BatchStatus
+    snapshot_id: int | None
+
+
+class DisplacedFile(NamedTuple):
+    """A file version whose rows a batch took out, and the batch that had loaded it."""
+
+    id: int
+    path: str
+    batch_id: str
+
+
+class Withdrawal(NamedTuple):
+    """A batch that was taken back: whose it was, and how many files are not loaded any more."""
+
+    ingestion_id: str
+    files: int
+
+
 class StatusTotals(NamedTuple):
     """Files of one status, their bytes at the source and their rows in the table."""
 

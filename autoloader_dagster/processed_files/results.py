@@ -65,6 +65,7 @@ def record(
     ingestion_id: str | None,
     tenant: str | None,
     table: str | None,
+    own_snapshot: bool = True,
 ) -> None:
     """Note that a batch is in the table; see ``ProcessedFiles.record``."""
     with database.reading() as connection:
@@ -97,7 +98,8 @@ def record(
         # Read again, now that nobody else can change it.
         batch = connection.execute(_batch_row(batch_id).with_for_update()).one()
         if batch.status == "RECORDED":
-            _refuse_other_snapshot(batch, snapshot_id)
+            if own_snapshot:
+                _refuse_other_snapshot(batch, snapshot_id)
             return
         _refuse_missing(connection, batch, files)
         ids = [each.file_id for each in files]
@@ -139,8 +141,13 @@ def record(
                 member_files=None if batch.kind == "load" else write_ids(ids),
             )
         )
-        if snapshot_id is not None:
+        if snapshot_id is not None and own_snapshot:
             write_table_state(connection, batch.table, TableState(batch.table_uuid, snapshot_id))
+
+
+def replaced_by(batch_id: str) -> str:
+    """The reason of a version whose rows went when those of a newer one came."""
+    return f"a newer version of the file took its place in batch {batch_id}"
 
 
 def _change(
@@ -267,7 +274,7 @@ def _replace_older(
             .values(
                 status="REPLACED",
                 error_type=null(),
-                error_message=f"a newer version of the file took its place in batch {batch_id}",
+                error_message=replaced_by(batch_id),
                 updated_at=moment,
             )
         )

@@ -17,6 +17,7 @@ from autoloader_dagster.processed_files import (
     results,
     table_states,
     upgrade,
+    withdrawals,
 )
 from autoloader_dagster.processed_files.database import Database
 from autoloader_dagster.processed_files.records import (
@@ -25,11 +26,12 @@ from autoloader_dagster.processed_files.records import (
     Batch,
     BatchKind,
     BatchRow,
-    BatchStatus,
     Claim,
     Discovery,
+    DisplacedFile,
     FileRow,
     FileStatus,
+    KnownBatch,
     LoadedFile,
     OnChange,
     Partitions,
@@ -40,6 +42,7 @@ from autoloader_dagster.processed_files.records import (
     StatusTotals,
     TableState,
     UndoneFile,
+    Withdrawal,
 )
 from autoloader_dagster.sources.base import FileRef
 
@@ -167,6 +170,7 @@ class ProcessedFiles:
         ingestion_id: str | None = None,
         tenant: str | None = None,
         table: str | None = None,
+        own_snapshot: bool = True,
     ) -> None:
         """Note that the batch is in the table. The table is the truth, so this needs no lease.
 
@@ -182,6 +186,8 @@ class ProcessedFiles:
             ingestion_id: The same.
             tenant: The same.
             table: The same.
+            own_snapshot: Whether the batch made this snapshot; else it is known only that the
+                batch's rows are in it.
 
         Raises:
             StateError: The files are not those of the batch, or it is recorded with another
@@ -198,6 +204,7 @@ class ProcessedFiles:
             ingestion_id=ingestion_id,
             tenant=tenant,
             table=table,
+            own_snapshot=own_snapshot,
         )
 
     def release(self, batch_id: str, owner: str | None, error: str | None = None) -> bool:
@@ -301,9 +308,57 @@ class ProcessedFiles:
         """One batch with its files."""
         return batches.batch(self._database, batch_id)
 
-    def known_batches(self, ids: Collection[str]) -> dict[str, BatchStatus]:
-        """Status of those of the batches that the state knows."""
+    def known_batches(self, ids: Collection[str]) -> dict[str, KnownBatch]:
+        """Whose they are and what became of them, for those batches that the state knows."""
         return queries.known_batches(self._database, ids)
+
+    # --- batches that are not in the table any more ---------------------------------------------
+
+    def loaded_batches(self, table: str, but_table_uuid: str | None = None) -> dict[str, int]:
+        """The recorded batches of a table that have loaded files, and how many rows these have.
+
+        Args:
+            table: The table, whichever ingestions load it.
+            but_table_uuid: Leave out the batches that went to this table of that name.
+        """
+        return withdrawals.loaded_batches(self._database, table, but_table_uuid)
+
+    def displaced_by(self, batch_id: str) -> list[DisplacedFile]:
+        """The file versions whose rows this batch took out: it replaced or undid them."""
+        return withdrawals.displaced_by(self._database, batch_id)
+
+    def withdraw(
+        self,
+        batch_id: str,
+        snapshot_id: int | None,
+        reason: str,
+        back_again: Collection[int] = (),
+    ) -> Withdrawal | None:
+        """Take back a batch that was taken out of main: its files become UNDONE.
+
+        It is recorded again by ``record`` if it turns up in main again.
+
+        Args:
+            batch_id: The batch.
+            snapshot_id: The snapshot that it is recorded with; None for any.
+            reason: For people.
+            back_again: Ids of replaced or undone versions whose rows are in main again.
+
+        Returns:
+            None if it is not recorded, or with another snapshot.
+        """
+        return withdrawals.withdraw(self._database, batch_id, snapshot_id, reason, back_again)
+
+    def wait_again(self, batch_ids: Collection[str], reason: str) -> int:
+        """Take back batches whose table is gone: their files become DISCOVERED, to be loaded again.
+
+        Where the source has shown a newer version since, that one waits instead, also if it was
+        left out because the older one was loaded.
+
+        Returns:
+            How many files are not loaded any more.
+        """
+        return withdrawals.wait_again(self._database, batch_ids, reason)
 
     # --- tables ---------------------------------------------------------------------------------
 

@@ -47,6 +47,8 @@ _SUMMARY = {
     "deleted": "deleted-records",
     "marked": "added-position-deletes",
     "unmarked": "removed-position-deletes",
+    # What a cherry-pick leaves of the snapshot that it copies.
+    "copied": "source-snapshot-id",
 }
 
 # Rows before a write: all of one partition, of few partitions in order, or anyhow.
@@ -60,7 +62,8 @@ class Snapshot:
     Attributes:
         snapshot_id: Iceberg's id.
         parent_id: The snapshot it was made from; None for a root.
-        batch_id: The batch it appended, from its summary.
+        batch_id: The batch it appended, from its summary, or from that of the snapshot that it is a
+            cherry-picked copy of.
         attempt: The attempt that made it, from its summary.
         added_records: Rows it added.
         removed_records: Rows it took out, less those that it only wrote anew.
@@ -101,22 +104,29 @@ class History:
     heads: Mapping[str, int]
     snapshots: Mapping[int, Snapshot]
 
-    def ancestry(self, until: int | None) -> tuple[list[Snapshot], bool]:
-        """Main's snapshots from its head back to ``until`` (left out), newest first.
+    def main(self) -> tuple[list[Snapshot], bool]:
+        """Main's snapshots from its head back, newest first.
 
         Returns:
-            The snapshots, and whether ``until`` was reached. If it was not, it has expired, or
-            main was rolled back past it, and what lies before is known from the rows only.
+            The snapshots, and whether they are all. If they are not, older ones have expired, and
+            what those held is known from the rows only.
         """
         found: list[Snapshot] = []
         at: int | None = self.heads["main"]
-        while at is not None and at != until:
+        while at is not None:
             snapshot = self.snapshots.get(at)
             if snapshot is None:
                 return found, False
             found.append(snapshot)
             at = snapshot.parent_id
-        return found, at == until or until is None
+        return found, True
+
+    def generation(self, snapshot: Snapshot) -> int:
+        """How many snapshots lead to this one, of those that have not expired."""
+        count, at = 0, snapshot.parent_id
+        while at is not None and at in self.snapshots:
+            count, at = count + 1, self.snapshots[at].parent_id
+        return count
 
 
 class IcebergTable:
@@ -137,6 +147,9 @@ class IcebergTable:
         self._catalog = catalog
         self._in_catalog = ".".join(rest)
         self._sql_name = f"{catalog}.{self._in_catalog}"
+        # Iceberg's catalog keeps tables as a session last saw them, for as long as it uses them;
+        # what another writer has done since must be seen. Holds for the session's first table.
+        spark.conf.set(f"spark.sql.catalog.{name.partition('.')[0]}.cache-enabled", "false")
 
     # --- the table itself -----------------------------------------------------------------------
 
@@ -304,13 +317,14 @@ class IcebergTable:
                 *[F.col("summary")[key].alias(name) for name, key in _SUMMARY.items()],
             )
             rows = refs.union(snapshots).collect()
+        batch_of = {r["snapshot_id"]: r["batch"] for r in rows if r["name"] is None}
         return History(
             heads={r["name"]: r["snapshot_id"] for r in rows if r["name"] is not None},
             snapshots={
                 r["snapshot_id"]: Snapshot(
                     r["snapshot_id"],
                     r["parent_id"],
-                    r["batch"],
+                    r["batch"] or batch_of.get(int(r["copied"] or 0)),
                     r["attempt"],
                     int(r["added"] or 0),
                     int(r["deleted"] or 0)
@@ -349,9 +363,13 @@ class IcebergTable:
 
         Raises:
             PublishConflict: The branch is gone, or its history does not lead to ``base``: it was
-                dropped and a write in flight brought it back on another snapshot.
+                dropped and a write in flight brought it back on another snapshot. Or main is not at
+                ``base`` any more. If it was rolled back to an ancestor, publishing would go through
+                and bring back what the rollback took away.
         """
         history = self._history()
+        if history.heads.get("main") != base:
+            raise PublishConflict(f"main of {self.name} is not at snapshot {base} any more")
         known, at = history.snapshots, history.heads.get(branch)
         chain: list[Snapshot] = []
         while at is not None and at != base:
@@ -368,8 +386,8 @@ class IcebergTable:
 
     def main_holds(self, snapshot_id: int) -> bool:
         """Whether main is at this snapshot or has it among its ancestors."""
-        _, reached = self.history().ancestry(snapshot_id)
-        return reached
+        ancestors, _ = self.history().main()
+        return any(each.snapshot_id == snapshot_id for each in ancestors)
 
     # --- writing --------------------------------------------------------------------------------
 

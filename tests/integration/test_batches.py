@@ -17,6 +17,7 @@ from autoloader_dagster.processed_files import (
     SetAside,
     TableState,
 )
+from autoloader_dagster.processed_files.records import KnownBatch
 from autoloader_dagster.sources.base import FileRef
 from tests.integration.state_steps import (
     BASE_TIME,
@@ -322,8 +323,8 @@ def test_a_batch_that_was_thought_dead_takes_its_files_back(state: ProcessedFile
     assert rest is not None
     assert names(file.path for file in rest.files) == ["c.csv"]
     assert state.known_batches([zombie.batch_id, successor.batch_id, "no such"]) == {
-        zombie.batch_id: "RECORDED",
-        successor.batch_id: "CLAIMED",
+        zombie.batch_id: KnownBatch(INGESTION, "RECORDED", 7),
+        successor.batch_id: KnownBatch(INGESTION, "CLAIMED", None),
     }
     # What the successor says of a file that is not its own any more does not count.
     late = SetAside(lost.files[0].id, "QUARANTINED", "BadFile", "why")
@@ -341,7 +342,7 @@ def test_a_batch_that_the_state_lost_can_be_recorded(state: ProcessedFiles) -> N
     state.record(batch_id, 7, files, 0, ingestion_id=INGESTION, tenant="acme", table=TABLE)
 
     assert statuses(state, "a.csv") == {"v1": "SUCCESS"}
-    assert state.known_batches([batch_id]) == {batch_id: "RECORDED"}
+    assert state.known_batches([batch_id])[batch_id].status == "RECORDED"
 
 
 def test_a_replaced_version_is_marked_when_its_successor_is_in_the_table(

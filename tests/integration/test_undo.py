@@ -382,7 +382,7 @@ def test_a_state_from_before_the_undo_learns_of_it(lake: Lake) -> None:
     lake.load(ingestion)
 
     assert lake.statuses(ingestion) == {"a.csv": "UNDONE", "b.csv": "SUCCESS", "c.csv": "SUCCESS"}
-    assert lake.store.known_batches([outcome.batch_id]) == {outcome.batch_id: "RECORDED"}
+    assert lake.store.known_batches([outcome.batch_id])[outcome.batch_id].status == "RECORDED"
 
 
 def test_a_replace_that_is_published_during_an_undo_wins_for_its_file(
@@ -455,7 +455,7 @@ def test_an_undo_all_of_whose_files_are_replaced_meanwhile_ends_without_a_snapsh
     outcome = _undo(ingestion, "a.csv")
 
     assert (outcome.snapshot_id, outcome.files, outcome.rows) == (None, (), 0)
-    assert lake.store.known_batches([outcome.batch_id]) == {outcome.batch_id: "RELEASED"}
+    assert lake.store.known_batches([outcome.batch_id])[outcome.batch_id].status == "RELEASED"
     assert _ids(lake, "none_left") == Counter([10, 11])
 
 

@@ -1,0 +1,122 @@
+"""Takes back the batches that the state holds as recorded and main does not hold any more.
+
+Somebody rolled main back by hand, or dropped the table. What a person took out of main is not
+loaded again by itself; what went with its table is.
+"""
+
+import logging
+from collections.abc import Sequence
+
+from autoloader_dagster.processed_files.records import DisplacedFile
+from autoloader_dagster.processed_files.store import ProcessedFiles
+from autoloader_dagster.spark.table import History, IcebergTable, Snapshot
+
+_log = logging.getLogger(__name__)
+
+
+def take_back_rolled_back(
+    store: ProcessedFiles, table: IcebergTable, history: History
+) -> frozenset[str]:
+    """Take back the batches whose snapshot is there, but is not among main's ancestors.
+
+    Returns:
+        The batches that were taken back.
+    """
+    if not _recorded_off_main(store, history):
+        return frozenset()
+    # One of them may have been published and recorded after main was read. The state was asked
+    # after that, so main as it is now tells.
+    history = table.history()
+    taken: set[str] = set()
+    for snapshot, batch_id in _recorded_off_main(store, history):
+        past = snapshot.snapshot_id
+        reason = f"main was rolled back past snapshot {past}, which held batch {batch_id}"
+        back_again = _with_rows(table, store.displaced_by(batch_id))
+        withdrawn = store.withdraw(batch_id, past, reason, back_again)
+        if withdrawn is None:
+            continue
+        taken.add(batch_id)
+        _log.warning(
+            "%s: %s; its %d files are UNDONE and are not loaded again by themselves. "
+            "'autoloader retry %s' loads them again",
+            table.name,
+            reason,
+            withdrawn.files,
+            withdrawn.ingestion_id.rpartition("/")[2],
+        )
+    return frozenset(taken)
+
+
+def _recorded_off_main(store: ProcessedFiles, history: History) -> list[tuple[Snapshot, str]]:
+    """Snapshots off main that a batch is recorded with, the newest first."""
+    on_main = {snapshot.snapshot_id for snapshot in history.main()[0]}
+    off_main = [
+        (snapshot, snapshot.batch_id)
+        for snapshot in history.snapshots.values()
+        if snapshot.snapshot_id not in on_main and snapshot.batch_id
+    ]
+    if not off_main:
+        return []
+    known = store.known_batches({batch_id for _, batch_id in off_main})
+    recorded = [
+        (snapshot, batch_id)
+        for snapshot, batch_id in off_main
+        if batch_id in known
+        and known[batch_id].status == "RECORDED"
+        and known[batch_id].snapshot_id == snapshot.snapshot_id
+    ]
+    return sorted(recorded, key=lambda each: history.generation(each[0]), reverse=True)
+
+
+def _with_rows(table: IcebergTable, displaced: Sequence[DisplacedFile]) -> list[int]:
+    """Of the versions whose rows a batch took out, those whose rows are in main now.
+
+    Not all of them need be: a rollback may end between the delete and the append of one batch.
+    """
+    there = {
+        (batch_id, file.path)
+        for batch_id in {each.batch_id for each in displaced}
+        for file in table.files_of_batch(batch_id)
+    }
+    return [each.id for each in displaced if (each.batch_id, each.path) in there]
+
+
+def take_back_of_old_table(store: ProcessedFiles, table: IcebergTable, table_id: str) -> None:
+    """Let the files wait again that went with another table of this name.
+
+    Those whose batch is in this table too stay as they are: it may be a copy.
+    """
+    of_old = store.loaded_batches(table.name, but_table_uuid=table_id)
+    # Read after the state, so that nothing that was recorded meanwhile is missed.
+    there = set(table.batch_ids()) if of_old else set()
+    lost = [batch_id for batch_id in of_old if batch_id not in there]
+    if not lost:
+        return
+    reason = f"table {table.name} was made anew, and the file's rows went with the old one"
+    files = store.wait_again(lost, reason)
+    _log.warning(
+        "%s was made anew: the %d files whose rows went with the old table are loaded again",
+        table.name,
+        files,
+    )
+
+
+def take_back_vanished(store: ProcessedFiles, table: IcebergTable, head: int) -> None:
+    """Take back the batches without a row in main, when its history cannot tell what happened.
+
+    Main may have been rolled back, and the snapshots that it left may have expired since.
+    """
+    loaded = store.loaded_batches(table.name)
+    there = set(table.batch_ids()) if loaded else set()
+    for batch_id in (b for b, rows in loaded.items() if rows and b not in there):
+        reason = f"batch {batch_id} has no row in snapshot {head}, and its own snapshot has expired"
+        withdrawn = store.withdraw(batch_id, None, reason)
+        if withdrawn is not None:
+            _log.warning(
+                "%s: %s; its %d files are UNDONE and are not loaded again by themselves. "
+                "'autoloader retry %s' loads them again",
+                table.name,
+                reason,
+                withdrawn.files,
+                withdrawn.ingestion_id.rpartition("/")[2],
+            )

@@ -1,0 +1,410 @@
+"""The state follows main wherever people and maintenance take it."""
+
+import logging
+import os
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from autoloader_dagster.loading import batch as batch_module
+from autoloader_dagster.loading.attempts import Attempts
+from autoloader_dagster.loading.discover import discover
+from autoloader_dagster.loading.undo import undo
+from autoloader_dagster.processed_files.store import ProcessedFiles
+from autoloader_dagster.spark.table import IcebergTable
+from tests.fixtures import by_hand
+from tests.fixtures.lake import Lake
+
+
+def _write(folder: Path, name: str, *ids: int) -> Path:
+    path = folder / name
+    path.write_text("id\n" + "".join(f"{i}\n" for i in ids))
+    return path
+
+
+def _ids(lake: Lake, name: str) -> Counter[int]:
+    return Counter(row[0] for row in lake.rows(name, "id"))
+
+
+def _replacing(lake: Lake) -> dict[str, str]:
+    return {"type": "local", "url": str(lake.folder()), "on_change": "replace"}
+
+
+def _die_at(monkeypatch: pytest.MonkeyPatch, owner: type, method: str) -> None:
+    """Make the process seem to die before a call: nothing after it runs, not even the clean-up."""
+
+    def die(*_args, **_kwargs):
+        monkeypatch.setattr(Attempts, "_let_go", lambda *a: None)
+        raise SystemExit("killed")
+
+    monkeypatch.setattr(owner, method, die)
+
+
+def test_files_of_a_batch_that_was_rolled_back_are_undone_and_not_loaded_again(
+    lake: Lake, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = lake.folder()
+    _write(folder, "a.csv", 1)
+    ingestion = lake.ingestion("rolled")
+    lake.load(ingestion)
+    before = by_hand.head(lake, "rolled")
+    _write(folder, "b.csv", 2)
+    (undone,) = lake.load(ingestion)
+    by_hand.roll_back(lake, "rolled", before)
+    _write(folder, "c.csv", 3)
+
+    with caplog.at_level(logging.WARNING):
+        lake.load(ingestion)
+
+    assert _ids(lake, "rolled") == Counter([1, 3])
+    assert lake.statuses(ingestion) == {"a.csv": "SUCCESS", "b.csv": "UNDONE", "c.csv": "SUCCESS"}
+    reason = (
+        f"main was rolled back past snapshot {undone.snapshot_id}, "
+        f"which held batch {undone.batch_id}"
+    )
+    (row,) = lake.store.files(ingestion.id, statuses=["UNDONE"])
+    assert row.error_message == reason
+    (batch,) = [b for b in lake.store.batches(ingestion.id) if b.id == undone.batch_id]
+    assert (batch.status, batch.error) == ("RELEASED", reason)
+    assert "autoloader retry rolled" in caplog.text
+    assert lake.load(ingestion) == []
+
+
+def test_a_batch_that_turns_up_in_main_again_is_recorded_again(lake: Lake) -> None:
+    folder = lake.folder()
+    _write(folder, "a.csv", 1)
+    ingestion = lake.ingestion("forward")
+    lake.load(ingestion)
+    before = by_hand.head(lake, "forward")
+    _write(folder, "b.csv", 2)
+    (undone,) = lake.load(ingestion)
+    by_hand.roll_back(lake, "forward", before)
+    _write(folder, "c.csv", 3)
+    lake.load(ingestion)
+    assert lake.statuses(ingestion)["b.csv"] == "UNDONE"
+
+    # Main has gone on, so this copies the snapshot, and the copy does not carry the batch's id.
+    by_hand.sql(
+        lake, f"call lake.system.cherrypick_snapshot('{{ns}}.forward', {undone.snapshot_id})"
+    )
+    _write(folder, "d.csv", 4)
+    lake.load(ingestion)
+
+    assert _ids(lake, "forward") == Counter([1, 2, 3, 4])
+    assert set(lake.statuses(ingestion).values()) == {"SUCCESS"}
+    assert lake.load(ingestion) == []
+
+
+def test_rolling_back_a_replacement_brings_the_older_version_back(lake: Lake) -> None:
+    folder = lake.folder()
+    _write(folder, "a.csv", 1)
+    _write(folder, "b.csv", 9)
+    ingestion = lake.ingestion("older", source=_replacing(lake))
+    lake.load(ingestion)
+    before = by_hand.head(lake, "older")
+    for version in (2, 3):
+        os.utime(_write(folder, "a.csv", version), (version, version))
+        lake.load(ingestion)
+    by_hand.roll_back(lake, "older", before)
+    _write(folder, "c.csv", 4)
+
+    lake.load(ingestion)
+
+    path = str(folder / "a.csv")
+    versions = [file.status for file in lake.store.files(ingestion.id, paths=[path])]
+    assert versions == ["SUCCESS", "REPLACED", "UNDONE"]
+    os.utime(_write(folder, "a.csv", 5), (5, 5))
+    lake.load(ingestion)
+    assert _ids(lake, "older") == Counter([4, 5, 9])
+
+
+def test_a_rollback_between_the_delete_and_the_append_of_a_batch_is_told_by_the_rows(
+    lake: Lake,
+) -> None:
+    folder = lake.folder()
+    _write(folder, "a.csv", 1)
+    _write(folder, "b.csv", 9)
+    ingestion = lake.ingestion("between", source=_replacing(lake))
+    lake.load(ingestion)
+    os.utime(_write(folder, "a.csv", 2), (2, 2))
+    lake.load(ingestion)
+    deleted = by_hand.snapshots(lake, "between")[-2]
+    by_hand.roll_back(lake, "between", deleted)
+    assert _ids(lake, "between") == Counter([9])
+    _write(folder, "c.csv", 4)
+
+    lake.load(ingestion)
+
+    versions = [f.status for f in lake.store.files(ingestion.id, paths=[str(folder / "a.csv")])]
+    assert versions == ["REPLACED", "UNDONE"]
+    assert _ids(lake, "between") == Counter([4, 9])
+
+
+def test_a_rollback_while_a_batch_is_written_is_not_undone_by_its_publish(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = lake.folder()
+    _write(folder, "a.csv", 1)
+    ingestion = lake.ingestion("meanwhile")
+    lake.load(ingestion)
+    before = by_hand.head(lake, "meanwhile")
+    _write(folder, "b.csv", 2)
+    lake.load(ingestion)
+    _write(folder, "c.csv", 3)
+    once = iter([True])
+    real = batch_module.append_counted
+
+    def roll_back_after_the_write(*args, **kwargs):
+        written = real(*args, **kwargs)
+        if next(once, False):
+            by_hand.roll_back(lake, "meanwhile", before)
+        return written
+
+    monkeypatch.setattr(batch_module, "append_counted", roll_back_after_the_write)
+
+    lake.load(ingestion)
+
+    assert _ids(lake, "meanwhile") == Counter([1, 3])
+    assert lake.statuses(ingestion)["b.csv"] == "UNDONE"
+
+
+def test_a_batch_published_while_another_loader_catches_up_is_not_taken_for_rolled_back(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = lake.folder()
+    _write(folder, "a.csv", 1)
+    table = {"name": f"lake.{lake.namespace}.overtaken", "shared": True}
+    ingestion = lake.ingestion("overtaken", table=table)
+    lake.load(ingestion)
+    _write(folder, "b.csv", 2)
+    discover(ingestion)
+    _write(folder, "c.csv", 3)
+    real = IcebergTable.history
+    once = iter([True])
+
+    def old_news(self: IcebergTable):
+        """The branch of b.csv is there, and it is published after main was read."""
+        if not next(once, False):
+            return real(self)
+        read: list = []
+        fast_forward = IcebergTable.fast_forward
+
+        def read_first(table: IcebergTable, branch: str) -> None:
+            read.append(real(table))
+            fast_forward(table, branch)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(IcebergTable, "history", real)
+            patch.setattr(IcebergTable, "fast_forward", read_first)
+            lake.load(ingestion, listed=True)
+        return read[0]
+
+    other = lake.ingestion("overtaken_too", table=table)
+    monkeypatch.setattr(IcebergTable, "history", old_news)
+    discover(other)
+    lake.load(other, listed=True)
+
+    assert lake.statuses(ingestion)["b.csv"] == "SUCCESS"
+    assert _ids(lake, "overtaken") == Counter([1, 2, 1, 2, 3])
+
+
+def test_a_table_dropped_by_hand_is_loaded_again(
+    lake: Lake, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = lake.folder()
+    for i in range(3):
+        _write(folder, f"{i}.csv", i)
+    (folder / "empty.csv").write_text("id\n")
+    ingestion = lake.ingestion("anew")
+    lake.load(ingestion)
+    by_hand.sql(lake, "drop table lake.{ns}.anew purge")
+    assert lake.load(ingestion) == [], "nothing is pending, so nothing looks at the table"
+    _write(folder, "3.csv", 3)
+
+    with caplog.at_level(logging.WARNING):
+        lake.load(ingestion)
+
+    assert _ids(lake, "anew") == Counter([0, 1, 2, 3])
+    assert set(lake.statuses(ingestion).values()) == {"SUCCESS"}
+    assert "was made anew" in caplog.text
+    assert lake.load(ingestion) == []
+
+
+@pytest.mark.parametrize("on_change", ["ignore", "append", "replace", "fail"])
+def test_a_table_made_anew_gets_the_versions_that_the_source_has_now(
+    lake: Lake, on_change: str
+) -> None:
+    folder = lake.folder()
+    _write(folder, "a.csv", 1)
+    _write(folder, "b.csv", 9)
+    ingestion = lake.ingestion(
+        "newest", source={"type": "local", "url": str(folder), "on_change": on_change}
+    )
+    lake.load(ingestion)
+    os.utime(_write(folder, "a.csv", 2), (2, 2))
+    lake.load(ingestion)
+    by_hand.sql(lake, "drop table lake.{ns}.newest purge")
+    _write(folder, "c.csv", 4)
+
+    lake.load(ingestion)
+
+    assert _ids(lake, "newest") == Counter([2, 4, 9])
+    assert lake.load(ingestion) == []
+
+
+def test_a_copy_under_the_same_name_is_not_loaded_again(lake: Lake) -> None:
+    folder = lake.folder()
+    _write(folder, "a.csv", 1)
+    ingestion = lake.ingestion("copied")
+    lake.load(ingestion)
+    by_hand.sql(
+        lake,
+        "create table lake.{ns}.saved using iceberg as select * from lake.{ns}.copied",
+        "drop table lake.{ns}.copied purge",
+        "create table lake.{ns}.copied using iceberg as select * from lake.{ns}.saved",
+    )
+    _write(folder, "b.csv", 2)
+
+    lake.load(ingestion)
+
+    assert _ids(lake, "copied") == Counter([1, 2])
+
+
+def test_a_table_made_anew_lets_the_files_of_every_spec_on_it_wait(lake: Lake) -> None:
+    table = {"name": f"lake.{lake.namespace}.common", "shared": True}
+    one = lake.ingestion(
+        "one", source={"type": "local", "url": str(lake.folder("one"))}, table=table
+    )
+    two = lake.ingestion(
+        "two", source={"type": "local", "url": str(lake.folder("two"))}, table=table
+    )
+    _write(lake.folder("one"), "a.csv", 1)
+    _write(lake.folder("two"), "b.csv", 2)
+    lake.load(one)
+    lake.load(two)
+    by_hand.sql(lake, "drop table lake.{ns}.common purge")
+    _write(lake.folder("one"), "c.csv", 3)
+
+    lake.load(one)
+    assert lake.statuses(two) == {"b.csv": "DISCOVERED"}
+    lake.load(two)
+
+    assert _ids(lake, "common") == Counter([1, 2, 3])
+
+
+@pytest.mark.parametrize("maintenance", [by_hand.expire, by_hand.compact])
+def test_maintenance_between_a_crash_and_its_recovery_doubles_nothing(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch, maintenance
+) -> None:
+    folder = lake.folder()
+    _write(folder, "a.csv", 1)
+    ingestion = lake.ingestion("kept")
+    lake.load(ingestion)
+    _write(folder, "b.csv", 2)
+    _die_at(monkeypatch, ProcessedFiles, "record")
+    with pytest.raises(SystemExit):
+        lake.load(ingestion)
+    monkeypatch.undo()
+    by_hand.sql(lake, "insert into lake.{ns}.kept select 99, null, 'x', null, null, 'by-hand'")
+    by_hand.compact(lake, "kept")
+    maintenance(lake, "kept")
+
+    assert lake.load(ingestion, over_runs={"run-2"}) == []
+
+    assert _ids(lake, "kept") == Counter([1, 2, 99])
+    assert set(lake.statuses(ingestion).values()) == {"SUCCESS"}
+    _write(folder, "c.csv", 3)
+    lake.load(ingestion)
+    assert _ids(lake, "kept") == Counter([1, 2, 3, 99])
+
+
+def test_a_crash_while_batches_are_found_by_their_rows_loses_none_of_them(
+    lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = lake.folder()
+    for i in range(3):
+        _write(folder, f"{i}.csv", i)
+    parts = {"batch": {"max_files": 1}}
+    lake.load(lake.ingestion("halfway", **parts))
+    by_hand.expire(lake, "halfway")
+    lake.store.close()
+    lake.store = ProcessedFiles(f"sqlite:///{tmp_path / 'new_state.db'}")
+    lake.store.upgrade()
+    ingestion = lake.ingestion("halfway", **parts)
+    _write(folder, "3.csv", 3)
+    real = ProcessedFiles.record
+    once = iter([True])
+
+    def die_after_the_first(self: ProcessedFiles, *args, **kwargs) -> None:
+        if not next(once, False):
+            monkeypatch.setattr(Attempts, "_let_go", lambda *a: None)
+            raise SystemExit("killed")
+        real(self, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ProcessedFiles, "record", die_after_the_first)
+        with pytest.raises(SystemExit):
+            lake.load(ingestion)
+
+    lake.load(ingestion, over_runs={"run-2"})
+
+    assert _ids(lake, "halfway") == Counter([0, 1, 2, 3])
+    assert set(lake.statuses(ingestion).values()) == {"SUCCESS"}
+
+
+def test_a_rollback_whose_snapshots_have_expired_is_told_by_the_rows(lake: Lake) -> None:
+    folder = lake.folder()
+    _write(folder, "a.csv", 1)
+    ingestion = lake.ingestion("vanished")
+    lake.load(ingestion)
+    before = by_hand.head(lake, "vanished")
+    _write(folder, "b.csv", 2)
+    (folder / "empty.csv").write_text("id\n")
+    lake.load(ingestion)
+    by_hand.roll_back(lake, "vanished", before)
+    by_hand.sql(lake, "insert into lake.{ns}.vanished select 99, null, 'x', null, null, 'by-hand'")
+    by_hand.expire(lake, "vanished")
+    _write(folder, "c.csv", 3)
+
+    lake.load(ingestion)
+
+    assert _ids(lake, "vanished") == Counter([1, 3, 99])
+    assert lake.statuses(ingestion)["b.csv"] == "UNDONE"
+    assert lake.load(ingestion) == []
+
+
+def test_a_killed_run_leaves_a_branch_that_the_next_load_drops(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = lake.folder()
+    _write(folder, "a.csv", 1)
+    ingestion = lake.ingestion("branches")
+    with monkeypatch.context() as patch:
+        patch.setattr(Attempts, "drop_branch", lambda self: None)
+        lake.load(ingestion)
+    by_hand.sql(lake, "alter table lake.{ns}.branches create branch somebodys_own")
+    assert len(by_hand.branches(lake, "branches")) == 2
+    _write(folder, "b.csv", 2)
+
+    lake.load(ingestion)
+
+    assert by_hand.branches(lake, "branches") == {"somebodys_own"}
+
+
+def test_rolling_back_an_undo_makes_its_files_loaded_again(lake: Lake) -> None:
+    folder = lake.folder()
+    _write(folder, "a.csv", 1)
+    _write(folder, "b.csv", 2)
+    ingestion = lake.ingestion("undone")
+    lake.load(ingestion)
+    before = by_hand.head(lake, "undone")
+    undo(ingestion, ["a.csv"], run_id="undo")
+    assert lake.statuses(ingestion)["a.csv"] == "UNDONE"
+    by_hand.roll_back(lake, "undone", before)
+    _write(folder, "c.csv", 3)
+
+    lake.load(ingestion)
+
+    assert _ids(lake, "undone") == Counter([1, 2, 3])
+    assert set(lake.statuses(ingestion).values()) == {"SUCCESS"}

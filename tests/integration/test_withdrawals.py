@@ -1,0 +1,114 @@
+"""Batches that are taken back, because main does not hold them any more; on both databases."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+from autoloader_dagster.processed_files import LoadedFile, ProcessedFiles
+from tests.integration.state_steps import TABLE, claimed, discover, load, ref, statuses, versions
+
+
+def test_a_batch_taken_back_gives_up_its_files_and_can_be_recorded_again(
+    state: ProcessedFiles,
+) -> None:
+    discover(state, ref("a.csv"), ref("b.csv"))
+    batch = load(state, snapshot_id=7)
+    assert state.loaded_batches(TABLE) == {batch.batch_id: 20}
+
+    assert state.withdraw(batch.batch_id, 8, "another snapshot") is None
+    withdrawn = state.withdraw(batch.batch_id, 7, "rolled back")
+
+    assert withdrawn is not None
+    assert withdrawn.files == 2
+    row = versions(state, "a.csv")["v1"]
+    assert (row.status, row.error_message, row.records_ingested) == ("UNDONE", "rolled back", None)
+    assert state.loaded_batches(TABLE) == {}
+    assert state.withdraw(batch.batch_id, None, "again") is None
+    again = state.batch(batch.batch_id)
+    assert again is not None
+    assert (again.status, again.snapshot_id) == ("RELEASED", None)
+    state.record(batch.batch_id, 9, [LoadedFile(file.id, 10) for file in again.files], 0.0)
+    assert statuses(state, "a.csv") == {"v1": "SUCCESS"}
+
+
+def test_versions_that_a_withdrawn_batch_had_replaced_are_loaded_again(
+    state: ProcessedFiles,
+) -> None:
+    discover(state, ref("a.csv"))
+    first = load(state, 7)
+    discover(state, ref("a.csv", "v2"), on_change="replace")
+    second = load(state, 8, replace=True)
+    (replaced,) = state.displaced_by(second.batch_id)
+    assert replaced.batch_id == first.batch_id
+
+    state.withdraw(second.batch_id, 8, "rolled back", [replaced.id])
+
+    assert statuses(state, "a.csv") == {"v1": "SUCCESS", "v2": "UNDONE"}
+
+
+def test_files_of_a_table_that_is_gone_wait_in_their_newest_version(
+    state: ProcessedFiles,
+) -> None:
+    discover(state, ref("same.csv"), ref("ignored.csv"), ref("failed.csv"), ref("back.csv"))
+    old = load(state, 7)
+    discover(state, ref("ignored.csv", "v2"))
+    discover(state, ref("failed.csv", "v2"), on_change="fail")
+    discover(state, ref("back.csv", "v2"), on_change="append")
+    discover(state, ref("back.csv"))
+
+    assert state.wait_again([old.batch_id], "made anew") == 4
+
+    assert statuses(state, "same.csv") == {"v1": "DISCOVERED"}
+    assert statuses(state, "ignored.csv") == {"v1": "REPLACED", "v2": "DISCOVERED"}
+    assert statuses(state, "failed.csv") == {"v1": "REPLACED", "v2": "DISCOVERED"}
+    assert statuses(state, "back.csv") == {"v1": "DISCOVERED", "v2": "REPLACED"}
+    assert versions(state, "same.csv")["v1"].error_message == "made anew"
+    assert state.wait_again([old.batch_id], "made anew") == 0
+
+
+def test_batches_that_went_to_the_table_that_is_there_are_no_loss(state: ProcessedFiles) -> None:
+    discover(state, ref("a.csv"))
+    batch = load(state, 7)
+    assert state.loaded_batches(TABLE, but_table_uuid="new") == {batch.batch_id: 10}
+    discover(state, ref("b.csv"))
+    new = claimed(state)
+    state.begin_attempt(new.batch_id, "worker", 7, "new")
+    state.record(new.batch_id, 8, [LoadedFile(new.files[0].id, 3)], 0.0)
+
+    assert state.loaded_batches(TABLE, but_table_uuid="new") == {batch.batch_id: 10}
+    assert len(state.loaded_batches(TABLE)) == 2
+
+
+def test_two_workers_that_take_the_same_batch_back_do_it_once(state: ProcessedFiles) -> None:
+    discover(state, *(ref(f"{i}.csv") for i in range(50)))
+    batch = load(state, 7)
+
+    with ThreadPoolExecutor(4) as pool:
+        done = list(
+            pool.map(
+                lambda _: state.withdraw(batch.batch_id, 7, "rolled back"), range(4), timeout=60
+            )
+        )
+
+    assert sorted(each is not None for each in done) == [False, False, False, True]
+
+
+def test_two_workers_that_find_the_same_batch_in_main_record_it_once(
+    state: ProcessedFiles,
+) -> None:
+    discover(state, *(ref(f"{i}.csv") for i in range(50)))
+    batch = load(state, 7)
+    state.withdraw(batch.batch_id, 7, "rolled back")
+    files = [LoadedFile(file.id, 10) for file in batch.files]
+
+    def found(by_its_snapshot: bool) -> None:
+        state.record(
+            batch.batch_id, 7 if by_its_snapshot else 12, files, 0.0, own_snapshot=by_its_snapshot
+        )
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(found, [True, True], timeout=60))
+    # Another one knew it by its rows only, and not which snapshot it made.
+    found(False)
+
+    again = state.batch(batch.batch_id)
+    assert again is not None
+    assert (again.status, again.snapshot_id, len(again.files)) == ("RECORDED", 7, 50)
