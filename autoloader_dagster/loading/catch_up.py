@@ -42,7 +42,7 @@ class CaughtUp:
     table_id: str
 
 
-def catch_up(ingestion: Ingestion, table: IcebergTable) -> CaughtUp:
+def catch_up(ingestion: Ingestion, table: IcebergTable, look_into_unknown: bool = True) -> CaughtUp:
     """Bring the state up to main: record what is there, take back what is there no longer.
 
     The batches are found in main's snapshots since the last look. If that look's snapshot has
@@ -52,6 +52,7 @@ def catch_up(ingestion: Ingestion, table: IcebergTable) -> CaughtUp:
         ingestion: Whose files are about to be loaded. A batch that the state does not know at all,
             for it was lost or restored, is recorded for those of its files that the rows name.
         table: Its table.
+        look_into_unknown: Whether to do that; if not, those batches are left for the next time.
 
     Raises:
         TableError: The table or its catalog cannot be read. Then nothing is known, and nothing is
@@ -61,7 +62,7 @@ def catch_up(ingestion: Ingestion, table: IcebergTable) -> CaughtUp:
     history = table.history()
     head = history.heads["main"]
     table_id = table.table_id()
-    state = store.table_state(table.name)
+    state = store.table_state(table.name, ingestion.id)
     until = state.last_snapshot_id if state else None
     if state is not None and state.table_uuid not in (None, table_id):
         take_back_of_old_table(store, table, table_id)
@@ -76,12 +77,23 @@ def catch_up(ingestion: Ingestion, table: IcebergTable) -> CaughtUp:
         if until is not None and until not in history.snapshots:
             take_back_vanished(store, table, head)
     known = store.known_batches([*found, *in_rows])
+    left_out = False
     for batch_id in [*(b for b in in_rows if b not in found), *found]:
-        recorded = batch_id in known and known[batch_id].status == "RECORDED"
-        if not recorded or batch_id in taken_back:
-            own_snapshot = batch_id in found
-            _record_from_table(ingestion, table, batch_id, found.get(batch_id, head), own_snapshot)
-    store.save_table_state(table.name, TableState(table_id, head))
+        batch = known.get(batch_id)
+        if batch is not None and batch.ingestion_id != ingestion.id:
+            # In a table that several share; that one follows main as well, by its own policy.
+            continue
+        if batch is not None and batch.status == "RECORDED" and batch_id not in taken_back:
+            continue
+        if batch is None and not look_into_unknown:
+            left_out = True
+            continue
+        snapshot_id = found.get(batch_id, head)
+        _record_from_table(ingestion, table, batch_id, snapshot_id, batch_id in found)
+    # Not past a batch that is to be found the next time.
+    store.save_table_state(
+        table.name, ingestion.id, TableState(table_id, until if left_out else head)
+    )
     drop_branches(table, left_behind(store, [name for name in history.heads if name != "main"]))
     return CaughtUp(head, table_id)
 
@@ -103,6 +115,13 @@ def _record_from_table(
         files = [LoadedFile(f.id, rows.get(f.path, 0), bad.get(f.path, 0)) for f in batch.files]
     else:
         rows_of = {(file.path, file.modified_at): file.rows for file in there}
+        if not ingestion.spec.table.shared:
+            # Listed later, they would be new. In a shared table they may be another one's.
+            store.add_versions(
+                ingestion.id,
+                ingestion.loaded.tenant,
+                [(file.path, file.modified_at, file.partition_key) for file in there],
+            )
         known = store.files(ingestion.id, paths=[file.path for file in there])
         files = [
             LoadedFile(
@@ -141,6 +160,11 @@ def _record_undo(
     undone = undone_by(table, batch_id, snapshot_id)
     if undone is not None:
         loaded_by = {(file.path, file.modified_at): file.batch_id for file in undone}
+        if not ingestion.spec.table.shared:
+            # Listed later, they would be new.
+            store.add_versions(
+                whose, ingestion.loaded.tenant, [(path, at, None) for path, at in loaded_by]
+            )
         known = store.files(whose, paths={file.path for file in undone})
         files = [
             UndoneFile(row.id, loaded_by[row.file_path, row.file_modified_at])

@@ -5,9 +5,15 @@ loaded again by itself; what went with its table is.
 """
 
 import logging
+from collections import defaultdict
 from collections.abc import Sequence
 
-from autoloader_dagster.processed_files.records import DisplacedFile
+from autoloader_dagster.processed_files.records import (
+    Batch,
+    DisplacedFile,
+    LoadedFile,
+    Withdrawal,
+)
 from autoloader_dagster.processed_files.store import ProcessedFiles
 from autoloader_dagster.spark.table import History, IcebergTable, Snapshot
 
@@ -32,19 +38,40 @@ def take_back_rolled_back(
         past = snapshot.snapshot_id
         reason = f"main was rolled back past snapshot {past}, which held batch {batch_id}"
         back_again = _with_rows(table, store.displaced_by(batch_id))
+        batch = store.batch(batch_id)
         withdrawn = store.withdraw(batch_id, past, reason, back_again)
         if withdrawn is None:
             continue
         taken.add(batch_id)
-        _log.warning(
-            "%s: %s; its %d files are UNDONE and are not loaded again by themselves. "
-            "'autoloader retry %s' loads them again",
-            table.name,
-            reason,
-            withdrawn.files,
-            withdrawn.ingestion_id.rpartition("/")[2],
-        )
+        _say(table, reason, withdrawn)
+        if batch is not None and batch.kind == "reload":
+            _reinstate_as_before(store, table, batch)
     return frozenset(taken)
+
+
+def _say(table: IcebergTable, reason: str, withdrawn: Withdrawal) -> None:
+    _log.warning(
+        "%s: %s; its %d files are not loaded any more, and are not loaded again by themselves. "
+        "'autoloader retry %s FILE' lets a file wait again",
+        table.name,
+        reason,
+        withdrawn.files,
+        withdrawn.ingestion_id.rpartition("/")[2],
+    )
+
+
+def _reinstate_as_before(store: ProcessedFiles, table: IcebergTable, reload: Batch) -> None:
+    """Note the files of a reload that is gone as loaded by the batches whose rows are back."""
+    members = {(file.path, file.modified_at): file.id for file in reload.files}
+    by_batch: dict[str, list[LoadedFile]] = defaultdict(list)
+    for each in table.rows_of_files():
+        file_id = members.get((each.path, each.modified_at))
+        if file_id is not None:
+            by_batch[each.batch_id].append(LoadedFile(file_id, each.rows, each.bad_rows))
+    recorded = store.known_batches(by_batch)
+    for batch_id, files in by_batch.items():
+        if batch_id in recorded and recorded[batch_id].status == "RECORDED":
+            store.reinstate(reload.ingestion_id, batch_id, files)
 
 
 def _recorded_off_main(store: ProcessedFiles, history: History) -> list[tuple[Snapshot, str]]:
@@ -112,11 +139,4 @@ def take_back_vanished(store: ProcessedFiles, table: IcebergTable, head: int) ->
         reason = f"batch {batch_id} has no row in snapshot {head}, and its own snapshot has expired"
         withdrawn = store.withdraw(batch_id, None, reason)
         if withdrawn is not None:
-            _log.warning(
-                "%s: %s; its %d files are UNDONE and are not loaded again by themselves. "
-                "'autoloader retry %s' loads them again",
-                table.name,
-                reason,
-                withdrawn.files,
-                withdrawn.ingestion_id.rpartition("/")[2],
-            )
+            _say(table, reason, withdrawn)

@@ -141,7 +141,9 @@ def record_undo(
             )
         )
         if snapshot_id is not None:
-            write_table_state(connection, table, TableState(stored.table_uuid, snapshot_id))
+            write_table_state(
+                connection, table, ingestion_id, TableState(stored.table_uuid, snapshot_id)
+            )
 
 
 def retry(

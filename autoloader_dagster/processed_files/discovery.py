@@ -28,6 +28,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.schema import CreateTable, DropTable
 
+from autoloader_dagster.processed_files.adopting import name_listed_versions
 from autoloader_dagster.processed_files.database import Database, now, one_of, write_transaction
 from autoloader_dagster.processed_files.listing import LISTING, listed_file, staged
 from autoloader_dagster.processed_files.models import StoredFile
@@ -73,6 +74,8 @@ def discover(
         with connection.begin():
             began = now(connection)
         with staged(connection, pages):
+            with write_transaction(connection, ingestion_id):
+                name_listed_versions(connection, ingestion_id)
             with connection.begin():
                 listed, bytes_listed = connection.execute(
                     select(func.count(), func.coalesce(func.sum(LISTING.c.size), 0))

@@ -16,6 +16,7 @@ def forget(database: Database, ingestion_id: str) -> None:
         # The files first, for they refer to the batches.
         connection.execute(delete(StoredFile).where(StoredFile.ingestion_id == ingestion_id))
         connection.execute(delete(StoredBatch).where(StoredBatch.ingestion_id == ingestion_id))
+        connection.execute(delete(StoredTable).where(StoredTable.ingestion_id == ingestion_id))
 
 
 def forget_table(database: Database, table: str) -> None:

@@ -4,7 +4,7 @@ No transaction is open while the source is asked for its next page: a slow listi
 SQLite's writers nor PostgreSQL's vacuum.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -28,6 +28,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.schema import CreateIndex, CreateTable, DropTable
 
 from autoloader_dagster.errors import SourceError
+from autoloader_dagster.processed_files.bulk import bulk_insert, moment_writer
 from autoloader_dagster.processed_files.models import Ordered, UtcDateTime
 from autoloader_dagster.sources.base import FileRef
 
@@ -47,7 +48,6 @@ LISTING = Table(
 )
 _BY_PATH = Index("autoloader_listing_by_path", LISTING.c.file_path, LISTING.c.seq)
 _BY_SEQ = Index("autoloader_listing_by_seq", LISTING.c.seq)
-_COLUMNS = ", ".join(LISTING.columns.keys())
 _ROWS_AT_ONCE = 5_000
 
 
@@ -89,7 +89,7 @@ def listed_file(row: Any) -> FileRef:
 
 
 def _fill(connection: Connection, pages: Iterable[Sequence[FileRef]]) -> None:
-    moment = _moment_writer(connection)
+    moment = moment_writer(connection)
     seq = 0
     for page in pages:
         for start in range(0, len(page), _ROWS_AT_ONCE):
@@ -110,29 +110,9 @@ def _fill(connection: Connection, pages: Iterable[Sequence[FileRef]]) -> None:
             seq += len(rows)
             try:
                 with connection.begin():
-                    _write(connection, rows)
+                    bulk_insert(connection, LISTING, rows)
             except (UnicodeEncodeError, psycopg.DataError) as error:
                 raise _unstorable(rows, error) from error
-
-
-def _moment_writer(connection: Connection) -> Callable[[Any], Any]:
-    """What SQLAlchemy does to a moment on its way to this database, for rows that go past it."""
-    kind = UtcDateTime().dialect_impl(connection.dialect)
-    return kind.bind_processor(connection.dialect) or (lambda moment: moment)
-
-
-def _write(connection: Connection, rows: list[tuple[Any, ...]]) -> None:
-    if connection.dialect.name == "postgresql":
-        driver: Any = connection.connection.driver_connection
-        with (
-            driver.cursor() as cursor,
-            cursor.copy(f"COPY {LISTING.name} ({_COLUMNS}) FROM STDIN") as copy,
-        ):
-            for row in rows:
-                copy.write_row(row)
-        return
-    marks = ", ".join("?" * len(LISTING.columns))
-    connection.exec_driver_sql(f"INSERT INTO {LISTING.name} ({_COLUMNS}) VALUES ({marks})", rows)
 
 
 def _complete(connection: Connection) -> None:

@@ -148,11 +148,12 @@ class StoredFile(Base):
 
 
 class StoredTable(Base):
-    """How far the state has followed one Iceberg table."""
+    """How far the state has followed one Iceberg table, for one of the ingestions that load it."""
 
-    __tablename__ = "tables"
+    __tablename__ = "followed_tables"
 
     table: Mapped[str] = mapped_column(primary_key=True)
+    ingestion_id: Mapped[str] = mapped_column(primary_key=True)
     table_uuid: Mapped[str | None]
     last_snapshot_id: Mapped[int | None]
     updated_at: Mapped[datetime]

@@ -20,6 +20,11 @@ FileStatus = Literal[
 ]
 BatchStatus = Literal["CLAIMED", "WRITTEN", "RECORDED", "RELEASED"]
 BatchKind = Literal["load", "undo", "reload"]
+# missing: loaded by the state, and the table has no row of it. fewer: it has only some of them.
+# double: it has rows of another batch as well, or more rows than recorded. unrecorded: the table
+# has its rows, and the state does not hold it as loaded. unknown: rows of no version that is
+# recorded or listed. gone: loaded, and not in the source any more, which is no fault.
+DifferenceKind = Literal["missing", "fewer", "double", "unrecorded", "unknown", "gone"]
 OnChange = Literal["ignore", "append", "replace", "fail"]
 
 # What can be tried again when a person asks for it.
@@ -290,6 +295,39 @@ class Withdrawal(NamedTuple):
 
     ingestion_id: str
     files: int
+
+
+class RowsOfFile(NamedTuple):
+    """Rows that a table has of one version of a file from one batch."""
+
+    path: str
+    modified_at: datetime
+    batch_id: str
+    partition_key: str | None
+    rows: int
+    bad_rows: int
+
+
+class Difference(NamedTuple):
+    """A file version of which state, table and source do not say the same.
+
+    Attributes:
+        rows: In the table.
+        recorded_rows: In the table by the state, for a version that it holds as loaded.
+        file_id: The version in the state; None if none is recorded.
+        status: Of that version.
+    """
+
+    kind: DifferenceKind
+    path: str
+    modified_at: datetime
+    batch_id: str
+    partition_key: str | None
+    rows: int
+    bad_rows: int
+    recorded_rows: int | None
+    file_id: int | None
+    status: FileStatus | None
 
 
 class StatusTotals(NamedTuple):

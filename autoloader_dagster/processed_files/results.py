@@ -142,7 +142,12 @@ def record(
             )
         )
         if snapshot_id is not None and own_snapshot:
-            write_table_state(connection, batch.table, TableState(batch.table_uuid, snapshot_id))
+            write_table_state(
+                connection,
+                batch.table,
+                batch.ingestion_id,
+                TableState(batch.table_uuid, snapshot_id),
+            )
 
 
 def replaced_by(batch_id: str) -> str:

@@ -5,12 +5,15 @@ is done in the modules beside this one, by concern; here is what each call means
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 
 from autoloader_dagster.processed_files import (
+    adopting,
     amending,
     batches,
     claims,
+    comparison,
     discovery,
     forgetting,
     queries,
@@ -38,6 +41,7 @@ from autoloader_dagster.processed_files.records import (
     PartitionTotals,
     PendingPartition,
     Place,
+    RowsOfFile,
     SetAside,
     StatusTotals,
     TableState,
@@ -349,6 +353,45 @@ class ProcessedFiles:
         """
         return withdrawals.withdraw(self._database, batch_id, snapshot_id, reason, back_again)
 
+    def comparison(
+        self,
+        ingestion_id: str,
+        shared: bool,
+        in_table: Iterable[RowsOfFile],
+        listing: Iterable[Sequence[FileRef]],
+    ) -> AbstractContextManager[comparison.Comparison]:
+        """Hold a table's rows and a listing against the state; see ``Comparison``.
+
+        Args:
+            ingestion_id: Whose files.
+            shared: The table has rows of other ingestions as well.
+            in_table: The rows, counted by file version and batch; streamed.
+            listing: The source; streamed.
+        """
+        return comparison.comparison(self._database, ingestion_id, shared, in_table, listing)
+
+    def add_versions(
+        self,
+        ingestion_id: str,
+        tenant: str,
+        versions: Sequence[tuple[str, datetime, str | None]],
+    ) -> None:
+        """Add those of these versions that are not known: path, time of last change, partition.
+
+        Nothing else is known of them, for the table has their rows, and they were not listed. They
+        are UNDONE until they are recorded, and get their identity from the listing that shows a
+        file of this path and time.
+        """
+        adopting.add_versions(self._database, ingestion_id, tenant, versions)
+
+    def reinstate(self, ingestion_id: str, batch_id: str, files: Sequence[LoadedFile]) -> None:
+        """Note files as loaded by a batch that is recorded, for the table has its rows of them."""
+        adopting.reinstate(self._database, ingestion_id, batch_id, files)
+
+    def files_wait_again(self, ingestion_id: str, file_ids: Collection[int], reason: str) -> int:
+        """Let loaded files whose rows are gone wait again, as ``wait_again`` does for batches."""
+        return withdrawals.files_wait_again(self._database, ingestion_id, file_ids, reason)
+
     def wait_again(self, batch_ids: Collection[str], reason: str) -> int:
         """Take back batches whose table is gone: their files become DISCOVERED, to be loaded again.
 
@@ -362,13 +405,13 @@ class ProcessedFiles:
 
     # --- tables ---------------------------------------------------------------------------------
 
-    def table_state(self, table: str) -> TableState | None:
-        """How far the state has followed this table; None if never."""
-        return table_states.table_state(self._database, table)
+    def table_state(self, table: str, ingestion_id: str) -> TableState | None:
+        """How far this ingestion has followed this table; None if never."""
+        return table_states.table_state(self._database, table, ingestion_id)
 
-    def save_table_state(self, table: str, state: TableState) -> None:
+    def save_table_state(self, table: str, ingestion_id: str, state: TableState) -> None:
         """Note how far; a ``table_uuid`` of None leaves the known one."""
-        table_states.save_table_state(self._database, table, state)
+        table_states.save_table_state(self._database, table, ingestion_id, state)
 
     # --- for people and programs ----------------------------------------------------------------
 

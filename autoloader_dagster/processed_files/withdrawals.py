@@ -169,26 +169,47 @@ def _wait_again(
             select(StoredFile.batch_id, StoredFile.id).where(loaded)
         ):
             files[batch_id].append(file_id)
-        _let_newer_versions_wait(connection, loaded, reason, moment)
-        connection.execute(
-            update(StoredFile)
-            .where(loaded, _has_newer())
-            .values(**_NOT_LOADED, status="REPLACED", error_message=reason, updated_at=moment)
-        )
-        connection.execute(
-            update(StoredFile)
-            .where(loaded)
-            .values(
-                **_NOT_LOADED,
-                batch_id=null(),
-                status="DISCOVERED",
-                retry_count=0,
-                error_message=reason,
-                updated_at=moment,
-            )
-        )
+        _let_wait(connection, loaded, reason, moment)
         _release(connection, files, reason, moment)
         return sum(len(ids) for ids in files.values())
+
+
+def files_wait_again(
+    database: Database, ingestion_id: str, file_ids: Collection[int], reason: str
+) -> int:
+    """Let loaded files wait again; see ``ProcessedFiles.files_wait_again``."""
+    with database.writing(ingestion_id) as connection:
+        loaded = and_(
+            StoredFile.ingestion_id == ingestion_id,
+            one_of(StoredFile.id, file_ids, connection),
+            StoredFile.status == "SUCCESS",
+        )
+        count = connection.scalar(select(func.count()).select_from(StoredFile).where(loaded))
+        _let_wait(connection, loaded, reason, now(connection))
+        return int(count or 0)
+
+
+def _let_wait(
+    connection: Connection, loaded: ColumnElement[bool], reason: str, moment: datetime
+) -> None:
+    _let_newer_versions_wait(connection, loaded, reason, moment)
+    connection.execute(
+        update(StoredFile)
+        .where(loaded, _has_newer())
+        .values(**_NOT_LOADED, status="REPLACED", error_message=reason, updated_at=moment)
+    )
+    connection.execute(
+        update(StoredFile)
+        .where(loaded)
+        .values(
+            **_NOT_LOADED,
+            batch_id=null(),
+            status="DISCOVERED",
+            retry_count=0,
+            error_message=reason,
+            updated_at=moment,
+        )
+    )
 
 
 def _has_newer() -> ColumnElement[bool]:

@@ -13,10 +13,12 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, Literal
 
 from autoloader_dagster.errors import PublishConflict, TableError, TableUnavailable
+from autoloader_dagster.processed_files.records import RowsOfFile
 from autoloader_dagster.spark.environment import is_environment
 from autoloader_dagster.spark.lineage import (
     BATCH_ID,
     LINEAGE_COLUMNS,
+    PARTITION_KEY,
     RESCUED,
     SOURCE_FILE,
     SOURCE_MODIFIED_AT,
@@ -85,11 +87,13 @@ class FileInTable:
         path: The source's address.
         modified_at: When that version was last changed, UTC.
         rows: How many rows.
+        partition_key: Its partition.
     """
 
     path: str
     modified_at: datetime
     rows: int
+    partition_key: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -485,14 +489,35 @@ class IcebergTable:
         """The source files that main has rows of from a batch, by the rows themselves."""
         with self._errors("read"):
             rows = self._spark.sql(
-                f"select {SOURCE_FILE} as f, unix_micros({SOURCE_MODIFIED_AT}) as m, count(*) as n "
-                f"from {self._sql_name} where {BATCH_ID} = {literal(batch_id)} "
+                f"select {SOURCE_FILE} as f, unix_micros({SOURCE_MODIFIED_AT}) as m, "
+                f"count(*) as n, max({PARTITION_KEY}) as k from {self._sql_name} "
+                f"where {BATCH_ID} = {literal(batch_id)} "
                 # Rows that a person has written need not have them.
                 f"and {SOURCE_FILE} is not null and {SOURCE_MODIFIED_AT} is not null group by 1, 2"
             ).collect()
         # As a number: the client would give the time in this machine's zone, without saying so.
         epoch = datetime(1970, 1, 1, tzinfo=timezone.utc)
-        return [FileInTable(r["f"], epoch + timedelta(microseconds=r["m"]), r["n"]) for r in rows]
+        return [
+            FileInTable(r["f"], epoch + timedelta(microseconds=r["m"]), r["n"], r["k"])
+            for r in rows
+        ]
+
+    def rows_of_files(self) -> "Iterator[RowsOfFile]":
+        """The rows that main has of each file version from each batch, streamed.
+
+        Rows that somebody put there without saying where from come as of a file without a name.
+        """
+        epoch = datetime(1970, 1, 1, tzinfo=timezone.utc)
+        with self._errors("read"):
+            rows = self._spark.sql(
+                f"select coalesce({SOURCE_FILE}, '') as f, "
+                f"coalesce(unix_micros({SOURCE_MODIFIED_AT}), 0) as m, "
+                f"coalesce({BATCH_ID}, '') as b, max({PARTITION_KEY}) as k, count(*) as n, "
+                f"count_if({RESCUED} is not null) as bad from {self._sql_name} group by 1, 2, 3"
+            ).toLocalIterator()
+            for r in rows:
+                at = epoch + timedelta(microseconds=r["m"])
+                yield RowsOfFile(r["f"], at, r["b"], r["k"], r["n"], r["bad"])
 
     def query(self, doing: str, statement: str) -> list[Any]:
         """Run a statement, whose table names ``named`` gives, and return its rows.

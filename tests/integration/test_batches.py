@@ -277,7 +277,7 @@ def test_a_recorded_batch_is_in_the_table(state: ProcessedFiles) -> None:
     [stored] = state.batches(INGESTION)
     assert (stored.status, stored.files, stored.rows, stored.bytes) == ("RECORDED", 2, 10, 7)
     assert stored.finished_at is not None
-    assert state.table_state(TABLE) == TableState("uuid", 2**62)
+    assert state.table_state(TABLE, INGESTION) == TableState("uuid", 2**62)
     recorded = state.batch(batch.batch_id)
     assert recorded is not None
     assert recorded.files == batch.files
@@ -390,11 +390,11 @@ def test_stale_batches_are_those_without_a_lease_or_a_run(state: ProcessedFiles)
 
 
 def test_how_far_a_table_was_followed_is_kept(state: ProcessedFiles) -> None:
-    assert state.table_state(TABLE) is None
+    assert state.table_state(TABLE, INGESTION) is None
 
-    state.save_table_state(TABLE, TableState("uuid", None))
-    state.save_table_state(TABLE, TableState(None, 2**62))
-    assert state.table_state(TABLE) == TableState("uuid", 2**62)
+    state.save_table_state(TABLE, INGESTION, TableState("uuid", None))
+    state.save_table_state(TABLE, INGESTION, TableState(None, 2**62))
+    assert state.table_state(TABLE, INGESTION) == TableState("uuid", 2**62)
 
-    state.save_table_state(TABLE, TableState("another", None))
-    assert state.table_state(TABLE) == TableState("another", None)
+    state.save_table_state(TABLE, INGESTION, TableState("another", None))
+    assert state.table_state(TABLE, INGESTION) == TableState("another", None)

@@ -10,6 +10,8 @@ import pytest
 from autoloader_dagster.loading import batch as batch_module
 from autoloader_dagster.loading.attempts import Attempts
 from autoloader_dagster.loading.discover import discover
+from autoloader_dagster.loading.reload import reload
+from autoloader_dagster.loading.retry import retry
 from autoloader_dagster.loading.undo import undo
 from autoloader_dagster.processed_files.store import ProcessedFiles
 from autoloader_dagster.spark.table import IcebergTable
@@ -69,6 +71,9 @@ def test_files_of_a_batch_that_was_rolled_back_are_undone_and_not_loaded_again(
     assert (batch.status, batch.error) == ("RELEASED", reason)
     assert "autoloader retry rolled" in caplog.text
     assert lake.load(ingestion) == []
+    retry(ingestion, ["b.csv"])
+    lake.load(ingestion)
+    assert _ids(lake, "rolled") == Counter([1, 2, 3])
 
 
 def test_a_batch_that_turns_up_in_main_again_is_recorded_again(lake: Lake) -> None:
@@ -190,9 +195,9 @@ def test_a_batch_published_while_another_loader_catches_up_is_not_taken_for_roll
         read: list = []
         fast_forward = IcebergTable.fast_forward
 
-        def read_first(table: IcebergTable, branch: str) -> None:
+        def read_first(table: IcebergTable, branch: str) -> int:
             read.append(real(table))
-            fast_forward(table, branch)
+            return fast_forward(table, branch)
 
         with monkeypatch.context() as patch:
             patch.setattr(IcebergTable, "history", real)
@@ -408,3 +413,23 @@ def test_rolling_back_an_undo_makes_its_files_loaded_again(lake: Lake) -> None:
 
     assert _ids(lake, "undone") == Counter([1, 2, 3])
     assert set(lake.statuses(ingestion).values()) == {"SUCCESS"}
+
+
+def test_rolling_back_a_reload_leaves_its_files_loaded_as_before(lake: Lake) -> None:
+    folder = lake.folder()
+    _write(folder, "a.csv", 1)
+    _write(folder, "b.csv", 2)
+    ingestion = lake.ingestion("reloaded", source=_replacing(lake))
+    (loaded,) = lake.load(ingestion)
+    before = by_hand.head(lake, "reloaded")
+    assert list(reload(ingestion, names=["a.csv"], run_id="reload"))
+    by_hand.roll_back(lake, "reloaded", before)
+    _write(folder, "c.csv", 3)
+
+    lake.load(ingestion)
+
+    files = list(lake.store.files(ingestion.id, paths=[str(folder / "a.csv")]))
+    assert [(file.status, file.batch_id) for file in files] == [("SUCCESS", loaded.batch_id)]
+    os.utime(_write(folder, "a.csv", 10), (5, 5))
+    lake.load(ingestion)
+    assert _ids(lake, "reloaded") == Counter([10, 2, 3])

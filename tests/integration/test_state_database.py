@@ -14,7 +14,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
 from autoloader_dagster.errors import StateError, UsageError
-from autoloader_dagster.processed_files import ProcessedFiles, database
+from autoloader_dagster.processed_files import ProcessedFiles, TableState, database
 from autoloader_dagster.processed_files.database import REVISIONS, VERSION_TABLE, Database
 from autoloader_dagster.processed_files.upgrade import alembic_config
 from tests.integration.state_steps import INGESTION, claim, discover, ref
@@ -64,7 +64,17 @@ def test_a_state_of_the_first_revision_is_upgraded_with_its_batches(state_url: s
                 'INSERT INTO batches (id, tenant, ingestion_id, run_id, "table", status, attempt, '
                 "lease_owner, lease_expires_at, files, bytes, started_at, snapshot_id) VALUES "
                 f"('b1', 'acme', '{INGESTION}', 'r', 't', 'RECORDED', 1, 'w', '{moment}', 1, 10, "
-                f"'{moment}', 7)"
+                f"'{moment}', 7), "
+                f"('b2', 'acme', 'acme/one', 'r', 'shared', 'RECORDED', 1, 'w', '{moment}', 1, 10, "
+                f"'{moment}', 8), "
+                f"('b3', 'acme', 'acme/two', 'r', 'shared', 'RECORDED', 1, 'w', '{moment}', 1, 10, "
+                f"'{moment}', 9)"
+            )
+        )
+        connection.execute(
+            text(
+                'INSERT INTO tables ("table", table_uuid, last_snapshot_id, updated_at) VALUES '
+                f"('t', 'uuid', 7, '{moment}'), ('shared', 'other', 9, '{moment}')"
             )
         )
         connection.execute(
@@ -85,6 +95,10 @@ def test_a_state_of_the_first_revision_is_upgraded_with_its_batches(state_url: s
     batch = state.batch("b1")
     assert batch is not None
     assert (batch.kind, [file.path for file in batch.files]) == ("load", ["a.csv"])
+    assert state.table_state("t", INGESTION) == TableState("uuid", 7)
+    # One of those who share a table may not have seen all that the position was past.
+    assert state.table_state("shared", "acme/one") == TableState("other", None)
+    assert state.table_state("shared", "acme/two") == TableState("other", None)
     state.close()
 
 

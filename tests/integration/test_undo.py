@@ -376,7 +376,9 @@ def test_a_state_from_before_the_undo_learns_of_it(lake: Lake) -> None:
     with lake.store._database.writing() as connection:
         connection.exec_driver_sql("update processed_files set status = 'SUCCESS'")
         connection.exec_driver_sql("delete from batches where kind = 'undo'")
-        connection.exec_driver_sql(f"update tables set last_snapshot_id = {before[0].snapshot_id}")
+        connection.exec_driver_sql(
+            f"update followed_tables set last_snapshot_id = {before[0].snapshot_id}"
+        )
     _write(lake.folder(), "c.csv", 3)
 
     lake.load(ingestion)

@@ -1,0 +1,346 @@
+"""Source, state and table are held against each other, and the state is mended by the table."""
+
+import os
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from autoloader_dagster.errors import SourceNotFound, TableError
+from autoloader_dagster.loading.attempts import Attempts
+from autoloader_dagster.loading.branches import branch_name
+from autoloader_dagster.loading.discover import discover
+from autoloader_dagster.loading.ingestion import Ingestion
+from autoloader_dagster.loading.reconcile import Reconciliation, advice, reconcile
+from autoloader_dagster.processed_files.store import ProcessedFiles
+from tests.fixtures import by_hand
+from tests.fixtures.lake import Lake
+
+
+def _write(folder: Path, name: str, *ids: int) -> Path:
+    path = folder / name
+    path.write_text("id\n" + "".join(f"{i}\n" for i in ids))
+    return path
+
+
+def _ids(lake: Lake, name: str) -> Counter[int]:
+    return Counter(row[0] for row in lake.rows(name, "id"))
+
+
+def _new_state(lake: Lake, url: str) -> None:
+    lake.store.close()
+    lake.store = ProcessedFiles(url)
+    lake.store.upgrade()
+
+
+def _state(ingestion: Ingestion) -> list[tuple[str, str, str | None, int | None]]:
+    return sorted(
+        (file.file_path, file.status, file.batch_id, file.records_ingested)
+        for file in ingestion.store.files(ingestion.id)
+    )
+
+
+def _finds_nothing(ingestion: Ingestion) -> bool:
+    again = reconcile(ingestion, apply=True)
+    return again.agrees and not any(again.found.get(k) for k in again.found if k != "gone")
+
+
+def test_what_agrees_is_said_to_agree(lake: Lake) -> None:
+    folder = lake.folder()
+    _write(folder, "a.csv", 1, 2)
+    gone = _write(folder, "b.csv", 3)
+    (folder / "empty.csv").write_text("id\n")
+    ingestion = lake.ingestion("agrees")
+    lake.load(ingestion)
+    gone.unlink()
+    _write(folder, "c.csv", 4)
+    before = _state(ingestion)
+
+    found = reconcile(ingestion)
+
+    assert found.agrees
+    assert (found.listed, found.new, found.files_in_table, found.rows_in_table) == (3, 1, 2, 3)
+    assert found.found == {"gone": 1}
+    assert [Path(each.path).name for each in found.findings] == ["b.csv"]
+    assert _state(ingestion) == before
+
+
+def test_each_kind_of_difference_is_named_and_what_can_be_is_mended(lake: Lake) -> None:
+    folder = lake.folder()
+    for name in ("missing", "fewer", "double", "undone"):
+        _write(folder, f"{name}.csv", 1, 2)
+    ingestion = lake.ingestion("kinds", batch={"max_files": 1})
+    lake.load(ingestion)
+    batch_of = {Path(f.file_path).stem: f.batch_id for f in lake.store.files(ingestion.id)}
+    undone = batch_of["undone"]
+    assert undone is not None
+    lake.store.withdraw(undone, None, "by a test")
+    by_hand.sql(
+        lake,
+        "delete from lake.{ns}.kinds where _source_file like '%missing.csv'",
+        "delete from lake.{ns}.kinds where _source_file like '%fewer.csv' and id = 1",
+        "insert into lake.{ns}.kinds select id, _rescued, _source_file, _source_modified_at, "
+        "_partition_key, '20200101T000000Z-abcdef' from lake.{ns}.kinds "
+        "where _source_file like '%double.csv'",
+        "insert into lake.{ns}.kinds select 9, null, null, null, null, 'by-hand'",
+    )
+    told = []
+
+    found = reconcile(ingestion, tell=told.append)
+
+    named = {(each.kind, Path(each.path).stem) for each in found.findings}
+    assert named == {
+        ("missing", "missing"),
+        ("fewer", "fewer"),
+        ("double", "double"),
+        ("unrecorded", "undone"),
+        ("unknown", ""),
+    }
+    assert told == list(found.findings)
+    assert not found.agrees
+    assert found.left == found.found
+    says = {each.kind: advice(each, "kinds") for each in told}
+    assert "loaded 2 rows, and the table has 1" in says["fewer"]
+    assert "autoloader reconcile kinds --apply" in says["missing"]
+    assert "2 rows of batch 20200101T000000Z-abcdef are too many" in says["double"]
+
+    mended = reconcile(ingestion, apply=True)
+
+    assert mended.found == found.found
+    assert mended.left == {"fewer": 1, "double": 1, "unknown": 1}
+    assert lake.statuses(ingestion) == {
+        "missing.csv": "DISCOVERED",
+        "fewer.csv": "SUCCESS",
+        "double.csv": "SUCCESS",
+        "undone.csv": "SUCCESS",
+    }
+    lake.load(ingestion)
+    assert _ids(lake, "kinds") == Counter({1: 4, 2: 5, 9: 1})
+    assert reconcile(ingestion, apply=True).found == mended.left
+
+
+def test_a_deleted_state_is_rebuilt_and_nothing_is_loaded_again(lake: Lake, state_url: str) -> None:
+    folder = lake.folder()
+    for i in range(6):
+        _write(folder, f"{i}.csv", i, i + 10)
+    bad = folder / "bad.csv"
+    bad.write_text("id\n7\nseven\n")
+    parts = {
+        "batch": {"max_files": 2},
+        "schema": {"hints": {"id": "bigint"}},
+        "source": {"type": "local", "url": str(folder), "on_change": "replace"},
+    }
+    ingestion = lake.ingestion("rebuilt", **parts)
+    lake.load(ingestion)
+    before = _state(ingestion)
+    rows = _ids(lake, "rebuilt")
+    bad_rows = lake.store.bad_rows(ingestion.id)
+    by_hand.expire(lake, "rebuilt")
+    if state_url.startswith("sqlite"):
+        lake.store.close()
+        for file in folder.parent.glob("state.db*"):
+            file.unlink()
+    _new_state(lake, state_url)
+    ingestion = lake.ingestion("rebuilt", **parts)
+
+    found = reconcile(ingestion)
+    assert found.found == {"unrecorded": 7}
+    assert _state(ingestion) == []
+    mended = reconcile(ingestion, apply=True)
+
+    assert mended.found == {"unrecorded": 7}
+    assert mended.agrees
+    assert _state(ingestion) == before
+    assert lake.store.bad_rows(ingestion.id) == bad_rows
+    assert _finds_nothing(ingestion)
+    assert lake.load(ingestion) == []
+    assert _ids(lake, "rebuilt") == rows
+    os.utime(_write(folder, "0.csv", 100), (5, 5))
+    lake.load(ingestion)
+    assert _ids(lake, "rebuilt") == rows - Counter([0, 10]) + Counter([100])
+
+
+def test_a_rebuilt_state_knows_versions_that_the_source_has_no_more(
+    lake: Lake, tmp_path: Path
+) -> None:
+    folder = lake.folder()
+    changed = _write(folder, "changed.csv", 1)
+    gone = _write(folder, "gone.csv", 2)
+    parts = {"source": {"type": "local", "url": str(folder), "on_change": "replace"}}
+    lake.load(lake.ingestion("older", **parts))
+    shutil.move(gone, tmp_path / "gone.csv")
+    os.utime(_write(folder, changed.name, 10), (5, 5))
+    _new_state(lake, f"sqlite:///{tmp_path / 'new_state.db'}")
+    ingestion = lake.ingestion("older", **parts)
+
+    mended = reconcile(ingestion, apply=True)
+    assert mended.found == {"unknown": 2}
+    assert mended.agrees
+    lake.load(ingestion)
+    assert _ids(lake, "older") == Counter([2, 10])
+
+    shutil.move(tmp_path / "gone.csv", gone)
+    assert lake.load(ingestion) == [], "the same version has come back"
+    assert _ids(lake, "older") == Counter([2, 10])
+    assert _finds_nothing(ingestion)
+
+
+def test_a_state_of_yesterday_is_brought_up_to_the_table(lake: Lake, tmp_path: Path) -> None:
+    folder = lake.folder()
+    _write(folder, "a.csv", 1)
+    _write(folder, "b.csv", 2)
+    parts = {"source": {"type": "local", "url": str(folder), "on_change": "replace"}}
+    ingestion = lake.ingestion("restored", **parts)
+    lake.load(ingestion)
+    lake.store.close()
+    backup = tmp_path / "backup.db"
+    shutil.copy(tmp_path / "state.db", backup)
+    os.utime(_write(folder, "a.csv", 10), (5, 5))
+    _write(folder, "c.csv", 3)
+    lake.load(ingestion)
+    (folder / "c.csv").rename(tmp_path / "c.csv")
+    _new_state(lake, f"sqlite:///{backup}")
+    ingestion = lake.ingestion("restored", **parts)
+
+    mended = reconcile(ingestion, apply=True)
+
+    assert mended.agrees
+    (tmp_path / "c.csv").rename(folder / "c.csv")
+    assert lake.load(ingestion) == []
+    assert _ids(lake, "restored") == Counter([10, 2, 3])
+    assert _finds_nothing(ingestion)
+
+
+def test_specs_that_share_a_table_each_find_their_own_after_the_state_was_lost(
+    lake: Lake, state_url: str
+) -> None:
+    table = {"name": f"lake.{lake.namespace}.common", "shared": True}
+
+    def ingestion(name: str) -> Ingestion:
+        source = {"type": "local", "url": str(lake.folder(name))}
+        return lake.ingestion(name, source=source, table=table)
+
+    for number, name in enumerate(("one", "two", "three")):
+        _write(lake.folder(name), "a.csv", number)
+        lake.load(ingestion(name))
+    if state_url.startswith("sqlite"):
+        state_url += ".new"
+    _new_state(lake, state_url)
+    _write(lake.folder("one"), "b.csv", 10)
+    _write(lake.folder("two"), "b.csv", 11)
+
+    lake.load(ingestion("one"))
+    lake.load(ingestion("two"))
+    third = reconcile(ingestion("three"), apply=True)
+
+    assert third.found == {"unrecorded": 1}
+    assert _ids(lake, "common") == Counter([0, 1, 2, 10, 11])
+    for name in ("one", "two", "three"):
+        assert _finds_nothing(ingestion(name))
+
+
+def test_batches_and_branches_of_killed_runs_are_named_and_settled(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = lake.folder()
+    _write(folder, "a.csv", 1)
+    ingestion = lake.ingestion("killed")
+    (loaded,) = lake.load(ingestion)
+    _write(folder, "b.csv", 2)
+
+    def die(*_args, **_kwargs):
+        raise SystemExit("killed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Attempts, "_let_go", lambda *a: None)
+        patch.setattr(Attempts, "publish", die)
+        with pytest.raises(SystemExit):
+            lake.load(ingestion)
+    left = branch_name(loaded.batch_id, 1)
+    by_hand.sql(lake, f"alter table lake.{{ns}}.killed create branch {left}")
+
+    found = reconcile(ingestion, over_runs={"run-2"})
+    assert (len(found.stale_batches), len(found.leftover_branches)) == (1, 1)
+    assert not found.agrees
+    assert reconcile(ingestion, apply=True, over_runs={"run-2"}).agrees
+
+    assert by_hand.branches(lake, "killed") == set()
+    assert lake.statuses(ingestion) == {"a.csv": "SUCCESS", "b.csv": "DISCOVERED"}
+
+
+def test_a_dropped_table_lets_its_files_wait_only_if_told_so(lake: Lake) -> None:
+    _write(lake.folder(), "a.csv", 1)
+    ingestion = lake.ingestion("dropped")
+    lake.load(ingestion)
+    by_hand.sql(lake, "drop table lake.{ns}.dropped purge")
+
+    found = reconcile(ingestion)
+    assert (found.table_exists, found.found) == (False, {"missing": 1})
+    assert lake.statuses(ingestion) == {"a.csv": "SUCCESS"}
+    assert reconcile(ingestion, apply=True).agrees
+
+    lake.load(ingestion)
+    assert _ids(lake, "dropped") == Counter([1])
+
+
+def test_what_cannot_be_read_changes_nothing(lake: Lake) -> None:
+    folder = lake.folder("away")
+    _write(folder, "a.csv", 1)
+    ingestion = lake.ingestion("unread", source={"type": "local", "url": str(folder)})
+    lake.load(ingestion)
+    before = _state(ingestion)
+
+    by_hand.sql(lake, "alter table lake.{ns}.unread drop column _source_modified_at")
+    with pytest.raises(TableError, match="has no column _source_modified_at"):
+        reconcile(ingestion, apply=True)
+    assert _state(ingestion) == before
+
+    by_hand.sql(lake, "alter table lake.{ns}.unread add column _source_modified_at timestamp")
+    shutil.rmtree(folder)
+    with pytest.raises(SourceNotFound):
+        reconcile(ingestion, apply=True)
+    assert _state(ingestion) == before
+
+
+def test_a_catalog_that_cannot_be_read_changes_nothing(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _write(lake.folder(), "a.csv", 1)
+    ingestion = lake.ingestion("unreachable")
+    lake.load(ingestion)
+    _write(lake.folder(), "b.csv", 2)
+    discover(ingestion)
+    before = _state(ingestion)
+    catalog = lake.settings.catalog_db
+    away = catalog.with_suffix(".away")
+    catalog.rename(away)
+    catalog.write_bytes(b"not a database" * 100)
+    try:
+        with pytest.raises(TableError):
+            reconcile(ingestion, apply=True)
+    finally:
+        away.replace(catalog)
+
+    assert _state(ingestion) == before
+
+
+def test_missing_files_are_left_alone_while_the_table_is_loaded(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _write(lake.folder(), "a.csv", 1)
+    ingestion = lake.ingestion("busy")
+    lake.load(ingestion)
+    by_hand.sql(lake, "delete from lake.{ns}.busy")
+    real = ProcessedFiles.comparison
+
+    def main_moves(self: ProcessedFiles, *args):
+        by_hand.sql(lake, "insert into lake.{ns}.busy select 9, null, null, null, null, null")
+        return real(self, *args)
+
+    monkeypatch.setattr(ProcessedFiles, "comparison", main_moves)
+
+    result: Reconciliation = reconcile(ingestion, apply=True)
+
+    assert result.left["missing"] == 1
+    assert lake.statuses(ingestion) == {"a.csv": "SUCCESS"}
