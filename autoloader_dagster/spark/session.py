@@ -175,6 +175,14 @@ def _close(session: "ConnectSession", channel: "Channel") -> None:
     channel.close()
     session.release_session_on_close = False
     session.stop()
+    # Python may collect the session at any moment, also while this thread is in pyspark's pool of
+    # threads and holds its lock; the session would close its client once more then, and with it
+    # that pool, and wait for the lock for ever.
+    session.client.close = _nothing
+
+
+def _nothing() -> None:
+    pass
 
 
 def _within(seconds: float, call: Callable[[], T]) -> T:

@@ -320,6 +320,23 @@ def test_a_session_serves_several_threads_and_is_fresh(spark_settings: Settings)
     assert spark.client.is_closed
 
 
+def test_a_session_that_has_ended_can_be_collected_at_any_moment(spark_settings: Settings) -> None:
+    from pyspark.sql.connect.client.reattach import ExecutePlanResponseReattachableIterator
+
+    with connect(spark_settings) as ended:
+        assert ended.range(3).count() == 3
+    with connect(spark_settings) as spark:
+        assert spark.range(3).count() == 3
+        pool = ExecutePlanResponseReattachableIterator._get_or_create_release_thread_pool()
+        collector = threading.Thread(target=ended.__del__, daemon=True)
+        # As where a thread is about to hand in a result's release.
+        with pool._shutdown_lock:
+            collector.start()
+            collector.join(timeout=10)
+            assert not collector.is_alive()
+        assert spark.range(3).count() == 3
+
+
 def test_sessions_open_and_close_beside_each_other(spark_settings: Settings) -> None:
     def use(n: int) -> int:
         with connect(spark_settings) as spark:
