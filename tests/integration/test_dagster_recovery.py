@@ -51,13 +51,13 @@ def test_the_work_of_killed_processes_is_taken_up(project: Project, gate: Gate) 
     # A killed worker alone is in test_dagster_daemon.
     kills: dict[str, Callable[[WebServer, int], list[psutil.Process]]] = {
         "code server and worker": lambda up, worker: [
-            *_processes(up, "api grpc"), psutil.Process(worker)
+            *up.processes("api grpc"), psutil.Process(worker)
         ],
         "daemon and worker": lambda up, worker: [
-            *_processes(up, "dagster._daemon"), psutil.Process(worker)
+            *up.processes("dagster._daemon"), psutil.Process(worker)
         ],
-        "web server": lambda up, _worker: _processes(up, "dagster_webserver"),
-        "all": lambda up, _worker: psutil.Process(up.process).children(recursive=True),
+        "web server": lambda up, _worker: up.processes("dagster_webserver"),
+        "all": lambda up, _worker: up.processes(),
     }  # fmt: skip
     took: dict[str, float] = {}
     with project.autoloader_up() as up:
@@ -82,15 +82,6 @@ def test_the_work_of_killed_processes_is_taken_up(project: Project, gate: Gate) 
 def _loaded(store: ProcessedFiles) -> int:
     totals = store.counts(_INGESTION).get(_INGESTION, {})
     return totals["SUCCESS"].files if "SUCCESS" in totals else 0
-
-
-def _processes(up: WebServer, command: str) -> list[psutil.Process]:
-    """The processes of this server that run such a command; their names are in the arguments."""
-    return [
-        process
-        for process in psutil.Process(up.process).children(recursive=True)
-        if command in " ".join(process.cmdline())
-    ]
 
 
 def _worker_of(up: WebServer, run_id: str) -> int:

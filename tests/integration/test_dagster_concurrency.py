@@ -1,0 +1,195 @@
+"""All ways to start a load, at once and twice, and a daemon that is killed: each row comes once."""
+
+import signal
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+
+from autoloader_dagster.processed_files.store import ProcessedFiles
+from tests.faults.checker import check, versions_in
+from tests.faults.site import open_catalog
+from tests.fixtures.project import ROOT, Project, WebServer, wait_for
+
+_DAYS = [f"2026-01-{day:02}" for day in range(1, 11)]
+_LAUNCH = """mutation L($p: ExecutionParams!) { launchPipelineExecution(executionParams: $p) {
+    __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
+_TERMINATE = """mutation T($id: String!) { terminateRun(runId: $id) { __typename } }"""
+_BACKFILL = """mutation B($p: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $p) {
+    __typename ... on PythonError { message } } }"""
+_CURSOR = """mutation C($s: SensorSelector!) { setSensorCursor(sensorSelector: $s, cursor: null) {
+    __typename } }"""
+_RUNS = """{ runsOrError { ... on Runs { results { runId status tags { key value } } } } }"""
+_TICKS = """query K($s: ScheduleSelector!) { scheduleOrError(scheduleSelector: $s) {
+    ... on Schedule { scheduleState { ticks { status } } } } }"""
+_REPOSITORY = {
+    "repositoryName": "__repository__",
+    "repositoryLocationName": "autoloader_dagster",
+}
+
+
+def test_everything_at_once_loads_each_file_once(project: Project, state_url: str) -> None:
+    project.environ["AUTOLOADER_DATABASE_URL"] = state_url
+    by_day = {"by": "path", "pattern": "{yyyy}-{MM}-{dd}*.csv", "start": "2026-01-01"}
+    arriving = {"on_arrival": {"every": "5s"}, "schedule": "* * * * *"}
+    project.write_spec("daily", partition=by_day, trigger=arriving)
+    shared = {"name": f"lake.{project.namespace}.both", "shared": True}
+    for name in ("left", "right"):
+        project.write_spec(name, table=shared, trigger={"on_arrival": {"every": "5s"}})
+    # Nothing but its schedule loads this one.
+    project.write_spec("clock", partition={"by": "none"}, trigger={"schedule": "* * * * *"})
+    store = ProcessedFiles(state_url)
+    store.upgrade()
+
+    with project.autoloader_up() as up:
+        (project.landing("clock") / "a.csv").write_text("id\n1\n")
+        commands = []
+        for round_number in range(2):
+            for number, day in enumerate(_DAYS):
+                _write(project.landing("daily") / f"{day}-{round_number}.csv", number)
+            for name in ("left", "right"):
+                for number in range(3):
+                    _write(project.landing(name) / f"{round_number}-{number}.csv", number)
+            tags = {
+                "dagster/asset_partition_range_start": _DAYS[0],
+                "dagster/asset_partition_range_end": _DAYS[-1],
+            }
+            for _ in range(2):
+                _launch(up, project, tags)
+            if round_number == 0:
+                _backfill(up, project)
+                commands += [_run_command(project, "daily") for _ in range(2)]
+                commands.append(_run_command(project, "left"))
+            up.ask(_CURSOR, s={**_REPOSITORY, "sensorName": "daily_on_arrival"})
+            if round_number == 1:
+                _kill_the_daemon(up)
+        for command in commands:
+            out, err = command.communicate(timeout=170)
+            assert command.returncode == 0, out + err
+        wait_for(lambda: _all_loaded(project, store), 170, "all files")
+        wait_for(lambda: not _under_way(up), 120, "the end of all runs")
+        selector = {**_REPOSITORY, "scheduleName": "clock_schedule"}
+        ticks = up.ask(_TICKS, s=selector)["scheduleOrError"]["scheduleState"]["ticks"]
+        assert "SUCCESS" in {tick["status"] for tick in ticks}
+        failed = [run for run in _runs(up) if run["status"] == "FAILURE"]
+        # Only those that the killed daemon took along, and these were retried.
+        assert all(_tag(run, "dagster/will_retry") == "true" for run in failed), failed
+    store.close()
+
+    assert project.ids("clock") == [1]
+    _assert_right(project, state_url, "daily", ["daily"])
+    _assert_right(project, state_url, "both", ["left", "right"])
+
+
+def test_a_run_that_is_terminated_gives_its_files_back(project: Project) -> None:
+    gate = project.root / "gate"
+    project.environ["AUTOLOADER_FAILPOINTS"] = f"written=pause:{gate}"
+    project.write_spec("daily", partition={"by": "none"})
+    _write(project.landing("daily") / "a.csv", 1)
+    store = ProcessedFiles(project.settings.database_url)
+    store.upgrade()
+    with project.dagster_dev() as up:
+        run_id = _launch(up, project, {})
+        wait_for(Path(f"{gate}.reached").exists, 120, "the run to reach the point")
+        assert up.ask(_TERMINATE, id=run_id)["terminateRun"]["__typename"] == "TerminateRunSuccess"
+        wait_for(lambda: _status(up, run_id) == "CANCELED", 30, "the end of the run")
+        (batch,) = store.batches("default/daily")
+        assert batch.status == "RELEASED"
+        gate.touch()
+        again = _launch(up, project, {})
+        wait_for(lambda: _status(up, again) == "SUCCESS", 90, "the next run")
+    store.close()
+    _assert_right(project, project.settings.database_url, "daily", ["daily"])
+
+
+def _kill_the_daemon(up: WebServer) -> None:
+    """Kill it, and wait until all of Dagster is there again; with it, the web server goes too."""
+    (web,) = up.processes("dagster_webserver")
+    (daemon,) = up.processes("dagster._daemon")
+    daemon.send_signal(signal.SIGKILL)
+    web.wait(60)
+    wait_for(up.answers, 90, "Dagster to start again")
+
+
+def _write(path: Path, number: int) -> None:
+    """A file of its own rows, put there in one step as an uploader does."""
+    hidden = path.with_name(f".{path.name}")
+    hidden.write_text("id,what\n" + "".join(f"{number},{uuid.uuid4()}\n" for _ in range(20)))
+    hidden.rename(path)
+
+
+def _launch(up: WebServer, project: Project, tags: dict[str, str]) -> str:
+    params = {
+        "selector": {
+            **_REPOSITORY,
+            "pipelineName": "__ASSET_JOB",
+            "assetSelection": [{"path": [project.namespace, "daily"]}],
+        },
+        "mode": "default",
+        "runConfigData": {},
+        "executionMetadata": {"tags": [{"key": k, "value": v} for k, v in tags.items()]},
+    }
+    launched = up.ask(_LAUNCH, p=params)["launchPipelineExecution"]
+    assert launched["__typename"] == "LaunchRunSuccess", launched
+    return launched["run"]["runId"]
+
+
+def _backfill(up: WebServer, project: Project) -> None:
+    params = {
+        "assetSelection": [{"path": [project.namespace, "daily"]}],
+        "partitionNames": _DAYS[2:8],
+    }
+    started = up.ask(_BACKFILL, p=params)["launchPartitionBackfill"]
+    assert started["__typename"] == "LaunchBackfillSuccess", started
+
+
+def _run_command(project: Project, name: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "autoloader_dagster.cli.app", "run", name, "--json"],
+        cwd=ROOT,
+        env=project.environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def _all_loaded(project: Project, store: ProcessedFiles) -> bool:
+    for name in ("daily", "left", "right", "clock"):
+        totals = store.counts(f"default/{name}").get(f"default/{name}", {})
+        files = len(list(project.landing(name).glob("*.csv")))
+        if "SUCCESS" not in totals or totals["SUCCESS"].files != files:
+            return False
+    return True
+
+
+def _runs(up: WebServer) -> list[dict]:
+    return up.ask(_RUNS)["runsOrError"]["results"]
+
+
+def _status(up: WebServer, run_id: str) -> str:
+    (status,) = [run["status"] for run in _runs(up) if run["runId"] == run_id]
+    return status
+
+
+def _under_way(up: WebServer) -> bool:
+    return any(run["status"] not in ("SUCCESS", "FAILURE", "CANCELED") for run in _runs(up))
+
+
+def _tag(run: dict, key: str) -> str | None:
+    return next((tag["value"] for tag in run["tags"] if tag["key"] == key), None)
+
+
+def _assert_right(project: Project, state_url: str, table: str, names: list[str]) -> None:
+    versions = {}
+    for name in names:
+        versions |= versions_in(project.landing(name), "*.csv")
+    with open_catalog(project.settings) as catalog:
+        verdict = check(
+            catalog,
+            f"{project.namespace}.{table}",
+            state_url,
+            [f"default/{name}" for name in names],
+            versions,
+        )
+    assert not verdict, str(verdict)
