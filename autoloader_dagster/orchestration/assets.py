@@ -9,6 +9,7 @@ from autoloader_dagster.loading.discover import discover, why_nothing_was_listed
 from autoloader_dagster.loading.ingestion import FileOutcome
 from autoloader_dagster.loading.load import load
 from autoloader_dagster.orchestration import metadata as keys
+from autoloader_dagster.orchestration.missed_events import missed_events
 from autoloader_dagster.orchestration.partitions import asked_partitions, partitions_definition
 from autoloader_dagster.orchestration.resources import (
     ProcessedFilesResource,
@@ -155,6 +156,7 @@ def _ingest(
             context.log.warning(why_nothing_was_listed(ingestion))
     over = ended_runs(context.instance, ingestion.store.open_run_ids())
     seen: set[str | None] = set()
+    told: set[str] = set()
     for outcome in load(
         ingestion, partitions, context.run.run_id, over_runs=over, step=context.log.debug
     ):
@@ -172,6 +174,7 @@ def _ingest(
                 context.log.warning(
                     "%s %s: %s: %s", file.status, file.path, file.error_type, file.reason
                 )
+        told.add(outcome.batch_id)
         for partition, files in keys.by_partition(outcome).items():
             seen.add(partition)
             yield dg.AssetMaterialization(
@@ -179,6 +182,9 @@ def _ingest(
                 partition=partition,
                 metadata=keys.partition_metadata(outcome, files, loaded.spec.table.name),
             )
+    for event in missed_events(context.instance, ingestion, context.asset_key, told):
+        seen.add(event.partition)
+        yield event
     if "dagster/backfill" in context.run.tags:
         yield from _empty_partitions(context, ingestion, [k for k in asked if k not in seen])
     yield from _checks(ingestion)

@@ -24,6 +24,15 @@ def ended_runs(instance: dg.DagsterInstance, run_ids: Iterable[str]) -> set[str]
     return {run.run_id for run in found if run.status in _ENDED}
 
 
+def failed_runs(instance: dg.DagsterInstance, run_ids: Iterable[str]) -> set[str]:
+    """Which of these runs ended badly, and so may not have told of all that they loaded."""
+    asked = list(run_ids)
+    if not asked:
+        return set()
+    found = instance.get_runs(dg.RunsFilter(run_ids=asked))
+    return {run.run_id for run in found if run.status in _ENDED - {dg.DagsterRunStatus.SUCCESS}}
+
+
 def runs_for_pending(instance: dg.DagsterInstance, digest: str) -> list[dg.RunRecord]:
     """The runs that were asked for to load exactly this pending set, newest first."""
     return list(instance.get_run_records(dg.RunsFilter(tags={PENDING_TAG: digest}), limit=20))

@@ -1,0 +1,89 @@
+"""Materializations of batches whose run died after it had published them.
+
+Such a batch is in the table and in the state, found in main by catch-up or recorded a moment before
+its run died, and Dagster was never told. The next run of the asset tells it, of the files and rows
+that the state recorded; the table's columns and the rate are left out, for nobody measured them.
+"""
+
+from collections.abc import Collection, Iterator
+
+import dagster as dg
+
+from autoloader_dagster.loading.ingestion import BatchOutcome, FileOutcome, Ingestion
+from autoloader_dagster.orchestration import metadata as keys
+from autoloader_dagster.orchestration.runs import failed_runs
+from autoloader_dagster.processed_files.records import BatchRow
+
+# A batch is looked at by each of the runs that come soon after it. Two events of one partition
+# that were left out for longer than this are left out for good; the state still knows.
+_BATCHES = 20
+_EVENTS = 100
+
+
+def missed_events(
+    instance: dg.DagsterInstance,
+    ingestion: Ingestion,
+    key: dg.AssetKey,
+    told_now: Collection[str],
+) -> Iterator[dg.AssetMaterialization]:
+    """What the latest batches brought and no event tells of.
+
+    Args:
+        instance: Whose events are looked at.
+        ingestion: Whose batches.
+        key: Its asset.
+        told_now: Batches that this run tells of by itself.
+    """
+    recorded = [
+        batch
+        for batch in ingestion.store.batches(ingestion.id, limit=_BATCHES)
+        if batch.status == "RECORDED" and batch.run_id and batch.id not in told_now
+    ]
+    failed = failed_runs(instance, {batch.run_id for batch in recorded})
+    for batch in reversed(recorded):
+        if batch.run_id in failed:
+            yield from _events(instance, ingestion, key, batch)
+
+
+def _events(
+    instance: dg.DagsterInstance, ingestion: Ingestion, key: dg.AssetKey, batch: BatchRow
+) -> Iterator[dg.AssetMaterialization]:
+    seconds = (batch.finished_at - batch.started_at).total_seconds() if batch.finished_at else 0.0
+    outcome = BatchOutcome(
+        batch.id,
+        batch.snapshot_id,
+        tuple(
+            FileOutcome(
+                path=row.file_path,
+                partition_key=row.partition_key,
+                status=row.status,
+                bytes=row.bytes_read or 0,
+                rows=row.records_ingested or 0,
+                bad_rows=row.bad_records or 0,
+            )
+            for row in ingestion.store.files(ingestion.id, ("SUCCESS",), batch_id=batch.id)
+        ),
+        seconds,
+    )
+    for partition, files in keys.by_partition(outcome).items():
+        if _is_told(instance, key, partition, batch.id):
+            continue
+        yield dg.AssetMaterialization(
+            asset_key=key,
+            partition=partition,
+            description=f"told late: run {batch.run_id} died after it had published this",
+            metadata=keys.partition_metadata(outcome, files, batch.table)
+            | {keys.LOADED_BY_RUN: dg.MetadataValue.dagster_run(batch.run_id)},
+        )
+
+
+def _is_told(
+    instance: dg.DagsterInstance, key: dg.AssetKey, partition: str | None, batch_id: str
+) -> bool:
+    chosen = key if partition is None else dg.AssetRecordsFilter(key, asset_partitions=[partition])
+    for record in instance.fetch_materializations(chosen, limit=_EVENTS).records:
+        event = record.asset_materialization
+        named = event.metadata.get(keys.BATCH_ID) if event else None
+        if named is not None and named.value == batch_id:
+            return True
+    return False
