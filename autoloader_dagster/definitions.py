@@ -14,8 +14,9 @@ from autoloader_dagster.orchestration.assets import (
     build_broken,
     build_source,
 )
+from autoloader_dagster.orchestration.jobs import build_jobs
 from autoloader_dagster.orchestration.lost_runs import build_lost_runs_sensor
-from autoloader_dagster.orchestration.resources import ProcessedFilesResource, SparkConnectResource
+from autoloader_dagster.orchestration.resources import default_resources
 from autoloader_dagster.orchestration.triggers import build_schedule, build_sensor
 from autoloader_dagster.settings import Settings, load_settings
 from autoloader_dagster.specs.loader import SpecSet, load_specs
@@ -37,18 +38,18 @@ def build_definitions(specs: SpecSet) -> dg.Definitions:
         for loaded in specs.specs
         if (schedule := build_schedule(loaded, specs.connections))
     ]
+    jobs = build_jobs(specs) if specs.specs else []
+    lost_runs = build_lost_runs_sensor(map(asset_key, specs.specs), [job.name for job in jobs])
     return dg.Definitions(
         assets=[
             *(build_asset(loaded, specs.connections) for loaded in specs.specs),
             *(build_source(loaded) for loaded in specs.specs),
             *(build_broken(broken) for broken in specs.broken),
         ],
-        sensors=[*sensors, build_lost_runs_sensor([asset_key(loaded) for loaded in specs.specs])],
+        sensors=[*sensors, lost_runs],
         schedules=schedules,
-        resources={
-            "spark_connect": SparkConnectResource(),
-            "processed_files": ProcessedFilesResource(),
-        },
+        jobs=jobs,
+        resources=default_resources(),
         # The work is Spark's; and a killed run worker leaves no step process behind.
         executor=dg.in_process_executor,
     )

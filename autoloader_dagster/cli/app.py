@@ -13,7 +13,20 @@ from contextlib import suppress
 import typer
 
 from autoloader_dagster import errors
-from autoloader_dagster.cli import demo, doctor, files, query, run, spark, specs, state, up
+from autoloader_dagster.cli import (
+    demo,
+    doctor,
+    files,
+    query,
+    retry,
+    run,
+    spark,
+    specs,
+    state,
+    trace,
+    undo,
+    up,
+)
 from autoloader_dagster.cli.output import print_error, screen
 
 app = typer.Typer(
@@ -30,8 +43,11 @@ app.command("list")(specs.list_specs)
 app.command("files")(files.files)
 app.command()(files.preview)
 app.command()(run.run)
+app.command()(retry.retry)
+app.command()(undo.undo)
 app.command()(state.status)
 app.command()(state.history)
+app.command()(trace.trace)
 app.command()(query.query)
 app.command()(doctor.doctor)
 app.add_typer(state.db, name="db")

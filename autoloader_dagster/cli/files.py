@@ -60,7 +60,7 @@ def files(
         finally:
             ingestion.store.close()
     if as_json:
-        print_json({"files": [_file_json(row) for row in rows]})
+        print_json({"files": [file_json(row) for row in rows]})
         return
     base = f"{loaded.spec.source.url.rstrip('/')}/"
     print_table(
@@ -129,7 +129,8 @@ def _reason(row: "FileRow") -> str | None:
     return None if row.status in _WITHOUT_REASON else row.error_message
 
 
-def _file_json(row: "FileRow") -> dict[str, Any]:
+def file_json(row: "FileRow") -> dict[str, Any]:
+    """A file version for programs; a contract."""
     return {
         "path": row.file_path,
         "version": row.file_version,

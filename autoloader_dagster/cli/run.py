@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from autoloader_dagster import errors
+from autoloader_dagster.cli.amend import YesOption
 from autoloader_dagster.cli.files import Name
 from autoloader_dagster.cli.interrupts import ending_in_order
 from autoloader_dagster.cli.output import (
@@ -17,10 +18,13 @@ from autoloader_dagster.cli.output import (
     size,
 )
 from autoloader_dagster.cli.project import open_specs
+from autoloader_dagster.cli.reload import not_loaded_again, reload_loaded
+from autoloader_dagster.errors import UsageError
 from autoloader_dagster.settings import load_settings
 
 if TYPE_CHECKING:
     from autoloader_dagster.orchestration.launch import RunReport
+    from autoloader_dagster.orchestration.launch_job import JobReport
     from autoloader_dagster.processed_files.records import FileRow
 
 _SHOWN = 40
@@ -31,12 +35,29 @@ def run(
     partition: Annotated[
         str | None, typer.Option(metavar="KEY", help="Only this partition; default all.")
     ] = None,
+    reload: Annotated[
+        bool,
+        typer.Option(
+            "--reload",
+            help="Load what is loaded once more, its rows replaced; without --yes only say what.",
+        ),
+    ] = False,
+    yes: YesOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Load what is pending, as a run of the Dagster asset in this process."""
     settings = load_settings()
     specs = open_specs(settings)
     loaded = specs.get(name)
+    if reload:
+        again = reload_loaded(loaded, specs, settings, partition, yes=yes, as_json=as_json)
+        if again is not None:
+            raise_failure(again)
+            if not_loaded_again(again):
+                raise typer.Exit(1)
+        return
+    if yes:
+        raise UsageError("--yes is for --reload, and does nothing else", "Leave it out.")
     with ending_in_order(), progress() as tell:
         tell("start")
         from autoloader_dagster.orchestration.home import ensure_dagster_home
@@ -53,7 +74,7 @@ def run(
         raise typer.Exit(1)
 
 
-def raise_failure(report: "RunReport") -> None:
+def raise_failure(report: "RunReport | JobReport") -> None:
     """Raise what a failed run failed with, as it was raised inside the run.
 
     Raises:

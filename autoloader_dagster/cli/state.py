@@ -63,6 +63,7 @@ def history(
     rows = [
         {
             "batch_id": batch.id,
+            "kind": batch.kind,
             "run_id": batch.run_id or None,
             "started_at": moment(batch.started_at),
             "files": batch.files,
@@ -81,11 +82,12 @@ def history(
         print_json({"batches": rows})
         return
     print_table(
-        ("batch", "run", "began (UTC)", ">files", ">rows", ">size", "snapshot", "status",
+        ("batch", "kind", "run", "began (UTC)", ">files", ">rows", ">size", "snapshot", "status",
          ">seconds", "error"),
         (
             (
                 row["batch_id"],
+                row["kind"],
                 (row["run_id"] or "")[:8],
                 str(row["started_at"])[:19].replace("T", " "),
                 row["files"],

@@ -4,19 +4,22 @@ It lists and plans with the sensors' planner and then executes the asset itself,
 in Dagster's event log like any other.
 """
 
-import logging
 import time
-import uuid
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import dagster as dg
 
 from autoloader_dagster.errors import UsageError
 from autoloader_dagster.loading.ingestion import Ingestion
-from autoloader_dagster.orchestration import run_locks
 from autoloader_dagster.orchestration.assets import asset_key, build_asset, build_source
+from autoloader_dagster.orchestration.in_process import (
+    RunFailure,
+    Tell,
+    execute_here,
+    failure_of,
+    progress_logger,
+)
 from autoloader_dagster.orchestration.partitions import partitions_definition
 from autoloader_dagster.orchestration.planning import (
     RANGE_END,
@@ -28,15 +31,13 @@ from autoloader_dagster.orchestration.planning import (
 from autoloader_dagster.orchestration.resources import (
     ProcessedFilesResource,
     SparkConnectResource,
+    default_resources,
     open_ingestion,
 )
 from autoloader_dagster.orchestration.runs import INGESTION_TAG, LISTED_TAG
 from autoloader_dagster.processed_files.records import BatchRow, FileRow
-from autoloader_dagster.settings import load_settings
 from autoloader_dagster.specs.connections import Connections
 from autoloader_dagster.specs.loader import LoadedSpec
-
-Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,19 +49,6 @@ class FileCounts:
     quarantined: int = 0
     skipped: int = 0
     held: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class RunFailure:
-    """Why a run failed.
-
-    Attributes:
-        error: Name of the error's class, as in ``autoloader_dagster.errors``; empty if unknown.
-        message: For people.
-    """
-
-    error: str
-    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,51 +182,15 @@ def _execute(
         warnings.simplefilter("ignore", dg.BetaWarning)
         definitions = dg.Definitions(
             assets=[build_asset(loaded, connections), build_source(loaded)],
-            resources={
-                "spark_connect": SparkConnectResource(),
-                "processed_files": ProcessedFilesResource(),
-            },
-            loggers={"progress": _progress_logger(tell)},
+            resources=default_resources(),
+            loggers=progress_logger(tell),
         )
-        job = definitions.resolve_implicit_global_asset_job_def()
-        settings, run_id = load_settings(), str(uuid.uuid4())
-        # Before Dagster knows of the run, so that it is watched from its first moment.
-        run_locks.hold(settings, run_id)
-        try:
-            result = job.execute_in_process(
-                instance=instance,
-                run_id=run_id,
-                asset_selection=[asset_key(loaded)],
-                tags=tags,
-                raise_on_error=False,
-                # Instead of Dagster's own console log.
-                run_config={"loggers": {"progress": {}}},
-            )
-        finally:
-            run_locks.let_go(run_id)
-        run_locks.clear(settings, [run_id])
-        if _was_interrupted(result):
-            raise KeyboardInterrupt
-        return result
-
-
-def _progress_logger(tell: Tell) -> dg.LoggerDefinition:
-    """Passes on what the asset itself says, and nothing of Dagster's own events."""
-
-    class Handler(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            said = getattr(record, "dagster_meta", {})
-            if not said.get("dagster_event") and record.levelno < logging.WARNING:
-                tell(str(said.get("orig_message", "")))
-
-    @dg.logger
-    def progress_logger(init_context: dg.InitLoggerContext) -> logging.Logger:
-        # Not a registered one, which would keep its handler for the next run.
-        logger = logging.Logger("autoloader.progress", logging.DEBUG)  # noqa: LOG001
-        logger.addHandler(Handler())
-        return logger
-
-    return progress_logger
+        return execute_here(
+            definitions.resolve_implicit_global_asset_job_def(),
+            instance,
+            tags,
+            asset_selection=[asset_key(loaded)],
+        )
 
 
 def _set_aside(ingestion: Ingestion) -> list[FileRow]:
@@ -282,27 +234,6 @@ def _report(
         batches=recorded,
         loaded=loaded,
         set_aside=aside,
-        failure=None if result is None or result.success else _failure(result),
+        failure=None if result is None or result.success else failure_of(result),
         note=planned.empty_because,
     )
-
-
-def _was_interrupted(result: dg.ExecuteInProcessResult) -> bool:
-    """Whether a signal ended the run; Dagster notes it like any other failure."""
-    errors = [event.step_failure_data.error for event in result.get_step_failure_events()]
-    name = dg.DagsterExecutionInterruptedError.__name__
-    return any(error is not None and error.cls_name == name for error in errors)
-
-
-def _failure(result: dg.ExecuteInProcessResult) -> RunFailure:
-    for event in result.get_step_failure_events():
-        data = event.step_failure_data
-        if data.user_failure_data is not None:
-            named = data.user_failure_data.metadata.get("error")
-            name = named.value if isinstance(named, dg.TextMetadataValue) else ""
-            return RunFailure(name or "", data.user_failure_data.description or "it failed")
-        if data.error is not None:
-            cause = data.error.cause or data.error
-            return RunFailure("", cause.message.strip())
-    event = result.get_run_failure_event()
-    return RunFailure("", event.message or "the run failed")

@@ -5,7 +5,7 @@ home of its own has no lock here, and is left to that machine's daemon or to Dag
 """
 
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 import dagster as dg
@@ -40,13 +40,25 @@ class Looked:
     alive: int
 
 
-def build_lost_runs_sensor(asset_keys: Collection[dg.AssetKey]) -> dg.SensorDefinition:
-    """The sensor; on unless somebody stops it.
+@dataclass(frozen=True, slots=True)
+class Ours:
+    """What makes a run one of ours; a run of others' assets is no concern of ours."""
 
-    Args:
-        asset_keys: Our assets. A run of others' assets is no concern of ours.
-    """
-    ours = frozenset(asset_keys)
+    asset_keys: frozenset[dg.AssetKey] = frozenset()
+    job_names: frozenset[str] = frozenset()
+
+    def __contains__(self, run: object) -> bool:
+        return isinstance(run, dg.DagsterRun) and (
+            run.job_name in self.job_names
+            or any(key in self.asset_keys for key in run.asset_selection or ())
+        )
+
+
+def build_lost_runs_sensor(
+    asset_keys: Iterable[dg.AssetKey], job_names: Iterable[str]
+) -> dg.SensorDefinition:
+    """The sensor for the runs of these; on unless somebody stops it."""
+    ours = Ours(frozenset(asset_keys), frozenset(job_names))
 
     @dg.sensor(
         name=SENSOR_NAME,
@@ -64,9 +76,7 @@ def build_lost_runs_sensor(asset_keys: Collection[dg.AssetKey]) -> dg.SensorDefi
     return lost_runs
 
 
-def fail_lost_runs(
-    instance: dg.DagsterInstance, settings: Settings, ours: Collection[dg.AssetKey]
-) -> Looked:
+def fail_lost_runs(instance: dg.DagsterInstance, settings: Settings, ours: Ours) -> Looked:
     """Fail every run whose worker is gone, and remove the locks of those that have ended."""
     records = instance.get_run_records(dg.RunsFilter(statuses=list(_UNDER_WAY)))
     under_way = {record.dagster_run.run_id for record in records}
@@ -89,16 +99,14 @@ def fail_lost_runs(
     return Looked(tuple(lost), alive)
 
 
-def _never_locked(record: dg.RunRecord, ours: Collection[dg.AssetKey]) -> bool | None:
+def _never_locked(record: dg.RunRecord, ours: Ours) -> bool | None:
     """Whether a run without a lock died in its first second; None if that cannot be told.
 
     Only of one that a code server started, for these are on this machine; and not of one that
     is still STARTING, which ``start_timeout_seconds`` of Dagster's run monitoring ends.
     """
     run = record.dagster_run
-    if run.remote_job_origin is None or record.start_time is None:
-        return None
-    if not any(key in ours for key in run.asset_selection or ()):
+    if run.remote_job_origin is None or record.start_time is None or run not in ours:
         return None
     return time.time() - record.start_time > _LOCK_WITHIN_SECONDS
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from pydantic import Field, PrivateAttr
@@ -18,6 +18,8 @@ from autoloader_dagster.specs.model import S3Source
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+IN_MEMORY = "in_memory"
 
 
 class SparkConnectResource(dg.ConfigurableResource):
@@ -68,6 +70,15 @@ class ProcessedFilesResource(dg.ConfigurableResource):
             store.upgrade()
             self._store = store
         return self._store
+
+
+def default_resources() -> dict[str, Any]:
+    """What assets and jobs ask for, set by the environment."""
+    return {
+        "spark_connect": SparkConnectResource(),
+        "processed_files": ProcessedFilesResource(),
+        IN_MEMORY: dg.mem_io_manager,
+    }
 
 
 def open_ingestion(

@@ -9,7 +9,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from autoloader_dagster.orchestration.lost_runs import Looked, fail_lost_runs
+from autoloader_dagster.orchestration.lost_runs import Looked, Ours, fail_lost_runs
 from autoloader_dagster.settings import Settings, load_settings
 from tests.fixtures.lake import read_table
 from tests.fixtures.project import wait_for
@@ -49,7 +49,7 @@ def _start(project: Project, failpoints: str) -> "subprocess.Popen[str]":
 def _look(project: Project) -> tuple[Looked, list[dg.DagsterRun]]:
     settings = load_settings(project.env())
     with dg.DagsterInstance.from_config(project.environ["DAGSTER_HOME"]) as instance:
-        looked = fail_lost_runs(instance, settings, [])
+        looked = fail_lost_runs(instance, settings, Ours())
         return looked, list(instance.get_runs())
 
 
@@ -139,3 +139,28 @@ def test_the_second_signal_ends_a_run_at_once(project: Project) -> None:
 def _state(pid: int) -> str:
     """R, S, T for stopped, …"""
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+@pytest.mark.parametrize("point", ["published", "recorded"])
+def test_the_next_run_tells_of_a_batch_whose_run_died(project: Project, point: str) -> None:
+    killed = _start(project, f"{point}=kill")
+    killed.communicate(timeout=120)
+    assert killed.returncode == -signal.SIGKILL
+    (dead,) = _look(project)[0].lost
+    for number in (2, 3):
+        (project.folder() / f"{number}.csv").write_text("id\n3\n")
+        assert project.run("run", "orders", "--json").json["rows"] == 1
+
+    batches = project.run("history", "orders", "--json").json["batches"]
+    by_batch = {batch["batch_id"]: batch for batch in batches}
+    (spec,) = project.run("list", "--json").json["specs"]
+    with dg.DagsterInstance.from_config(project.environ["DAGSTER_HOME"]) as instance:
+        key = dg.AssetKey(spec["table"].split(".")[1:])
+        records = instance.fetch_materializations(key, limit=10).records
+        events = [event for record in records if (event := record.asset_materialization)]
+    told = {event.metadata["autoloader/batch_id"].value: event for event in events}
+    assert set(told) == set(by_batch), "each batch has its event"
+    assert len(events) == len(told), "and only one"
+    (late,) = [told[name] for name, batch in by_batch.items() if batch["run_id"] == dead]
+    assert late.metadata["autoloader/loaded_by_run"].value == dead
+    assert late.metadata["dagster/row_count"].value == 2

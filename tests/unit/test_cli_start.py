@@ -15,8 +15,9 @@ from autoloader_dagster.cli.app import exit_code
 from tests.integration.cli_steps import Project
 
 _COMMANDS = (
-    "demo", "up", "validate", "list", "files", "preview", "run", "status", "history", "query",
-    "doctor", "db upgrade", "db current", "spark start", "spark stop", "spark status",
+    "demo", "up", "validate", "list", "files", "preview", "run", "retry", "undo", "status",
+    "history", "trace", "query", "doctor", "db upgrade", "db current", "spark start", "spark stop",
+    "spark status",
 )  # fmt: skip
 
 

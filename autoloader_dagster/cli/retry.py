@@ -1,0 +1,89 @@
+"""``retry``: let files that were set aside wait again, and load them."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from autoloader_dagster.cli.amend import FilesArgument, left_json, print_left
+from autoloader_dagster.cli.files import Name
+from autoloader_dagster.cli.interrupts import ending_in_order
+from autoloader_dagster.cli.output import JsonOption, print_json, print_table, progress, say
+from autoloader_dagster.cli.project import open_specs
+from autoloader_dagster.cli.run import print_report, raise_failure, report_json
+from autoloader_dagster.settings import load_settings
+
+if TYPE_CHECKING:
+    from autoloader_dagster.loading.retry import RetryOutcome
+
+_SHOWN = 40
+
+
+def retry(
+    name: Name,
+    files: FilesArgument = None,
+    no_run: Annotated[
+        bool, typer.Option("--no-run", help="Leave the loading to the next run.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Load files again that failed, or were set aside, skipped or undone; default all bad ones."""
+    settings = load_settings()
+    specs = open_specs(settings)
+    loaded = specs.get(name)
+    base = f"{loaded.spec.source.url.rstrip('/')}/"
+    with ending_in_order(), progress() as tell:
+        tell("start")
+        from autoloader_dagster.orchestration.home import ensure_dagster_home
+        from autoloader_dagster.orchestration.jobs import RETRY_JOB
+        from autoloader_dagster.orchestration.launch import run_now
+        from autoloader_dagster.orchestration.launch_job import run_job_now
+
+        ensure_dagster_home(settings)
+        config = {"ingestion": loaded.ingestion_id, "files": files or []}
+        report = run_job_now(specs, RETRY_JOB, config, tell)
+        raise_failure(report)
+        outcome: RetryOutcome = report.value
+        run = None
+        if outcome.files and not no_run:
+            run = run_now(loaded, specs.connections, None, tell)
+    if as_json:
+        print_json(
+            {
+                "ingestion": loaded.ingestion_id,
+                "run_id": report.run_id,
+                "files": _files_json(outcome),
+                "left": left_json(outcome.left),
+                "run": report_json(run) if run else None,
+            }
+        )
+    else:
+        _print(loaded.ingestion_id, outcome, report.run_id, base)
+        if run:
+            print_report(run, base)
+    if run:
+        raise_failure(run)
+    if outcome.left or (run and run.set_aside):
+        raise typer.Exit(1)
+
+
+def _print(ingestion: str, outcome: "RetryOutcome", run_id: str, base: str) -> None:
+    if outcome.files:
+        print_table(
+            ("file", "partition", "was"),
+            (
+                (file.path.removeprefix(base), file.partition_key, file.was)
+                for file in outcome.files[:_SHOWN]
+            ),
+        )
+    print_left(outcome.left, base)
+    if outcome.files:
+        say(f"{ingestion}: {len(outcome.files):,} files wait again; run {run_id[:8]}")
+    elif not outcome.left:
+        say(f"{ingestion}: no file failed or was set aside")
+
+
+def _files_json(outcome: "RetryOutcome") -> list[dict[str, Any]]:
+    return [
+        {"path": file.path, "partition": file.partition_key, "was": file.was}
+        for file in outcome.files
+    ]

@@ -1,0 +1,126 @@
+"""``trace``: from a file or a batch to all that hangs together with it.
+
+A row of a table names its file and its batch (``_source_file``, ``_batch_id``). From either of them
+this leads to the other, to the Dagster run and the Iceberg snapshot, and back to the rows.
+"""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from autoloader_dagster.cli.files import Name, file_json
+from autoloader_dagster.cli.output import JsonOption, print_json, print_table, say
+from autoloader_dagster.cli.project import open_ingestion, open_specs
+from autoloader_dagster.settings import load_settings
+
+if TYPE_CHECKING:
+    from autoloader_dagster.loading.ingestion import Ingestion
+    from autoloader_dagster.processed_files.records import Batch, FileRow
+
+_SHOWN = 200
+_BATCHES_SEARCHED = 1000
+
+
+def trace(
+    name: Name,
+    what: Annotated[
+        str, typer.Argument(metavar="FILE|BATCH", help="A file, a pattern, or a batch id.")
+    ],
+    as_json: JsonOption = False,
+) -> None:
+    """Show the files, batches, runs and snapshots that a file or batch hangs together with."""
+    settings = load_settings()
+    specs = open_specs(settings)
+    loaded = specs.get(name)
+    ingestion = open_ingestion(loaded, specs, settings)
+    try:
+        files, batches = _found(ingestion, what)
+    finally:
+        ingestion.store.close()
+    table = loaded.spec.table.name
+    if as_json:
+        print_json(
+            {
+                "ingestion": loaded.ingestion_id,
+                "table": table,
+                "files": [file_json(row) for row in files],
+                "batches": [_batch_json(batch) for batch in batches],
+            }
+        )
+        return
+    base = f"{loaded.spec.source.url.rstrip('/')}/"
+    print_table(
+        ("file", "changed (UTC)", "status", "partition", ">rows", "batch", "why"),
+        (
+            (
+                row.file_path.removeprefix(base),
+                row.file_modified_at,
+                row.status,
+                row.partition_key,
+                row.records_ingested,
+                row.batch_id,
+                row.error_message,
+            )
+            for row in files[:_SHOWN]
+        ),
+        "files" if len(files) <= _SHOWN else f"the first {_SHOWN} of {len(files):,} files",
+    )
+    print_table(
+        ("batch", "kind", "status", ">files", "snapshot", "run"),
+        (
+            (b.batch_id, b.kind, b.status, len(b.files), str(b.snapshot_id or ""), b.run_id)
+            for b in batches
+        ),
+        "batches",
+    )
+    for batch in batches:
+        if any(row.batch_id == batch.batch_id and row.status == "SUCCESS" for row in files):
+            say(f'rows:  autoloader query "{_rows_query(table, batch, files, what)}"')
+    for run_id in dict.fromkeys(batch.run_id for batch in batches if batch.run_id):
+        say(f"run:   /runs/{run_id} in the Dagster UI (autoloader up)")
+
+
+def _found(ingestion: "Ingestion", what: str) -> "tuple[list[FileRow], list[Batch]]":
+    """The files of a batch, or the batches of files.
+
+    Raises:
+        NotLoaded: It is neither a batch nor a file of this ingestion.
+    """
+    from autoloader_dagster.loading.choose import versions_named
+
+    store = ingestion.store
+    batch = store.batch(what)
+    if batch is not None and batch.ingestion_id == ingestion.id:
+        paths = {file.path for file in batch.files}
+        held = {file.id for file in batch.files}
+        rows = store.files(ingestion.id, paths=paths) if paths else ()
+        return [row for row in rows if row.id in held], [batch]
+    rows = versions_named(ingestion, [what])
+    ids = {row.id for row in rows}
+    found = [store.batch(each) for each in sorted({row.batch_id for row in rows if row.batch_id})]
+    # An undo or a reload is not the batch of its files, so it is looked for the other way round.
+    latest = store.batches(ingestion.id, limit=_BATCHES_SEARCHED)
+    amendments = [store.batch(each.id) for each in reversed(latest) if each.kind != "load"]
+    found += [each for each in amendments if each and ids & {file.id for file in each.files}]
+    known = {each.batch_id: each for each in found if each is not None}
+    return rows, list(known.values())
+
+
+def _rows_query(table: str, batch: "Batch", files: "list[FileRow]", what: str) -> str:
+    query = f"select * from {table} where _batch_id = '{batch.batch_id}'"
+    paths = {row.file_path for row in files if row.batch_id == batch.batch_id}
+    if what != batch.batch_id and len(paths) == 1:
+        query += " and _source_file = '{}'".format(paths.pop().replace("'", "''"))
+    return query
+
+
+def _batch_json(batch: "Batch") -> dict[str, Any]:
+    return {
+        "batch_id": batch.batch_id,
+        "kind": batch.kind,
+        "status": batch.status,
+        "attempts": batch.attempt,
+        "run_id": batch.run_id or None,
+        "snapshot_id": batch.snapshot_id,
+        "files": [file.path for file in batch.files],
+    }

@@ -1,0 +1,89 @@
+"""The job that loads partitions again, their rows replaced, for all ways to start it."""
+
+from typing import Any
+
+import dagster as dg
+from pydantic import Field
+
+from autoloader_dagster.loading.ingestion import BatchOutcome
+from autoloader_dagster.loading.reload import plan_reload, reload
+from autoloader_dagster.orchestration import job_metadata
+from autoloader_dagster.orchestration import metadata as keys
+from autoloader_dagster.orchestration.assets import asset_key
+from autoloader_dagster.orchestration.job import (
+    DRY_RUN,
+    RETURNED,
+    ChosenFiles,
+    job_of,
+    op_name,
+    opened,
+)
+from autoloader_dagster.orchestration.resources import ProcessedFilesResource, SparkConnectResource
+from autoloader_dagster.orchestration.runs import ended_runs
+from autoloader_dagster.processed_files.records import PartitionKeys
+from autoloader_dagster.specs.loader import SpecSet
+
+RELOAD_JOB = "autoloader_reload"
+
+
+class ReloadConfig(ChosenFiles):
+    """What to load again: files, or partitions, or without either all that is loaded."""
+
+    partitions: list[str] = Field(
+        default=[], description="Keys of the partitions, if no files are named."
+    )
+    dry_run: bool = Field(default=True, description=DRY_RUN)
+
+
+def reload_job(specs: SpecSet) -> dg.JobDefinition:
+    """The job."""
+
+    @dg.op(name=op_name(RELOAD_JOB), out=RETURNED)
+    def reload_op(
+        context: dg.OpExecutionContext,
+        config: ReloadConfig,
+        spark_connect: SparkConnectResource,
+        processed_files: ProcessedFilesResource,
+    ) -> Any:
+        with opened(specs, config.ingestion, spark_connect, processed_files) as ingestion:
+            partitions = PartitionKeys(tuple(config.partitions)) if config.partitions else None
+            if config.dry_run:
+                plan = plan_reload(ingestion, partitions, config.files)
+                context.log.info(
+                    "%d rows of %d files would be loaded again; nothing was changed",
+                    plan.rows, len(plan.files),
+                )  # fmt: skip
+                context.add_output_metadata(job_metadata.of_reload_plan(plan))
+                return plan
+            key, table = asset_key(ingestion.loaded), ingestion.spec.table.name
+            outcomes: list[BatchOutcome] = []
+            for outcome in reload(
+                ingestion,
+                partitions,
+                config.files,
+                run_id=context.run_id,
+                over_runs=ended_runs(context.instance, ingestion.store.open_run_ids()),
+                step=context.log.debug,
+            ):
+                outcomes.append(outcome)
+                context.log.info(
+                    "batch %s: %d files loaded again, %d rows, snapshot %s",
+                    outcome.batch_id, len(outcome.loaded), outcome.rows, outcome.snapshot_id,
+                )  # fmt: skip
+                for partition, files in keys.by_partition(outcome).items():
+                    context.log_event(
+                        dg.AssetMaterialization(
+                            asset_key=key,
+                            partition=partition,
+                            description="loaded again; these rows took the place of the old ones",
+                            metadata=keys.partition_metadata(outcome, files, table),
+                        )
+                    )
+            context.add_output_metadata(job_metadata.of_reload(outcomes))
+            return outcomes
+
+    return job_of(
+        RELOAD_JOB,
+        reload_op,
+        "Loads files or partitions again that are loaded; the new rows take the place of the old.",
+    )

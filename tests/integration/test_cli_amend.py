@@ -1,0 +1,244 @@
+"""``undo``, ``retry`` and ``trace`` as a person uses them, and their jobs by GraphQL."""
+
+import json
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from autoloader_dagster.settings import Settings
+from tests.fixtures.lake import read_table
+from tests.fixtures.project import Project as Served
+from tests.fixtures.project import wait_for
+from tests.integration.cli_steps import Project
+
+_LAUNCH = """mutation L($p: ExecutionParams!) { launchPipelineExecution(executionParams: $p) {
+    __typename ... on LaunchRunSuccess { run { runId } }
+    ... on RunConfigValidationInvalid { errors { message } } ... on PythonError { message } } }"""
+_RUN = """query R($id: ID!) { runOrError(runId: $id) { ... on Run { status
+    eventConnection(limit: 500) { events { __typename ... on MessageEvent { message }
+    ... on ExecutionStepOutputEvent { metadataEntries { label } }
+    ... on ExecutionStepFailureEvent { failureMetadata { description } } } } } } }"""
+_OBSERVED = """query O($k: AssetKeyInput!) { assetOrError(assetKey: $k) { ... on Asset {
+    assetObservations(limit: 5) { runId partition metadataEntries { label
+    ... on IntMetadataEntry { intValue } ... on TextMetadataEntry { text } } } } } }"""
+_CONFIG = """query C($s: PipelineSelector!) { runConfigSchemaOrError(selector: $s) {
+    ... on RunConfigSchema { allConfigTypes { ... on CompositeConfigType { fields {
+    name description } } } } } }"""
+
+
+@pytest.fixture
+def project(tmp_path: Path, spark_settings: Settings) -> Project:
+    environ = {
+        "AUTOLOADER_DATABASE_URL": f"sqlite:///{tmp_path / 'state.db'}",
+        "DAGSTER_HOME": str(tmp_path / "dagster"),
+    }
+    (tmp_path / "dagster").mkdir()
+    (tmp_path / "dagster" / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    return Project(tmp_path, spark_settings.home, environ)
+
+
+def test_a_file_is_undone_traced_and_loaded_again(
+    project: Project, spark_settings: Settings
+) -> None:
+    project.spec("orders", partition={"by": "none"}, table={"name": "lake.amend.orders"})
+    for number in (1, 2):
+        (project.folder() / f"{number}.csv").write_text(f"id\n{number}\n{number}0\n")
+    assert project.run("run", "orders").code == 0
+
+    asked = project.run("undo", "orders", "1.csv")
+    assert asked.code == 0, asked.err
+    assert "default/orders: 2 rows of 1 files, loaded by 1 batch, would go from" in asked.out
+    assert asked.out.endswith("nothing was changed; --yes does it\n")
+    assert _ids(spark_settings) == [1, 2, 10, 20]
+
+    done = project.run("undo", "orders", "1.csv", "--yes", "--json")
+    assert done.code == 0, done.err
+    assert (done.json["rows"], done.json["dry_run"]) == (2, False)
+    assert _ids(spark_settings) == [2, 20]
+
+    # Forward from the file, and back from its batch.
+    traced = project.run("trace", "orders", "1.csv", "--json").json
+    (file,) = traced["files"]
+    assert file["status"] == "UNDONE"
+    loaded, undone = traced["batches"]
+    assert (loaded["kind"], undone["kind"]) == ("load", "undo")
+    assert (file["batch_id"], undone["batch_id"]) == (loaded["batch_id"], done.json["batch_id"])
+    assert (undone["run_id"], undone["snapshot_id"]) == (
+        done.json["run_id"],
+        done.json["snapshot_id"],
+    )
+    other = project.run("trace", "orders", "2.csv")
+    query = other.out.partition('autoloader query "')[2].partition('"')[0]
+    rows = project.run("query", query, "--json").json["rows"]
+    assert sorted(row["id"] for row in rows) == [2, 20]
+
+    # The run is in Dagster, and the asset's history shows what went.
+    with dg.DagsterInstance.from_config(project.environ["DAGSTER_HOME"]) as instance:
+        run = instance.get_run_by_id(done.json["run_id"])
+        assert run is not None
+        assert (run.job_name, run.status) == ("autoloader_undo", dg.DagsterRunStatus.SUCCESS)
+        (record,) = instance.fetch_observations(dg.AssetKey(["amend", "orders"]), limit=5).records
+        observed = record.asset_observation
+        assert observed is not None
+        assert observed.metadata["autoloader/rows_taken_out"].value == 2
+        assert observed.metadata["autoloader/batch_id"].value == done.json["batch_id"]
+
+    # It stays out until somebody asks for it.
+    assert project.run("run", "orders", "--json").json["files"]["loaded"] == 0
+    again = project.run("retry", "orders", "1.csv", "--json")
+    assert again.code == 0, again.err
+    assert [file["was"] for file in again.json["files"]] == ["UNDONE"]
+    assert again.json["run"]["rows"] == 2
+    assert _ids(spark_settings) == [1, 2, 10, 20]
+
+    whole = project.run("undo", "orders", "--batch", again.json["run"]["batches"][0]["batch_id"],
+                        "--yes")  # fmt: skip
+    assert whole.code == 0, whole.err
+    assert "2 rows of 1 files went from lake.amend.orders" in whole.out
+    assert _ids(spark_settings) == [2, 20]
+
+
+def test_what_cannot_be_undone_or_retried_has_a_clear_answer(
+    project: Project, spark_settings: Settings
+) -> None:
+    project.spec("orders", partition={"by": "none"}, table={"name": "lake.amend.refused"})
+    (project.folder() / "good.csv").write_text("id\n1\n2\n")
+    (project.folder() / "bad.csv").write_text("<html>404</html>")
+    assert project.run("run", "orders").code == 1
+
+    cases = {
+        ("undo", "orders"): (2, "needs files or a batch"),
+        ("undo", "orders", "good.csv", "--batch", "x"): (2, "needs files or a batch"),
+        ("undo", "orders", "nothing.csv"): (1, "knows no file nothing.csv"),
+        ("undo", "orders", "bad.csv"): (1, "was set aside"),
+        ("undo", "orders", "--batch", "20200101T000000Z-abcdef"): (1, "20200101T000000Z-abcdef"),
+        ("retry", "orders", "nothing.csv"): (1, "knows no file nothing.csv"),
+        ("trace", "orders", "nothing.csv"): (1, "knows no file nothing.csv"),
+        ("undo", "nobody", "a.csv"): (1, "nobody"),
+    }
+    for arguments, (code, said) in cases.items():
+        done = project.run(*arguments)
+        assert (done.code, said in done.err) == (code, True), (arguments, done)
+
+    # A loaded file, and one that is gone by now.
+    loaded = project.run("retry", "orders", "good.csv")
+    assert loaded.code == 1
+    assert "is loaded" in loaded.out
+    (project.folder() / "bad.csv").unlink()
+    gone = project.run("retry", "orders", "--json")
+    assert gone.code == 1
+    (left,) = gone.json["left"]
+    assert left["path"].endswith("bad.csv")
+    assert gone.json["run"] is None
+
+    # Rows that somebody took out by hand.
+    project.run("query", "delete from lake.amend.refused where id = 2")
+    if _rows(spark_settings, "lake.amend.refused") == 1:
+        changed = project.run("undo", "orders", "good.csv", "--yes")
+        assert changed.code == 1
+        assert "1 rows in the table, and 2 were loaded" in changed.err
+        assert project.run("undo", "orders", "good.csv", "--accept-differences", "--yes").code == 0
+        assert _rows(spark_settings, "lake.amend.refused") == 0
+
+
+def test_a_partition_is_loaded_again(project: Project, spark_settings: Settings) -> None:
+    by_day = {"by": "path", "pattern": "{yyyy}-{MM}-{dd}.csv", "start": "2026-01-01"}
+    project.spec("daily", partition=by_day, table={"name": "lake.amend.daily"})
+    for day in (1, 2):
+        (project.folder() / f"2026-01-0{day}.csv").write_text(f"id\n{day}\n")
+    assert project.run("run", "daily").code == 0
+
+    asked = project.run("run", "daily", "--reload", "--partition", "2026-01-02")
+    assert asked.code == 0, asked.err
+    assert "1 files, 5 B, would be loaded again" in asked.out
+    assert asked.out.endswith("nothing was changed; --yes does it\n")
+    nothing = project.run("run", "daily", "--reload", "--partition", "2026-01-03", "--yes")
+    assert nothing.code == 1
+    assert "nothing of this is loaded" in nothing.err
+    assert project.run("run", "daily", "--yes").code == 2
+
+    done = project.run("run", "daily", "--reload", "--partition", "2026-01-02", "--yes", "--json")
+    assert done.code == 0, done.err
+    assert [file["partition"] for file in done.json["files"]] == ["2026-01-02"]
+    assert _rows(spark_settings, "lake.amend.daily") == 2
+    kinds = [b["kind"] for b in project.run("history", "daily", "--json").json["batches"]]
+    assert kinds == ["reload", "load"]
+    with dg.DagsterInstance.from_config(project.environ["DAGSTER_HOME"]) as instance:
+        latest = instance.get_latest_materialization_event(dg.AssetKey(["amend", "daily"]))
+        assert latest is not None
+        assert latest.run_id == done.json["run_id"]
+
+    (project.folder() / "2026-01-02.csv").unlink()
+    gone = project.run("run", "daily", "--reload", "--yes", "--json")
+    assert gone.code == 1, "a file that was asked for is not in the source any more"
+    assert [file["partition"] for file in gone.json["files"]] == ["2026-01-01"]
+    assert "2026-01-02.csv" in gone.json["left"][0]["path"]
+    assert _rows(spark_settings, "lake.amend.daily") == 2
+
+
+def test_undo_is_a_job_for_the_launchpad_and_graphql(project_served: Served) -> None:
+    project = project_served
+    project.write_spec("orders", partition={"by": "none"})
+    (project.landing("orders") / "a.csv").write_text("id\n1\n2\n")
+    assert project.run("autoloader_dagster.cli.app", "run", "orders").returncode == 0
+    with project.dagster_dev() as server:
+        selector = {
+            "repositoryName": "__repository__",
+            "repositoryLocationName": "autoloader_dagster",
+            "pipelineName": "autoloader_undo",
+        }
+        schema = server.ask(_CONFIG, s=selector)["runConfigSchemaOrError"]["allConfigTypes"]
+        fields = {f["name"]: f["description"] for each in schema for f in each.get("fields", [])}
+        for name in ("ingestion", "files", "batch_id", "accept_differences", "dry_run"):
+            assert fields[name], f"{name} is described"
+
+        def launch(config: dict) -> dict:
+            params = {
+                "selector": selector,
+                "mode": "default",
+                "runConfigData": {"ops": {"autoloader_undo_op": {"config": config}}},
+            }
+            got = server.ask(_LAUNCH, p=params)["launchPipelineExecution"]
+            assert got["__typename"] == "LaunchRunSuccess", got
+            run_id = got["run"]["runId"]
+
+            def ended() -> dict | None:
+                run = server.ask(_RUN, id=run_id)["runOrError"]
+                return run if run["status"] in ("SUCCESS", "FAILURE", "CANCELED") else None
+
+            return wait_for(ended, 90, "the end of the job") | {"run_id": run_id}
+
+        dry = launch({"ingestion": "orders", "files": ["a.csv"]})
+        assert dry["status"] == "SUCCESS"
+        assert '"autoloader/rows_taken_out"' in json.dumps(dry)
+        assert project.ids("orders") == [1, 2]
+        wrong = launch({"ingestion": "orders", "files": ["b.csv"], "dry_run": False})
+        assert wrong["status"] == "FAILURE"
+        assert "knows no file b.csv" in json.dumps(wrong)
+        done = launch({"ingestion": "orders", "files": ["a.csv"], "dry_run": False})
+        assert done["status"] == "SUCCESS"
+        assert project.ids("orders") == []
+        key = {"path": [project.namespace, "orders"]}
+        (shown,) = server.ask(_OBSERVED, k=key)["assetOrError"]["assetObservations"]
+        assert shown["runId"] == done["run_id"]
+        entries = {e["label"]: e.get("intValue", e.get("text")) for e in shown["metadataEntries"]}
+        assert entries["autoloader/rows_taken_out"] == 2
+
+
+@pytest.fixture
+def project_served(request: pytest.FixtureRequest) -> Served:
+    """The project of the Dagster tests; ``project`` is another one here."""
+    from tests.fixtures.project import project as made
+
+    return made.__wrapped__(  # pyright: ignore[reportAttributeAccessIssue]
+        request.getfixturevalue("spark_settings"), request.getfixturevalue("tmp_path"), request
+    )
+
+
+def _ids(settings: Settings) -> list[int]:
+    return sorted(read_table(settings, "lake.amend.orders").column("id").to_pylist())
+
+
+def _rows(settings: Settings, table: str) -> int:
+    return read_table(settings, table).num_rows
