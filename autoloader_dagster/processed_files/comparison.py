@@ -60,13 +60,16 @@ _BY_FILE = Index("autoloader_differences_by_file", _DIFFERENCES.c.file_id)
 _ROWS_AT_ONCE = 5_000
 
 # Rows in the table that no loaded version stands for, with the version that they are of, if any is
-# recorded: the one of that batch before others, the latest before others.
+# recorded: the one of that batch before others, the latest before others. What is looked up by a
+# path compares status and batch by way of coalesce: else SQLite goes through all rows of the status
+# or the batch for each path, by their index.
 _EXTRA = """
 INSERT INTO autoloader_differences
 SELECT 'extra', t.file_path, t.modified_at, t.batch_id, t.partition_key, t.rows, t.bad_rows, NULL,
        coalesce((SELECT max(f.id) FROM processed_files f
                  WHERE f.ingestion_id = :ingestion AND f.file_path = t.file_path
-                   AND f.file_modified_at = t.modified_at AND f.batch_id = t.batch_id),
+                   AND f.file_modified_at = t.modified_at
+                   AND coalesce(f.batch_id, '') = t.batch_id),
                 (SELECT max(f.id) FROM processed_files f
                  WHERE f.ingestion_id = :ingestion AND f.file_path = t.file_path
                    AND f.file_modified_at = t.modified_at)),
@@ -74,7 +77,8 @@ SELECT 'extra', t.file_path, t.modified_at, t.batch_id, t.partition_key, t.rows,
 FROM autoloader_in_table t
 WHERE NOT EXISTS (SELECT 1 FROM processed_files f
                   WHERE f.ingestion_id = :ingestion AND f.file_path = t.file_path
-                    AND f.batch_id = t.batch_id AND f.status = 'SUCCESS')
+                    AND coalesce(f.batch_id, '') = t.batch_id
+                    AND coalesce(f.status, '') = 'SUCCESS')
 """
 _STATUS = """
 UPDATE autoloader_differences
@@ -112,7 +116,7 @@ UPDATE autoloader_differences SET kind = CASE
     SELECT 1 FROM processed_files f JOIN autoloader_in_table t ON t.batch_id = f.batch_id
       AND t.file_path = f.file_path
     WHERE f.ingestion_id = :ingestion AND f.file_path = autoloader_differences.file_path
-      AND f.status = 'SUCCESS') THEN 'double'
+      AND coalesce(f.status, '') = 'SUCCESS') THEN 'double'
   ELSE 'unrecorded' END
 """
 # Loaded by the state, and not, or not with these rows, in the table.
