@@ -28,7 +28,7 @@ class Jar:
     """One jar of the Maven repository, and the only content that is accepted for it.
 
     Attributes:
-        coordinates: ``group:artifact:version``.
+        coordinates: ``group:artifact:version``, or ``group:artifact:version:classifier``.
         sha256: Hexadecimal.
         size: Bytes.
     """
@@ -40,8 +40,7 @@ class Jar:
     @property
     def file_name(self) -> str:
         """As Maven names it."""
-        _, artifact, version = self.coordinates.split(":")
-        return f"{artifact}-{version}.jar"
+        return "-".join(self.coordinates.split(":")[1:]) + ".jar"
 
 
 JARS = (
@@ -169,8 +168,8 @@ def _download(jar: Jar, scratch: Path, progress: Progress | None) -> Path:
             # A company's mirror stands in jgo's own settings file.
             remote_repos=GlobalSettings.load().repositories or None,
         )
-        group, artifact, version = jar.coordinates.split(":")
-        return context.project(group, artifact).at_version(version).artifact().resolve()
+        group, artifact, version, *classifier = jar.coordinates.split(":")
+        return context.project(group, artifact).at_version(version).artifact(*classifier).resolve()
 
     retrying = Retrying(
         retry=retry_if_exception_type(requests.RequestException),

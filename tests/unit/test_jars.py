@@ -42,8 +42,8 @@ class Repository:
         self.server.daemon_threads = False
         self.url = f"http://127.0.0.1:{self.server.server_port}"
 
-    def put(self, content: bytes) -> None:
-        path = self.folder / "org/example/thing/1.0/thing-1.0.jar"
+    def put(self, content: bytes, name: str = "thing-1.0.jar") -> None:
+        path = self.folder / "org/example/thing/1.0" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
 
@@ -85,6 +85,15 @@ def test_a_jar_is_downloaded_once_and_its_progress_told(
     assert told[-1] == ("thing-1.0.jar", len(CONTENT), len(CONTENT))
     left = {path.name for path in (tmp_path / "jars").iterdir()}
     assert left == {"thing-1.0.jar", "thing-1.0.jar.sha256", ".lock"}
+
+
+def test_a_jar_with_a_classifier_is_another_file(repository: Repository, tmp_path: Path) -> None:
+    tests = b"the tests of the thing"
+    repository.put(tests, "thing-1.0-tests.jar")
+    pinned = Jar(f"{PINNED.coordinates}:tests", hashlib.sha256(tests).hexdigest(), len(tests))
+    paths = ensure_jars(tmp_path, None, (PINNED, pinned))
+    assert [path.name for path in paths] == ["thing-1.0.jar", "thing-1.0-tests.jar"]
+    assert [path.read_bytes() for path in paths] == [CONTENT, tests]
 
 
 def test_another_content_is_refused_and_deleted(repository: Repository, tmp_path: Path) -> None:
