@@ -13,6 +13,7 @@
     │   └── SparkSetupError       Java or a jar is missing, or the server does not start
     ├── TableError                the table or its catalog refuses or cannot be reached
     │   ├── TableUnavailable      out of reach, not permitted, or no room left (exit code 2)
+    │   ├── CommitUnknown         whether a write was committed is not known; it is tried again
     │   └── PublishConflict       main has moved since the batch was read; the batch is tried again
     ├── LoadError                 a batch could not be loaded for a reason that is not one file's
     │   ├── LeaseLost             another worker has taken the batch over; this one stops
@@ -86,6 +87,10 @@ class TableError(AutoloaderError):
 
 class TableUnavailable(TableError):
     """The catalog or the warehouse is out of reach, full, or may not be written."""
+
+
+class CommitUnknown(TableError):
+    """The answer to a write was lost, so nobody knows whether it was committed."""
 
 
 class PublishConflict(TableError):

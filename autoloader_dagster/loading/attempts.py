@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from autoloader_dagster import failpoints
-from autoloader_dagster.errors import LoadError, PublishConflict
+from autoloader_dagster.errors import CommitUnknown, LoadError, PublishConflict
 from autoloader_dagster.loading.branches import branch_name
 from autoloader_dagster.loading.catch_up import CaughtUp, catch_up
 from autoloader_dagster.loading.ingestion import Ingestion
@@ -19,12 +19,16 @@ from autoloader_dagster.loading.isolate import short
 from autoloader_dagster.loading.lease import Lease
 from autoloader_dagster.loading.members import FilesLeft
 from autoloader_dagster.processed_files.records import Batch
+from autoloader_dagster.spark.session import translate
 from autoloader_dagster.spark.table import IcebergTable
 
 _log = logging.getLogger(__name__)
 
 # How often a batch is tried again because main moved or a file had to leave it.
 MAX_ATTEMPTS = 12
+# And because the catalog's answer to a write was lost.
+_MAX_LOST = 2
+_UNSETTLED = "batch %s stays as it is until it can be settled: %s"
 
 T = TypeVar("T")
 
@@ -87,12 +91,20 @@ class Attempts:
 
         Raises:
             LoadError: The table or the files kept changing.
+            CommitUnknown: The answers to its writes were lost again and again.
         """
+        lost = 0
         for _ in range(MAX_ATTEMPTS):
             try:
                 return attempt()
             except PublishConflict as conflict:
                 _log.info("batch %s is tried again: %s", self._batch.batch_id, conflict)
+            except CommitUnknown as unknown:
+                # The next attempt has a branch of its own, whatever became of this one.
+                lost += 1
+                if lost > _MAX_LOST:
+                    raise
+                _log.warning("batch %s is tried again: %s", self._batch.batch_id, unknown)
             except FilesLeft:
                 _log.info("batch %s is tried again with fewer files", self._batch.batch_id)
             self.drop_branch()
@@ -167,12 +179,16 @@ class Attempts:
             _log.info("branch %s of %s is left behind: %s", branch, self._table.name, error)
 
     def _let_go(self, error: BaseException) -> None:
+        # To ask a server that is gone takes seconds, and people wait for the error.
+        gone = translate(error, "the Spark server") is not None
         try:
             if self._publishing:
+                if gone:
+                    _log.warning(_UNSETTLED, self._batch.batch_id, short(error))
+                    return
                 catch_up(self._ingestion, self._table)
             self._store.release(self._batch.batch_id, self._batch.owner, short(error))
-            self.drop_branch()
+            if not gone:
+                self.drop_branch()
         except Exception as second:  # the first error is the one to show
-            _log.warning(
-                "batch %s stays as it is until it can be settled: %s", self._batch.batch_id, second
-            )
+            _log.warning(_UNSETTLED, self._batch.batch_id, second)

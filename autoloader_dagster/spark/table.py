@@ -7,13 +7,19 @@ option or ``spark.wap.branch``, for these create a branch that is missing.
 import re
 import secrets
 from collections.abc import Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, Literal
 
-from autoloader_dagster.errors import PublishConflict, TableError, TableUnavailable
+from autoloader_dagster.errors import (
+    CommitUnknown,
+    PublishConflict,
+    TableError,
+    TableUnavailable,
+)
 from autoloader_dagster.processed_files.records import RowsOfFile
+from autoloader_dagster.spark.commits import is_open, tries
 from autoloader_dagster.spark.environment import is_environment
 from autoloader_dagster.spark.lineage import (
     BATCH_ID,
@@ -178,30 +184,24 @@ class IcebergTable:
             TABLE_ID_PROPERTY: secrets.token_hex(16),
             **properties,
         }
-        with self._errors("create"):
-            # Two workers may create it at once, and 'if not exists' does not hold in the catalog.
-            self._unless_there(
-                f"create namespace if not exists {namespace}",
-                lambda: self._spark.catalog.databaseExists(namespace),
-            )
-            self._unless_there(
-                f"create table if not exists {self._sql_name} ({', '.join(fields)}) using iceberg"
-                + (f" partitioned by ({', '.join(partition_by)})" if partition_by else "")
-                + (f" comment {literal(comment)}" if comment else "")
-                + " tblproperties ("
-                + ", ".join(f"{literal(k)} = {literal(v)}" for k, v in all_properties.items())
-                + ")",
-                self.exists,
-            )
+        # Two workers may create it at once, and 'if not exists' does not hold in the catalog.
+        self._commit(
+            "create the namespace of",
+            f"create namespace if not exists {namespace}",
+            lambda: self._spark.catalog.databaseExists(namespace),
+        )
+        self._commit(
+            "create",
+            f"create table if not exists {self._sql_name} ({', '.join(fields)}) using iceberg"
+            + (f" partitioned by ({', '.join(partition_by)})" if partition_by else "")
+            + (f" comment {literal(comment)}" if comment else "")
+            + " tblproperties ("
+            + ", ".join(f"{literal(k)} = {literal(v)}" for k, v in all_properties.items())
+            + ")",
+            self.exists,
+        )
         # At once, and not when 'history' has found that there is none, which costs a query.
         self._initialise()
-
-    def _unless_there(self, statement: str, is_there: "Callable[[], bool]") -> None:
-        try:
-            self._spark.sql(statement)
-        except Exception:
-            if not is_there():
-                raise
 
     def columns(self) -> tuple[Column, ...]:
         """The table's columns without the lineage columns, in order.
@@ -252,9 +252,13 @@ class IcebergTable:
     def add_columns(self, columns: Sequence[Column]) -> None:
         """Add columns; one that another worker has added in between is left as it is."""
         fields = ", ".join(_field(c.name, c.sql_type, c.original) for c in columns)
+        wanted = {column.name for column in columns}
         try:
-            with self._errors("add columns to"):
-                self._spark.sql(f"alter table {self._sql_name} add columns ({fields})")
+            self._commit(
+                "add columns to",
+                f"alter table {self._sql_name} add columns ({fields})",
+                lambda: wanted <= {column.name for column in self.columns()},
+            )
         except TableError:
             there = {column.name for column in self.columns()}
             missing = [column for column in columns if column.name not in there]
@@ -265,17 +269,21 @@ class IcebergTable:
 
     def table_id(self) -> str:
         """What tells this table from another one that is made under its name later."""
-        with self._errors("read the properties of"):
-            rows = self._spark.sql(f"show tblproperties {self._sql_name}").collect()
-        found = {row["key"]: row["value"] for row in rows}.get(TABLE_ID_PROPERTY)
+        found = self._table_id()
         if found:
             return found
         made = secrets.token_hex(16)
-        with self._errors("set a property of"):
-            self._spark.sql(
-                f"alter table {self._sql_name} set tblproperties ('{TABLE_ID_PROPERTY}' = '{made}')"
-            )
+        self._commit(
+            "set a property of",
+            f"alter table {self._sql_name} set tblproperties ('{TABLE_ID_PROPERTY}' = '{made}')",
+            lambda: self._table_id() == made,
+        )
         return made
+
+    def _table_id(self) -> str | None:
+        with self._errors("read the properties of"):
+            rows = self._spark.sql(f"show tblproperties {self._sql_name}").collect()
+        return {row["key"]: row["value"] for row in rows}.get(TABLE_ID_PROPERTY)
 
     # --- snapshots and branches -----------------------------------------------------------------
 
@@ -295,10 +303,11 @@ class IcebergTable:
 
     def _initialise(self) -> None:
         """Put an empty snapshot on main, for a branch needs one to begin at."""
-        with self._errors("initialise"):
-            self._spark.sql(
-                f"insert into {self._sql_name} select * from {self._sql_name} where false"
-            )
+        self._commit(
+            "initialise",
+            f"insert into {self._sql_name} select * from {self._sql_name} where false",
+            lambda: "main" in self._history().heads,
+        )
 
     def _history(self) -> History:
         """Both in one query: each costs a small load as much as its reading.
@@ -343,15 +352,19 @@ class IcebergTable:
 
     def create_branch(self, branch: str, base: int) -> None:
         """Make a branch at a snapshot; it must not exist."""
-        with self._errors("branch"):
-            self._spark.sql(
-                f"alter table {self._sql_name} create branch {quoted(branch)} as of version {base}"
-            )
+        self._commit(
+            "branch",
+            f"alter table {self._sql_name} create branch {quoted(branch)} as of version {base}",
+            lambda: self._history().heads.get(branch) == base,
+        )
 
     def drop_branch(self, branch: str) -> None:
         """Drop a branch if it is there. This fences nothing: see ``chain``."""
-        with self._errors("drop a branch of"):
-            self._spark.sql(f"alter table {self._sql_name} drop branch if exists {quoted(branch)}")
+        self._commit(
+            "drop a branch of",
+            f"alter table {self._sql_name} drop branch if exists {quoted(branch)}",
+            lambda: branch not in self._history().heads,
+        )
 
     def branches(self) -> dict[str, int]:
         """The snapshot of each branch but main."""
@@ -433,8 +446,9 @@ class IcebergTable:
         if layout != "any":
             fanout = str(layout == "in order").lower()
             writer = writer.option("distribution-mode", "none").option("fanout-enabled", fanout)
-        # Not as a TableError: a file that cannot be read fails here as well.
-        writer.append()
+        with self.known_outcome(branch):
+            # Not as a TableError: a file that cannot be read fails here as well.
+            writer.append()
 
     def fast_forward(self, branch: str) -> int:
         """Point main to the branch's head, if main is an ancestor of it.
@@ -446,16 +460,68 @@ class IcebergTable:
             PublishConflict: It is not: another writer has moved main.
         """
         try:
-            (moved,) = self._spark.sql(
+            rows = self._commit(
+                "publish to",
                 f"call {self._catalog}.system.fast_forward("
-                f"{literal(self._in_catalog)}, 'main', {literal(branch)})"
-            ).collect()
-        except Exception as error:
+                f"{literal(self._in_catalog)}, 'main', {literal(branch)})",
+                lambda: self._is_published(branch),
+            )
+        except TableError as error:
             if re.search(r"is not an ancestor of", str(error)):
                 raise PublishConflict(f"main of {self.name} has moved") from error
-            with self._errors("publish to"):
+            raise
+        return rows[0]["updated_ref"] if rows else self.head()
+
+    def _is_published(self, branch: str) -> bool:
+        head = self._history().heads.get(branch)
+        return head is not None and self.main_holds(head)
+
+    def refresh(self) -> None:
+        """Forget what Spark keeps of the table, for it may be older than what the catalog has."""
+        with self._errors("refresh"):
+            self._spark.sql(f"refresh table {self._sql_name}")
+
+    def _commit(self, doing: str, statement: str, is_done: "Callable[[], bool]") -> list[Any]:
+        """Run a statement that commits, and that may be repeated, until its outcome is known.
+
+        Args:
+            doing: What it does to the table, as a verb, for the message if it fails.
+            statement: The SQL.
+            is_done: Whether the table shows what the statement is to bring about; asked after an
+                error, for an error does not tell.
+
+        Returns:
+            The statement's rows; none if its answer was lost.
+        """
+        rows: list[Any] = []
+        for attempt in tries():
+            with attempt:
+                try:
+                    with self._errors(doing):
+                        rows = self._spark.sql(statement).collect()
+                except TableError:
+                    # Before the table is made there is nothing to refresh.
+                    with suppress(TableError):
+                        self.refresh()
+                    if not is_done():
+                        raise
+        return rows
+
+    @contextmanager
+    def known_outcome(self, branch: str) -> "Iterator[None]":
+        """Raise ``CommitUnknown`` if an error leaves open whether a write was committed."""
+        try:
+            yield
+        except Exception as error:
+            if not is_open(error):
                 raise
-        return moved["updated_ref"]
+            # Not repeated here, for that could write the rows twice.
+            self.refresh()
+            raise CommitUnknown(
+                f"nobody knows whether a write to branch {branch} of {self.name} was committed: "
+                f"{first_line(error)}",
+                "Nothing was published; its files wait for the next run. See to the catalog.",
+            ) from error
 
     # --- what was written -----------------------------------------------------------------------
 

@@ -83,16 +83,18 @@ def count(table: IcebergTable, ref: str, rows: Rows) -> dict[tuple[str, str], in
 
 def delete(table: IcebergTable, branch: str, rows: Rows) -> None:
     """Delete these rows on a branch; without any, there is no snapshot."""
-    table.query(
-        "delete rows of",
-        f"delete from {table.named(branch)} where ({rows.condition()}) and {BY_ROW}",
-    )
+    with table.known_outcome(branch):
+        table.query(
+            "delete rows of",
+            f"delete from {table.named(branch)} where ({rows.condition()}) and {BY_ROW}",
+        )
 
 
 def note(table: IcebergTable, branch: str) -> None:
     """Make a snapshot without a change, for its properties."""
     named = table.named(branch)
-    table.query("write to", f"insert into {named} select * from {named} where false")
+    with table.known_outcome(branch):
+        table.query("write to", f"insert into {named} select * from {named} where false")
 
 
 def summary_of(undone: Iterable[Undone]) -> dict[str, str]:
