@@ -75,13 +75,14 @@ def audit_attempt(
         LoadError: Rows were written that belong to no file of the batch, or the counts do not
             add up in a way that is no single file's fault.
     """
-    if written.unknown_rows:
+    rows, bad_rows = _counts(table, branch, batch_id, appended, written, readable)
+    ours = {item.file.path for item in readable}
+    unknown = written.unknown_rows + sum(n for path, n in rows.items() if path not in ours)
+    if unknown:
         raise LoadError(
-            f"{written.unknown_rows} rows of batch {batch_id} have a file address that is none of "
-            "the batch's",
+            f"{unknown} rows of batch {batch_id} have a file address that is none of the batch's",
             "Nothing was published. A file name of a new kind may be to blame; please report it.",
         )
-    rows, bad_rows = _counts(table, branch, batch_id, appended, written, readable)
     if sum(rows.values()) != appended.added_records:
         raise LoadError(
             f"the rows of batch {batch_id} do not add up: {sum(rows.values())} counted by file, "
