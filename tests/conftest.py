@@ -4,6 +4,7 @@ pytest_plugins = [
     "tests.fixtures.postgres",
     "tests.fixtures.s3",
     "tests.fixtures.spark",
+    "tests.fixtures.catalogs",
     "tests.fixtures.lake",
     "tests.fixtures.project",
 ]
