@@ -18,6 +18,7 @@ from autoloader_dagster.cli import (
     doctor,
     files,
     query,
+    reconcile,
     retry,
     run,
     spark,
@@ -45,6 +46,7 @@ app.command()(files.preview)
 app.command()(run.run)
 app.command()(retry.retry)
 app.command()(undo.undo)
+app.command()(reconcile.reconcile)
 app.command()(state.status)
 app.command()(state.history)
 app.command()(trace.trace)

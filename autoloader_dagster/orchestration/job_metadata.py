@@ -7,6 +7,7 @@ import dagster as dg
 
 from autoloader_dagster.loading.choose import LeftAsItIs
 from autoloader_dagster.loading.ingestion import BatchOutcome
+from autoloader_dagster.loading.reconcile import Reconciliation, advice
 from autoloader_dagster.loading.reload import ReloadPlan
 from autoloader_dagster.loading.retry import RetryOutcome
 from autoloader_dagster.loading.undo import UndoOutcome
@@ -122,6 +123,37 @@ def of_reload(outcomes: Sequence[BatchOutcome]) -> Metadata:
             for file in files
             if file.status != "SUCCESS"
         ),
+    }
+
+
+def of_reconciliation(found: Reconciliation, name: str) -> Metadata:
+    """What differs, with what mends it."""
+    return {
+        "autoloader/agrees": dg.MetadataValue.bool(found.agrees),
+        "autoloader/files_listed": dg.MetadataValue.int(found.listed),
+        "autoloader/files_in_table": dg.MetadataValue.int(found.files_in_table),
+        "autoloader/rows_in_table": dg.MetadataValue.int(found.rows_in_table),
+        DIFFERENCES: _table(
+            {
+                "kind": kind,
+                "found": count,
+                "left": found.left.get(kind, 0),
+            }
+            for kind, count in found.found.items()
+            if count
+        ),
+        "autoloader/findings": _table(
+            {
+                "kind": each.kind,
+                "file": each.path,
+                "batch": each.batch_id,
+                "rows": each.rows,
+                "what": advice(each, name),
+            }
+            for each in found.findings[:_SHOWN]
+        ),
+        "autoloader/stale_batches": dg.MetadataValue.int(len(found.stale_batches)),
+        "autoloader/leftover_branches": dg.MetadataValue.int(len(found.leftover_branches)),
     }
 
 

@@ -1,4 +1,4 @@
-"""Jobs on what is loaded already: undo and retry, for the Launchpad, GraphQL and the command line.
+"""Jobs on what is loaded already, for the Launchpad, GraphQL and the command line.
 
 Each takes its choice as typed config. What removes rows only says what it would do, unless it is
 told otherwise. What was done is shown on the run as tables, and in the history of the asset.
@@ -22,6 +22,7 @@ from autoloader_dagster.orchestration.job import (
     op_name,
     opened,
 )
+from autoloader_dagster.orchestration.reconcile_job import reconcile_job
 from autoloader_dagster.orchestration.reload_job import reload_job
 from autoloader_dagster.orchestration.resources import ProcessedFilesResource, SparkConnectResource
 from autoloader_dagster.orchestration.runs import ended_runs
@@ -55,7 +56,7 @@ class RetryConfig(ChosenFiles):
 
 def build_jobs(specs: SpecSet) -> list[dg.JobDefinition]:
     """The jobs; one of each serves every spec."""
-    return [_undo_job(specs), _retry_job(specs), reload_job(specs)]
+    return [_undo_job(specs), _retry_job(specs), reload_job(specs), reconcile_job(specs)]
 
 
 def _undo_job(specs: SpecSet) -> dg.JobDefinition:

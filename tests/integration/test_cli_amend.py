@@ -177,6 +177,41 @@ def test_a_partition_is_loaded_again(project: Project, spark_settings: Settings)
     assert _rows(spark_settings, "lake.amend.daily") == 2
 
 
+def test_a_lost_state_is_rebuilt_from_the_table(project: Project) -> None:
+    project.spec("orders", partition={"by": "none"}, table={"name": "lake.amend.lost"})
+    (project.folder() / "a.csv").write_text("id\n1\n2\n")
+    assert project.run("run", "orders").code == 0
+    agrees = project.run("reconcile", "orders")
+    assert agrees.code == 0, agrees.err
+    assert "nothing differs" in agrees.out
+    for path in project.root.glob("state.db*"):
+        path.unlink()
+
+    found = project.run("reconcile", "orders", "--json")
+    assert found.code == 1, found.err
+    (told,) = found.json["ingestions"]
+    assert (told["agrees"], told["applied"], told["rows_in_table"]) == (False, False, 2)
+    assert "--apply" in told["findings"][0]["meaning"]
+    mended = project.run("reconcile", "orders", "--apply")
+    assert mended.code == 0, mended.err
+    assert "; mended;" in mended.out
+    assert project.run("reconcile", "--json").json["ingestions"][0]["agrees"]
+    assert project.run("run", "orders", "--json").json["files"]["loaded"] == 0
+    assert project.run("reconcile", "nobody").code == 1
+
+    with dg.DagsterInstance.from_config(project.environ["DAGSTER_HOME"]) as instance:
+        jobs = [run.job_name for run in instance.get_runs()]
+    assert jobs.count("autoloader_reconcile") == 4
+
+
+def test_reconcile_changes_nothing_while_the_server_is_out_of_reach(project: Project) -> None:
+    project.spec("orders", partition={"by": "none"})
+    (project.folder() / "a.csv").write_text("id\n1\n")
+    done = project.run("reconcile", "orders", "--apply", SPARK_REMOTE="sc://127.0.0.1:1")
+    assert done.code == 2
+    assert "127.0.0.1:1" in done.err
+
+
 def test_undo_is_a_job_for_the_launchpad_and_graphql(project_served: Served) -> None:
     project = project_served
     project.write_spec("orders", partition={"by": "none"})

@@ -16,8 +16,8 @@ from tests.integration.cli_steps import Project
 
 _COMMANDS = (
     "demo", "up", "validate", "list", "files", "preview", "run", "retry", "undo", "status",
-    "history", "trace", "query", "doctor", "db upgrade", "db current", "spark start", "spark stop",
-    "spark status",
+    "reconcile", "history", "trace", "query", "doctor", "db upgrade", "db current", "spark start",
+    "spark stop", "spark status",
 )  # fmt: skip
 
 

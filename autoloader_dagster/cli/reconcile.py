@@ -1,0 +1,125 @@
+"""``reconcile``: compare source, state and table, and mend the state."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from autoloader_dagster.cli.interrupts import ending_in_order
+from autoloader_dagster.cli.output import (
+    JsonOption,
+    moment,
+    print_json,
+    print_table,
+    progress,
+    say,
+)
+from autoloader_dagster.cli.project import open_specs
+from autoloader_dagster.cli.run import raise_failure
+from autoloader_dagster.settings import load_settings
+from autoloader_dagster.specs.loader import LoadedSpec
+
+if TYPE_CHECKING:
+    from autoloader_dagster.loading.reconcile import Reconciliation
+
+_SHOWN = 40
+
+
+def reconcile(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Only these specs; default all.", metavar="NAME…")
+    ] = None,
+    apply: Annotated[
+        bool, typer.Option("--apply", help="Mend the state by what the table holds.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare source, state and table; name each file of which they do not say the same."""
+    settings = load_settings()
+    specs = open_specs(settings)
+    chosen = [specs.get(name) for name in names] if names else list(specs.specs)
+    results: list[tuple[LoadedSpec, str, Reconciliation]] = []
+    with ending_in_order(), progress() as tell:
+        tell("start")
+        from autoloader_dagster.orchestration.home import ensure_dagster_home
+        from autoloader_dagster.orchestration.launch_job import run_job_now
+        from autoloader_dagster.orchestration.reconcile_job import RECONCILE_JOB
+
+        ensure_dagster_home(settings)
+        for loaded in chosen:
+            config = {"ingestion": loaded.ingestion_id, "apply": apply}
+            report = run_job_now(specs, RECONCILE_JOB, config, tell)
+            raise_failure(report)
+            results.append((loaded, report.run_id, report.value))
+            if not as_json:
+                tell.done()
+                _print(loaded, report.value)
+    if as_json:
+        print_json({"ingestions": [_json(*result) for result in results]})
+    if not all(found.agrees for _, _, found in results):
+        raise typer.Exit(1)
+
+
+def _print(loaded: LoadedSpec, found: "Reconciliation") -> None:
+    from autoloader_dagster.loading.reconcile import advice
+
+    base = f"{loaded.spec.source.url.rstrip('/')}/"
+    if found.findings:
+        print_table(
+            ("what", "file", "meaning"),
+            (
+                (each.kind, each.path.removeprefix(base), advice(each, loaded.spec.name))
+                for each in found.findings[:_SHOWN]
+            ),
+        )
+    words = [f"{count:,} {kind}" for kind, count in found.found.items() if count]
+    words += [
+        f"{len(each):,} {what}"
+        for each, what in (
+            (found.stale_batches, "batches without a worker"),
+            (found.leftover_branches, "leftover branches"),
+        )
+        if each
+    ]
+    what = ", ".join(words) if words else "nothing differs"
+    left = sum(found.left.values())
+    after = (f"; mended, {left:,} left" if left else "; mended") if found.applied and words else ""
+    say(
+        f"{found.ingestion_id}: {found.listed:,} files listed ({found.new:,} new), "
+        f"{found.files_in_table:,} files and {found.rows_in_table:,} rows in {found.table}; "
+        f"{what}{after}; {found.seconds:.1f} s"
+    )
+
+
+def _json(loaded: LoadedSpec, run_id: str, found: "Reconciliation") -> dict[str, Any]:
+    from autoloader_dagster.loading.reconcile import advice
+
+    return {
+        "ingestion": found.ingestion_id,
+        "table": found.table,
+        "table_exists": found.table_exists,
+        "run_id": run_id,
+        "agrees": found.agrees,
+        "applied": found.applied,
+        "listed": found.listed,
+        "new": found.new,
+        "files_in_table": found.files_in_table,
+        "rows_in_table": found.rows_in_table,
+        "found": dict(found.found),
+        "left": dict(found.left),
+        "stale_batches": list(found.stale_batches),
+        "leftover_branches": list(found.leftover_branches),
+        "findings": [
+            {
+                "kind": each.kind,
+                "path": each.path,
+                "modified_at": moment(each.modified_at),
+                "batch_id": each.batch_id,
+                "partition": each.partition_key,
+                "rows": each.rows,
+                "recorded_rows": each.recorded_rows,
+                "meaning": advice(each, loaded.spec.name),
+            }
+            for each in found.findings
+        ],
+        "seconds": found.seconds,
+    }
