@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from autoloader_dagster import failpoints
-from autoloader_dagster.errors import CommitUnknown, LoadError, PublishConflict
+from autoloader_dagster.errors import CommitUnknown, LeaseLost, LoadError, PublishConflict
 from autoloader_dagster.loading.branches import branch_name
 from autoloader_dagster.loading.catch_up import CaughtUp, catch_up
 from autoloader_dagster.loading.ingestion import Ingestion
@@ -79,9 +79,21 @@ class Attempts:
         """Release the batch if the block fails, unless it may be published already.
 
         Then it stays as it is until main can be read.
+
+        Raises:
+            LeaseLost: Instead of what the block failed with, if the batch was released by another
+                worker meanwhile. That one has dropped the branch, and whatever failed for want of
+                it would only mislead.
         """
         try:
             yield
+        except Exception as error:
+            if self._let_go(error) and not isinstance(error, LeaseLost):
+                raise LeaseLost(
+                    f"batch {self._batch.batch_id} was taken over by another worker",
+                    "Nothing is lost: that worker loads it. This machine was paused or overloaded.",
+                ) from error
+            raise
         except BaseException as error:
             self._let_go(error)
             raise
@@ -178,17 +190,22 @@ class Attempts:
         except Exception as error:  # it holds disk space and nothing else
             _log.info("branch %s of %s is left behind: %s", branch, self._table.name, error)
 
-    def _let_go(self, error: BaseException) -> None:
+    def _let_go(self, error: BaseException) -> bool:
+        """Give the files back; whether another worker has done so already."""
+        batch_id, taken_over = self._batch.batch_id, False
         # To ask a server that is gone takes seconds, and people wait for the error.
         gone = translate(error, "the Spark server") is not None
         try:
             if self._publishing:
                 if gone:
-                    _log.warning(_UNSETTLED, self._batch.batch_id, short(error))
-                    return
+                    _log.warning(_UNSETTLED, batch_id, short(error))
+                    return False
                 catch_up(self._ingestion, self._table)
-            self._store.release(self._batch.batch_id, self._batch.owner, short(error))
+            if not self._store.release(batch_id, self._batch.owner, short(error)):
+                batch = self._store.batch(batch_id)
+                taken_over = batch is not None and batch.status == "RELEASED"
             if not gone:
                 self.drop_branch()
         except Exception as second:  # the first error is the one to show
-            _log.warning(_UNSETTLED, self._batch.batch_id, second)
+            _log.warning(_UNSETTLED, batch_id, second)
+        return taken_over
