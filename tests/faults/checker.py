@@ -12,7 +12,7 @@ import sqlite3
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,14 +53,17 @@ class Verdict:
     Attributes:
         lost: Rows of files that are not in the table.
         double: Rows in the table that no file accounts for, or more often than it does.
-        unsettled: Files, batches and branches that somebody would have to come back to.
+        unsettled: Files and batches that somebody would have to come back to.
         disagree: Where the state says something else than the table.
+        branches: Left behind; they hold disk space and nothing else, so they are no fault by
+            themselves, and the next load with work to do takes them away.
     """
 
     lost: list[str] = field(default_factory=list)
     double: list[str] = field(default_factory=list)
     unsettled: list[str] = field(default_factory=list)
     disagree: list[str] = field(default_factory=list)
+    branches: list[str] = field(default_factory=list)
 
     def __bool__(self) -> bool:
         """Whether anything is wrong."""
@@ -109,6 +112,7 @@ def check(
     *,
     gone: Iterable[str] = (),
     aside: Iterable[str] = (),
+    undone: Iterable[str] = (),
     append: bool = False,
 ) -> Verdict:
     """Compare table, files and state.
@@ -121,6 +125,7 @@ def check(
         versions: Every version that a file ever had, the present one last; see ``versions_in``.
         gone: Paths that are deleted by now; whatever whole version of them is loaded is right.
         aside: Paths that may be set aside, and then have no rows.
+        undone: Paths whose present version was taken out again, and must have no rows.
         append: A changed file's older versions stay loaded (``on_change: append``).
     """
     verdict = Verdict()
@@ -128,10 +133,18 @@ def check(
     rows = _rows_of(iceberg)
     main = _main(iceberg, verdict)
     state = _State(database_url, ingestions)
-    _check_rows(verdict, rows, versions, set(gone), set(aside), append)
-    _check_files(verdict, state, rows, main, versions, set(gone), set(aside))
+    _check_rows(verdict, rows, _as_undone(versions, set(undone)), set(gone), set(aside), append)
+    _check_files(verdict, state, rows, main, versions, set(gone), {*aside, *undone})
     _check_batches(verdict, state, main)
     return verdict
+
+
+def _as_undone(versions: Versions, undone: set[str]) -> Versions:
+    """What has been taken out again counts as a file without rows."""
+    return {
+        path: [*known[:-1], replace(known[-1], rows=Counter())] if path in undone else known
+        for path, known in versions.items()
+    }
 
 
 Loaded = dict[tuple[str, str], Counter[Row]]
@@ -158,7 +171,7 @@ def _main(iceberg: Any, verdict: Verdict) -> dict[int, str | None]:
     metadata = iceberg.metadata
     for name in metadata.refs:
         if name != "main":
-            verdict.unsettled.append(f"branch {name} is left behind")
+            verdict.branches.append(name)
     known = {snapshot.snapshot_id: snapshot for snapshot in metadata.snapshots}
     main: dict[int, str | None] = {}
     at = metadata.current_snapshot_id

@@ -2,15 +2,19 @@
 
 import random
 import secrets
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
 from autoloader_dagster.settings import Settings
 from tests.faults.checker import Verdict
 from tests.faults.processes import Workers
+from tests.faults.servers import OwnPostgres
 from tests.faults.site import Site
 
 DATABASES = ("sqlite", "postgresql")
@@ -39,6 +43,11 @@ class Outcome:
         return f"{self.fault} {self.case}, seed {self.seed}:\n{self.verdict}"
 
 
+def wrong(outcomes: Sequence[Outcome]) -> str:
+    """All that is wrong, for an assertion; empty if nothing is."""
+    return "\n".join(str(outcome) for outcome in outcomes if outcome.verdict)
+
+
 @dataclass
 class Ground:
     """Servers and workers that many cases use, side by side.
@@ -47,11 +56,13 @@ class Ground:
         settings: Of the home whose Spark server and catalog are used.
         root: Below it each site has its folder.
         postgres_url: Gives the URL of a superuser; called only when one is needed.
+        own: That PostgreSQL, if it and the Spark server may be killed.
     """
 
     settings: Settings
     root: Path
     postgres_url: Callable[[], str]
+    own: OwnPostgres | None = None
     workers: Workers = field(init=False)
     databases: list[str] = field(default_factory=list)
 
@@ -112,3 +123,40 @@ def change_files(site: Site, rng: random.Random, tag: str) -> None:
     for number in range(rng.randint(1, 4)):
         name = f"{tag}-{number}.csv"
         site.put(name, rows_of(rng, name))
+
+
+Case = Callable[[Ground, Site, str, int], Outcome]
+
+
+def series(
+    ground: Ground,
+    database: str,
+    case: Case,
+    variants: Sequence[str],
+    seed: int,
+    **spec: Any,
+) -> list[Outcome]:
+    """A case in all its variants, one after the other on one site, whose table grows on.
+
+    A case that cannot come to its end is one that did not settle, and ends the series.
+    """
+    site = ground.site(database)
+    site.write_spec(**spec)
+    change_files(site, random.Random(seed), "first")
+    ground.settle(site, over=[])
+    outcomes: list[Outcome] = []
+    for number, variant in enumerate(variants):
+        each = seed * 1000 + number
+        try:
+            outcomes.append(case(ground, site, variant, each))
+        except Exception:
+            stuck = Verdict(unsettled=[traceback.format_exc()])
+            name = f"{getattr(case, '__name__', '')} {variant} {database}"
+            return [*outcomes, Outcome("", name, each, stuck, 0.0)]
+    return outcomes
+
+
+def side_by_side(calls: Sequence[Callable[[], list[Outcome]]]) -> list[Outcome]:
+    """Have them all done at once, each in a thread, for most of a case is waiting."""
+    with ThreadPoolExecutor(len(calls)) as threads:
+        return [outcome for found in threads.map(lambda call: call(), calls) for outcome in found]

@@ -26,6 +26,7 @@ class Site:
         namespace: Of the tables.
         versions: By path, the present version last.
         gone: Paths that were deleted.
+        undone: Paths whose present version was taken out of the table again.
     """
 
     settings: Settings
@@ -35,8 +36,14 @@ class Site:
     name: str = "orders"
     versions: dict[str, list[Version]] = field(default_factory=dict)
     gone: set[str] = field(default_factory=set)
+    undone: set[str] = field(default_factory=set)
     environ: dict[str, str] = field(default_factory=dict)
     runs: int = 0
+
+    @property
+    def kind(self) -> str:
+        """sqlite or postgresql."""
+        return self.database_url.partition(":")[0]
 
     @property
     def landing(self) -> Path:
@@ -73,6 +80,7 @@ class Site:
         """Note a file's present version."""
         self.versions.setdefault(str(path), []).append(version_of(path))
         self.gone.discard(str(path))
+        self.undone.discard(str(path))
         return path
 
     def delete(self, path: Path) -> None:
@@ -106,6 +114,7 @@ class Site:
                 more.pop("ingestions", [f"default/{self.name}"]),
                 self.versions,
                 gone=self.gone,
+                undone=self.undone,
                 **more,
             )
 

@@ -165,7 +165,7 @@ def _rolled_back(place: Place) -> None:
         (_changed_file, {"lost", "unsettled", "disagree"}),
         (_left_in_work, {"unsettled", "disagree"}),
         (_open_batch, {"unsettled"}),
-        (_left_branch, {"unsettled"}),
+        (_left_branch, {"branches"}),
         (_forgotten, {"unsettled", "disagree"}),
         (_wrong_count, {"disagree"}),
         (_released, {"disagree"}),
@@ -177,7 +177,7 @@ def test_what_is_wrong_is_said(
 ) -> None:
     spoil(place)
     verdict = place.check()
-    kinds = ("lost", "double", "unsettled", "disagree")
+    kinds = ("lost", "double", "unsettled", "disagree", "branches")
     assert wrong <= {kind for kind in kinds if getattr(verdict, kind)}, str(verdict)
 
 

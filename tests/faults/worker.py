@@ -1,27 +1,35 @@
 """A worker as a process of its own: discovers and loads ingestions, without Dagster.
 
-``python -m tests.faults.worker`` takes jobs as lines of JSON and answers each with one:
+``python -m tests.faults.worker SOCKET`` has all that a load imports in memory, and forks a worker
+for whoever connects, for importing costs more than a small load. Nothing is open yet when it forks,
+neither a thread nor a connection. A worker takes jobs as lines of JSON and answers each with one:
 
     {"environ": {"AUTOLOADER_HOME": …}, "names": ["orders"], "run": "run-1",
-     "over": ["run-0"], "lease": 45, "list": true, "load": true}
+     "over": ["run-0"], "lease": 45, "clock": -86400, "undo": ["/in/a.csv"]}
 
-A job that was killed has no answer. One process may do many jobs, for importing Spark's client
-costs more than a small load.
+``clock`` is by how many seconds this worker's clock is off; ``undo`` takes these files out again
+instead of loading. A job that was killed has no answer.
 """
 
+import faulthandler
 import json
 import os
+import resource
+import select
+import signal
+import socket
 import sys
 import time
 import traceback
-from datetime import timedelta
-from typing import Any
+from datetime import datetime, timedelta, tzinfo
+from typing import IO, Any
 
 from autoloader_dagster import failpoints
 from autoloader_dagster.errors import AutoloaderError
 from autoloader_dagster.loading.discover import discover
 from autoloader_dagster.loading.ingestion import Ingestion
 from autoloader_dagster.loading.load import load
+from autoloader_dagster.loading.undo import undo
 from autoloader_dagster.processed_files.store import ProcessedFiles
 from autoloader_dagster.settings import load_settings
 from autoloader_dagster.sources.factory import open_source
@@ -31,12 +39,37 @@ from autoloader_dagster.specs.model import S3Source
 
 
 def main() -> None:
-    """Do jobs until there are no more."""
-    import pyspark.sql.connect.session  # noqa: F401  so that the first job is as fast as the others
+    """Fork workers until the process that has started this one is gone."""
+    import pyspark.sql.connect.session
+    import pyspark.sql.functions
 
-    answers, sys.stdout = sys.stdout, sys.stderr
+    _ = pyspark.sql
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(sys.argv[1])
+        listener.listen(64)
+        print("ready", flush=True)
+        while True:
+            ready, _, _ = select.select([listener, sys.stdin], [], [])
+            if listener not in ready:
+                return
+            connection, _ = listener.accept()
+            if os.fork() == 0:
+                listener.close()
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                with connection.makefile("r") as jobs, connection.makefile("w") as answers:
+                    _work(jobs, answers)
+                os._exit(0)
+            connection.close()
+
+
+def _work(jobs: IO[str], answers: IO[str]) -> None:
+    """Do jobs until there are no more."""
+    sys.stdout = sys.stderr
+    # Whoever waits for an answer in vain asks where it hangs.
+    faulthandler.register(signal.SIGUSR1, all_threads=True)
     print(json.dumps({"pid": os.getpid()}), file=answers, flush=True)
-    for line in sys.stdin:
+    for line in jobs:
         job = json.loads(line)
         began = time.monotonic()
         try:
@@ -50,16 +83,19 @@ def main() -> None:
                 "unexpected": traceback.format_exc(),
             }
         answer["seconds"] = round(time.monotonic() - began, 3)
+        answer["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
         print(json.dumps(answer), file=answers, flush=True)
 
 
 def _do(job: dict[str, Any]) -> list[dict[str, Any]]:
     failpoints.arm("")
+    _set_clock(job.get("clock", 0))
     os.environ.update(job["environ"])
     settings = load_settings({**os.environ, **job["environ"]})
     specs = load_specs(settings.specs_dir)
     store = ProcessedFiles(settings.database_url)
     batches: list[dict[str, Any]] = []
+    lease = timedelta(seconds=job.get("lease", 45))
     try:
         store.upgrade()
         for name in job["names"]:
@@ -71,29 +107,43 @@ def _do(job: dict[str, Any]) -> list[dict[str, Any]]:
                 connect=lambda: connect(settings),
                 staging_dir=settings.staging_dir,
             )
-            if job.get("list", True):
-                discover(ingestion)
-            if job.get("load", True):
-                outcomes = load(
-                    ingestion,
-                    None,
-                    job["run"],
-                    over_runs=frozenset(job.get("over", ())),
-                    lease=timedelta(seconds=job.get("lease", 45)),
+            if "undo" in job:
+                out = undo(ingestion, job["undo"], run_id=job["run"], lease=lease)
+                batches.append({"batch_id": out.batch_id, "snapshot_id": out.snapshot_id})
+                continue
+            discover(ingestion)
+            over = frozenset(job.get("over", ()))
+            for outcome in load(ingestion, None, job["run"], over_runs=over, lease=lease):
+                batches.append(
+                    {
+                        "batch_id": outcome.batch_id,
+                        "snapshot_id": outcome.snapshot_id,
+                        "files": {file.path: file.status for file in outcome.files},
+                        "reasons": {f.path: f.reason for f in outcome.files if f.reason},
+                        "rows": outcome.rows,
+                    }
                 )
-                for outcome in outcomes:
-                    batches.append(
-                        {
-                            "batch_id": outcome.batch_id,
-                            "snapshot_id": outcome.snapshot_id,
-                            "files": {file.path: file.status for file in outcome.files},
-                            "reasons": {f.path: f.reason for f in outcome.files if f.reason},
-                            "rows": outcome.rows,
-                        }
-                    )
     finally:
         store.close()
     return batches
+
+
+class _IsDatetime(type):
+    def __instancecheck__(cls, instance: object) -> bool:
+        return isinstance(instance, datetime)
+
+
+def _set_clock(seconds: float) -> None:
+    """Have every module of the loader read a clock that is off by this much."""
+
+    class Shifted(datetime, metaclass=_IsDatetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:  # pyright: ignore
+            return datetime.now(tz) + timedelta(seconds=seconds)
+
+    for name, module in list(sys.modules.items()):
+        if name.startswith("autoloader_dagster.") and hasattr(module, "datetime"):
+            module.datetime = Shifted if seconds else datetime  # pyright: ignore
 
 
 def _connection(specs: SpecSet, loaded: LoadedSpec) -> Any:
