@@ -40,10 +40,13 @@ from autoloader_dagster.specs.model import S3Source
 
 def main() -> None:
     """Fork workers until the process that has started this one is gone."""
-    import pyspark.sql.connect.session
-    import pyspark.sql.functions
+    # Not pyspark's Connect client: it loads gRPC, which a fork does not survive.
+    import pandas
+    import pyarrow
+    import pyspark
 
-    _ = pyspark.sql
+    _ = pandas, pyarrow, pyspark
+    assert "grpc" not in sys.modules
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(sys.argv[1])
