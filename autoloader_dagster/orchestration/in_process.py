@@ -12,6 +12,7 @@ from typing import Any
 import dagster as dg
 
 from autoloader_dagster.orchestration import run_locks
+from autoloader_dagster.orchestration.lost_runs import Ours, fail_lost_runs
 from autoloader_dagster.settings import load_settings
 
 Tell = Callable[[str], None]
@@ -53,6 +54,8 @@ def execute_here(
         KeyboardInterrupt: A signal ended the run. Its batch was given back, or is in the table.
     """
     settings, run_id = load_settings(), str(uuid.uuid4())
+    # A run that was killed would keep the table's pool slot, and this one would wait for it.
+    fail_lost_runs(instance, settings, Ours())
     # Before Dagster knows of the run, so that it is watched from its first moment.
     run_locks.hold(settings, run_id)
     try:

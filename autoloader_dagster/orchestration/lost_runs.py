@@ -120,6 +120,8 @@ def _end(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
             "The run's worker process is gone, and its code server did not say so: it was killed "
             "together with it, or had none. What it had claimed is settled by the next run.",
         )
+    # Dagster's daemon would do so some time later, and without a daemon nobody would.
+    instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
 
 
 def _ended(
