@@ -80,13 +80,15 @@ def fail_lost_runs(instance: dg.DagsterInstance, settings: Settings, ours: Ours)
     """Fail every run whose worker is gone, and remove the locks of those that have ended."""
     records = instance.get_run_records(dg.RunsFilter(statuses=list(_UNDER_WAY)))
     under_way = {record.dagster_run.run_id for record in records}
+    # Where nothing can be locked, a run without a lock says nothing of its worker.
+    can_lock = run_locks.can_lock(settings)
     lost: list[str] = []
     alive = 0
     for record in records:
         run_id = record.dagster_run.run_id
         gone = run_locks.worker_is_gone(settings, run_id)
         if gone is None:
-            gone = _never_locked(record, ours)
+            gone = _never_locked(record, ours) if can_lock else None
         if not gone:
             alive += gone is False
             continue

@@ -64,6 +64,18 @@ def worker_is_gone(settings: Settings, run_id: str) -> bool | None:
     return True
 
 
+def can_lock(settings: Settings) -> bool:
+    """Whether the file system of the locks can lock at all; not every one can."""
+    folder = _folder(settings)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / ".probe").open("wb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
 def locked_runs(settings: Settings) -> list[str]:
     """The runs that have a lock file, whether their workers live or not."""
     folder = _folder(settings)
