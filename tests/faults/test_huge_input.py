@@ -24,10 +24,10 @@ def test_monstrous_files_are_set_aside_in_bounded_memory(ground: Ground) -> None
     deep = ground.site("sqlite")
     deep.write_spec(format={"type": "json"})
     fine = deep.put("good.json", '{"id": 1}\n')
-    monsters = [
-        deep.put("nested.json", b'{"a":' * 100_000 + b"1" + b"}" * 100_000 + b"\n"),
-        deep.put("array.json", b"[" * 100_000 + b"]" * 100_000),
-    ]
+    # The checker could not read them either.
+    monsters = [deep.landing / "nested.json", deep.landing / "array.json"]
+    monsters[0].write_bytes(b'{"a":' * 100_000 + b"1" + b"}" * 100_000 + b"\n")
+    monsters[1].write_bytes(b"[" * 100_000 + b"]" * 100_000)
     with ground.workers.one() as worker:
         answer = worker.do(site.job(), 300)
         assert answer is not None

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from tests.fixtures.project import Project
 from tests.fixtures.s3 import S3Bucket
@@ -99,8 +100,10 @@ def test_no_secret_is_seen_whatever_fails(
         refused = texts.pop("run orders ")
         assert refused.startswith("exit 2"), refused
         texts["run with a refused password"] = refused
-        for table in ("processed_files", "batches", "tables"):
-            texts[f"the table {table}"] = str(admin.execute(f"SELECT * FROM {table}").fetchall())
+        for table in ("processed_files", "batches", "followed_tables"):
+            texts[f"the table {table}"] = str(
+                admin.execute(sql.SQL("SELECT * FROM {}").format(sql.Identifier(table))).fetchall()
+            )
         admin.execute(f"REASSIGN OWNED BY {user} TO postgres")
         admin.execute(f"DROP OWNED BY {user}")
         admin.execute(f"DROP ROLE {user}")
