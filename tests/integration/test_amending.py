@@ -46,7 +46,7 @@ def test_files_stay_loaded_until_their_undo_is_recorded(state: ProcessedFiles) -
     again = state.batch(undo.batch_id)
     assert again is not None
     assert [file.id for file in again.files] == [first.id]
-    table = state.table_state(TABLE)
+    table = state.table_state(TABLE, INGESTION)
     assert table is not None
     assert table.last_snapshot_id == 8
 
