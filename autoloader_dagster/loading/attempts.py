@@ -16,7 +16,7 @@ from autoloader_dagster.loading.branches import branch_name
 from autoloader_dagster.loading.catch_up import CaughtUp, catch_up
 from autoloader_dagster.loading.ingestion import Ingestion
 from autoloader_dagster.loading.isolate import short
-from autoloader_dagster.loading.lease import Lease
+from autoloader_dagster.loading.lease import Lease, taken_over
 from autoloader_dagster.loading.members import FilesLeft
 from autoloader_dagster.processed_files.records import Batch
 from autoloader_dagster.spark.session import translate
@@ -89,10 +89,7 @@ class Attempts:
             yield
         except Exception as error:
             if self._let_go(error) and not isinstance(error, LeaseLost):
-                raise LeaseLost(
-                    f"batch {self._batch.batch_id} was taken over by another worker",
-                    "Nothing is lost: that worker loads it. This machine was paused or overloaded.",
-                ) from error
+                raise taken_over(self._batch.batch_id) from error
             raise
         except BaseException as error:
             self._let_go(error)

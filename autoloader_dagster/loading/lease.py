@@ -46,10 +46,7 @@ class Lease:
             LeaseLost: Another worker has taken it over.
         """
         if self._lost.is_set():
-            raise LeaseLost(
-                f"batch {self._batch_id} was taken over by another worker",
-                "Nothing is lost: that worker loads it. This machine was paused or overloaded.",
-            )
+            raise taken_over(self._batch_id)
 
     def _keep(self) -> None:
         while not self._stop.wait(self._length.total_seconds() / 3):
@@ -71,3 +68,11 @@ class Lease:
         finally:
             self._stop.set()
             self._thread.join(timeout=5)
+
+
+def taken_over(batch_id: str) -> LeaseLost:
+    """The error of a worker whose batch another one has."""
+    return LeaseLost(
+        f"batch {batch_id} was taken over by another worker",
+        "Nothing is lost: that worker loads it. This machine was paused or overloaded.",
+    )

@@ -1,7 +1,7 @@
 """What an undo would take out: the dry run, and what an undo itself makes sure of first."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from autoloader_dagster.errors import NotAsLoaded, NotLoaded, UsageError
@@ -157,9 +157,7 @@ def make_plan(
             "'autoloader files' shows what is loaded.",
         )
     plan = with_counts(ingestion, table, head, chosen, found)
-    return UndoPlan(
-        plan.ingestion_id, plan.table, head, plan.files, plan.strays, tuple(left.values())
-    )
+    return replace(plan, left=tuple(left.values()))
 
 
 def _files_of_batch(ingestion: Ingestion, batch_id: str) -> list[FileRow]:
@@ -205,16 +203,7 @@ def with_counts(
 ) -> UndoPlan:
     rest = dict(found)
     counted = tuple(
-        LoadedVersion(
-            file.file_id,
-            file.path,
-            file.modified_at,
-            file.partition_key,
-            file.batch_id,
-            file.rows,
-            rest.pop((file.batch_id, file.path), 0),
-        )
-        for file in files
+        replace(file, rows_in_table=rest.pop((file.batch_id, file.path), 0)) for file in files
     )
     strays = tuple(StrayRows(batch, path, rows) for (batch, path), rows in rest.items())
     return UndoPlan(ingestion.id, table.name, snapshot_id, counted, strays)

@@ -7,7 +7,7 @@ the batch's files, so that the table holds the address that the source gave.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 from autoloader_dagster.inspection.outcome import Lines
@@ -28,6 +28,8 @@ LINEAGE_COLUMNS: dict[str, tuple[str, str]] = {
     PARTITION_KEY: ("string", "The Dagster partition of that file"),
     BATCH_ID: ("string", "The batch that loaded the row; begins with its UTC time"),
 }
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 # What java.net.URI leaves as it is in a path, besides letters, digits and everything non-ASCII.
 _KEPT = frozenset("-_.!~*'(),;:$&+=@/")
@@ -106,3 +108,17 @@ def add_lineage(
     )
     joined = rows.join(F.broadcast(known), F.col("_file") == F.col("_uri"), "left")
     return joined.drop("_file", "_uri").select("*", batch)
+
+
+def moment_of(micros: int) -> datetime:
+    """The moment of ``unix_micros``, in UTC.
+
+    Times are asked of the server as such numbers: as timestamps the client would give them in this
+    machine's zone, without saying so.
+    """
+    return _EPOCH + timedelta(microseconds=micros)
+
+
+def micros_of(moment: datetime) -> int:
+    """The number that ``moment_of`` takes."""
+    return (moment - _EPOCH) // timedelta(microseconds=1)

@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from autoloader_dagster.errors import (
@@ -28,6 +28,7 @@ from autoloader_dagster.spark.lineage import (
     RESCUED,
     SOURCE_FILE,
     SOURCE_MODIFIED_AT,
+    moment_of,
 )
 from autoloader_dagster.spark.reading import Column
 from autoloader_dagster.spark.typing import literal, quoted
@@ -561,19 +562,13 @@ class IcebergTable:
                 # Rows that a person has written need not have them.
                 f"and {SOURCE_FILE} is not null and {SOURCE_MODIFIED_AT} is not null group by 1, 2"
             ).collect()
-        # As a number: the client would give the time in this machine's zone, without saying so.
-        epoch = datetime(1970, 1, 1, tzinfo=timezone.utc)
-        return [
-            FileInTable(r["f"], epoch + timedelta(microseconds=r["m"]), r["n"], r["k"])
-            for r in rows
-        ]
+        return [FileInTable(r["f"], moment_of(r["m"]), r["n"], r["k"]) for r in rows]
 
     def rows_of_files(self) -> "Iterator[RowsOfFile]":
         """The rows that main has of each file version from each batch, streamed.
 
         Rows that somebody put there without saying where from come as of a file without a name.
         """
-        epoch = datetime(1970, 1, 1, tzinfo=timezone.utc)
         with self._errors("read"):
             rows = self._spark.sql(
                 f"select coalesce({SOURCE_FILE}, '') as f, "
@@ -582,8 +577,7 @@ class IcebergTable:
                 f"count_if({RESCUED} is not null) as bad from {self._sql_name} group by 1, 2, 3"
             ).toLocalIterator()
             for r in rows:
-                at = epoch + timedelta(microseconds=r["m"])
-                yield RowsOfFile(r["f"], at, r["b"], r["k"], r["n"], r["bad"])
+                yield RowsOfFile(r["f"], moment_of(r["m"]), r["b"], r["k"], r["n"], r["bad"])
 
     def query(self, doing: str, statement: str) -> list[Any]:
         """Run a statement, whose table names ``named`` gives, and return its rows.

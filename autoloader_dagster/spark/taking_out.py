@@ -7,10 +7,16 @@ together. By the file alone the rows of all its versions are meant.
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 
 from autoloader_dagster.processed_files.records import BatchKind
-from autoloader_dagster.spark.lineage import BATCH_ID, SOURCE_FILE, SOURCE_MODIFIED_AT
+from autoloader_dagster.spark.lineage import (
+    BATCH_ID,
+    SOURCE_FILE,
+    SOURCE_MODIFIED_AT,
+    micros_of,
+    moment_of,
+)
 from autoloader_dagster.spark.table import (
     BATCH_PROPERTY,
     BY_ROW,
@@ -22,7 +28,6 @@ from autoloader_dagster.spark.typing import literal
 UNDONE_PROPERTY = "autoloader.undone"
 # A summary is read with every look at the table's snapshots, so it must stay small.
 _MAX_LISTED = 8_000
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +106,7 @@ def summary_of(undone: Iterable[Undone]) -> dict[str, str]:
     """The snapshot's property that says what was undone; none where that would be long."""
     listed: dict[str, list[tuple[str, int]]] = {}
     for file in undone:
-        micros = (file.modified_at - _EPOCH) // timedelta(microseconds=1)
-        listed.setdefault(file.batch_id, []).append((file.path, micros))
+        listed.setdefault(file.batch_id, []).append((file.path, micros_of(file.modified_at)))
     text = json.dumps(listed, ensure_ascii=False, separators=(",", ":"))
     return {UNDONE_PROPERTY: text} if len(text) <= _MAX_LISTED else {}
 
@@ -140,7 +144,7 @@ def undone_by(table: IcebergTable, batch_id: str, snapshot_id: int) -> list[Undo
     (row,) = found
     if row["undone"] is not None:
         return [
-            Undone(path, _EPOCH + timedelta(microseconds=micros), loaded_by)
+            Undone(path, moment_of(micros), loaded_by)
             for loaded_by, files in json.loads(row["undone"]).items()
             for path, micros in files
         ]
@@ -157,4 +161,4 @@ def _difference(table: IcebergTable, before: int, after: int) -> list[Undone]:
     rows = table.query("read", f"({files} {before}) except ({files} {after})")
     # Rows that a person has written need not have them.
     rows = [row for row in rows if None not in (row["f"], row["m"], row["b"])]
-    return [Undone(r["f"], _EPOCH + timedelta(microseconds=r["m"]), r["b"]) for r in rows]
+    return [Undone(r["f"], moment_of(r["m"]), r["b"]) for r in rows]
