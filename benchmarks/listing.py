@@ -35,29 +35,12 @@ def make_empty_days(folder: Path, count: int) -> None:
 def list_here(root: Path, folder: Path, database_url: str) -> None:
     """List and compare in this process; print what it came to."""
     from autoloader_dagster.loading.discover import discover
-    from autoloader_dagster.loading.ingestion import Ingestion
-    from autoloader_dagster.processed_files import ProcessedFiles
-    from autoloader_dagster.sources.factory import open_source
-    from autoloader_dagster.spark.session import connect
-    from autoloader_dagster.specs.loader import load_specs
 
     bench = open_workbench(root)
-    bench.write_spec("listing", folder)
-    loaded = load_specs(bench.settings.specs_dir).get("listing")
-    store = ProcessedFiles(database_url)
-    store.upgrade()
-    began = time.perf_counter()
-    found = discover(
-        Ingestion(
-            loaded,
-            open_source(loaded.spec, None),
-            store,
-            lambda: connect(bench.settings),
-            bench.settings.staging_dir,
-        )
-    )
-    seconds = time.perf_counter() - began
-    store.close()
+    with bench.ingestion("listing", folder, database_url) as ingestion:
+        began = time.perf_counter()
+        found = discover(ingestion)
+        seconds = time.perf_counter() - began
     print(
         json.dumps(
             {

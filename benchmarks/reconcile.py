@@ -24,31 +24,13 @@ _BATCH_FILES = 10_000
 
 def reconcile_here(root: Path, folder: Path, database_url: str, apply: bool) -> None:
     """Reconcile in this process; print what it came to."""
-    from autoloader_dagster.loading.ingestion import Ingestion
     from autoloader_dagster.loading.reconcile import reconcile
-    from autoloader_dagster.processed_files import ProcessedFiles
-    from autoloader_dagster.sources.factory import open_source
-    from autoloader_dagster.spark.session import connect
-    from autoloader_dagster.specs.loader import load_specs
 
     bench = open_workbench(root)
-    bench.write_spec("reconcile", folder)
-    loaded = load_specs(bench.settings.specs_dir).get("reconcile")
-    store = ProcessedFiles(database_url)
-    store.upgrade()
-    began = time.perf_counter()
-    found = reconcile(
-        Ingestion(
-            loaded,
-            open_source(loaded.spec, None),
-            store,
-            lambda: connect(bench.settings),
-            bench.settings.staging_dir,
-        ),
-        apply=apply,
-    )
-    seconds = time.perf_counter() - began
-    store.close()
+    with bench.ingestion("reconcile", folder, database_url) as ingestion:
+        began = time.perf_counter()
+        found = reconcile(ingestion, apply=apply)
+        seconds = time.perf_counter() - began
     print(
         json.dumps(
             {

@@ -55,11 +55,13 @@ class Workbench:
         path.write_text(yaml.safe_dump(spec), encoding="utf-8")
 
     @contextmanager
-    def ingestion(self, name: str, folder: Path) -> Iterator[Ingestion]:
+    def ingestion(
+        self, name: str, folder: Path, database_url: str | None = None
+    ) -> Iterator[Ingestion]:
         """The ingestion that loads the orders of ``folder``, with its state, for the block."""
         self.write_spec(name, folder)
         loaded = load_specs(self.settings.specs_dir).get(name)
-        store = ProcessedFiles(self.settings.database_url)
+        store = ProcessedFiles(database_url or self.settings.database_url)
         store.upgrade()
         try:
             yield Ingestion(

@@ -14,7 +14,7 @@ from autoloader_dagster.cli.output import (
     say,
     size,
 )
-from autoloader_dagster.cli.project import open_ingestion, open_specs
+from autoloader_dagster.cli.project import open_ingestion, open_specs, source_base
 from autoloader_dagster.errors import UsageError
 from autoloader_dagster.settings import load_settings
 
@@ -62,7 +62,7 @@ def files(
     if as_json:
         print_json({"files": [file_json(row) for row in rows]})
         return
-    base = f"{loaded.spec.source.url.rstrip('/')}/"
+    base = source_base(loaded)
     print_table(
         ("file", ">size", "changed", "partition", "status", ">rows", "why"),
         (
@@ -110,7 +110,7 @@ def preview(
     if as_json:
         print_json(_preview_json(found))
     else:
-        _print_preview(found, f"{loaded.spec.source.url.rstrip('/')}/")
+        _print_preview(found, source_base(loaded))
 
 
 def _status(status: str | None) -> "Any":

@@ -49,3 +49,8 @@ def open_ingestion(loaded: LoadedSpec, specs: SpecSet, settings: Settings) -> "I
         resources.ProcessedFilesResource(),
         settings,
     )
+
+
+def source_base(loaded: LoadedSpec) -> str:
+    """What the addresses of a spec's files begin with; people are shown the rest."""
+    return f"{loaded.spec.source.url.rstrip('/')}/"

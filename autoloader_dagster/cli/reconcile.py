@@ -13,7 +13,7 @@ from autoloader_dagster.cli.output import (
     progress,
     say,
 )
-from autoloader_dagster.cli.project import open_specs
+from autoloader_dagster.cli.project import open_specs, source_base
 from autoloader_dagster.cli.run import raise_failure
 from autoloader_dagster.settings import load_settings
 from autoloader_dagster.specs.loader import LoadedSpec
@@ -62,7 +62,7 @@ def reconcile(
 def _print(loaded: LoadedSpec, found: "Reconciliation") -> None:
     from autoloader_dagster.loading.reconcile import advice
 
-    base = f"{loaded.spec.source.url.rstrip('/')}/"
+    base = source_base(loaded)
     if found.findings:
         print_table(
             ("what", "file", "meaning"),

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from autoloader_dagster.cli.amend import confirmed, left_json, print_left
 from autoloader_dagster.cli.interrupts import ending_in_order
 from autoloader_dagster.cli.output import print_json, print_table, progress, say, size
-from autoloader_dagster.cli.project import open_ingestion
+from autoloader_dagster.cli.project import open_ingestion, source_base
 from autoloader_dagster.settings import Settings
 from autoloader_dagster.specs.loader import LoadedSpec, SpecSet
 
@@ -31,7 +31,7 @@ def reload_loaded(
     Returns:
         The job's report; None if nothing was done.
     """
-    base = f"{loaded.spec.source.url.rstrip('/')}/"
+    base = source_base(loaded)
     keys = [partition] if partition is not None else []
     with ending_in_order(), progress() as tell:
         from autoloader_dagster.loading.reload import plan_reload

@@ -8,7 +8,7 @@ from autoloader_dagster.cli.amend import FilesArgument, left_json, print_left
 from autoloader_dagster.cli.files import Name
 from autoloader_dagster.cli.interrupts import ending_in_order
 from autoloader_dagster.cli.output import JsonOption, print_json, print_table, progress, say
-from autoloader_dagster.cli.project import open_specs
+from autoloader_dagster.cli.project import open_specs, source_base
 from autoloader_dagster.cli.run import print_report, raise_failure, report_json
 from autoloader_dagster.settings import load_settings
 
@@ -30,7 +30,7 @@ def retry(
     settings = load_settings()
     specs = open_specs(settings)
     loaded = specs.get(name)
-    base = f"{loaded.spec.source.url.rstrip('/')}/"
+    base = source_base(loaded)
     with ending_in_order(), progress() as tell:
         tell("start")
         from autoloader_dagster.orchestration.home import ensure_dagster_home

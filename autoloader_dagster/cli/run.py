@@ -17,7 +17,7 @@ from autoloader_dagster.cli.output import (
     say,
     size,
 )
-from autoloader_dagster.cli.project import open_specs
+from autoloader_dagster.cli.project import open_specs, source_base
 from autoloader_dagster.cli.reload import not_loaded_again, reload_loaded
 from autoloader_dagster.errors import UsageError
 from autoloader_dagster.settings import load_settings
@@ -68,7 +68,7 @@ def run(
     if as_json:
         print_json(report_json(report))
     else:
-        print_report(report, f"{loaded.spec.source.url.rstrip('/')}/")
+        print_report(report, source_base(loaded))
     raise_failure(report)
     if report.set_aside:
         raise typer.Exit(1)

@@ -10,7 +10,7 @@ import typer
 
 from autoloader_dagster.cli.files import Name, file_json
 from autoloader_dagster.cli.output import JsonOption, print_json, print_table, say
-from autoloader_dagster.cli.project import open_ingestion, open_specs
+from autoloader_dagster.cli.project import open_ingestion, open_specs, source_base
 from autoloader_dagster.settings import load_settings
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def trace(
             }
         )
         return
-    base = f"{loaded.spec.source.url.rstrip('/')}/"
+    base = source_base(loaded)
     print_table(
         ("file", "changed (UTC)", "status", "partition", ">rows", "batch", "why"),
         (

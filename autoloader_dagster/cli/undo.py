@@ -15,7 +15,7 @@ from autoloader_dagster.cli.amend import (
 from autoloader_dagster.cli.files import Name
 from autoloader_dagster.cli.interrupts import ending_in_order
 from autoloader_dagster.cli.output import JsonOption, print_json, print_table, progress, say
-from autoloader_dagster.cli.project import open_ingestion, open_specs
+from autoloader_dagster.cli.project import open_ingestion, open_specs, source_base
 from autoloader_dagster.cli.run import raise_failure
 from autoloader_dagster.errors import NotAsLoaded
 from autoloader_dagster.settings import load_settings
@@ -47,7 +47,7 @@ def undo(
     settings = load_settings()
     specs = open_specs(settings)
     loaded = specs.get(name)
-    base = f"{loaded.spec.source.url.rstrip('/')}/"
+    base = source_base(loaded)
     with ending_in_order(), progress() as tell:
         from autoloader_dagster.loading.undo_plan import plan_undo
         from autoloader_dagster.orchestration.home import ensure_dagster_home
