@@ -7,6 +7,7 @@ import csv
 import random
 import re
 import time
+import traceback
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -139,6 +140,40 @@ def lose_at_random(landing: Landing, seed: int) -> Told:
     rng = random.Random(seed)
     when: When = rng.choice(("before", "after"))
     return lose_a_commit(landing, rng.randint(1, COMMITS), when, seed)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where series of such losses are run.
+
+    Attributes:
+        catalogs: The servers.
+        root: Below it each series has its folder.
+    """
+
+    catalogs: Catalogs
+    root: Path
+
+
+def series(bench: Bench, catalog: str, seed: int, length: int = 10) -> list[Outcome]:
+    """Losses at random, one after the other on one table, which grows on.
+
+    One that cannot come to its end is one that did not settle, and ends the series.
+    """
+    outcomes: list[Outcome] = []
+    root = bench.root / f"{catalog}_{seed}"
+    root.mkdir()
+    with lake_of(bench.catalogs, root, root.name) as lake:
+        landing = Landing(lake, bench.catalogs.by_name[catalog], "lossy")
+        for each in range(seed * 1000, seed * 1000 + length):
+            try:
+                told = lose_at_random(landing, each)
+            except Exception:
+                stuck = Verdict(unsettled=[traceback.format_exc()])
+                return [*outcomes, Outcome("F4", f"at random, {catalog}", each, stuck, 0.0)]
+            told.outcome.verdict.disagree.extend(f"the run said: {text}" for text in told.errors)
+            outcomes.append(told.outcome)
+    return outcomes
 
 
 def _in_words(loss: Loss) -> str:

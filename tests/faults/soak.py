@@ -18,7 +18,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -31,12 +31,14 @@ from tests.faults import (
     crowds,
     daemon,
     killed,
+    lost_answers,
     random_kills,
     zombies,
 )
 from tests.faults.checker import Verdict
 from tests.faults.ground import DATABASES, Case, Ground, Outcome, series
 from tests.faults.servers import own_postgres
+from tests.fixtures.catalogs import open_catalogs
 from tests.fixtures.spark import settings_for
 
 WORDS = {
@@ -44,6 +46,7 @@ WORDS = {
     "F2": "worker, Spark and PostgreSQL killed at random",
     "F2 daemon": "Dagster's daemon, code server, run worker killed",
     "F3": "8 workers at once, one spec or two on one table",
+    "F4": "a commit to the catalog lost, or its answer",
     "F5": "worker stopped past its lease, resumed later",
     "F6": "files changed, cut, grown, deleted meanwhile",
     "F7": "PostgreSQL down, SQLite locked",
@@ -54,46 +57,69 @@ WORDS = {
 
 @dataclass(frozen=True)
 class Plan:
-    """How a fault becomes a series.
+    """How a fault becomes series of cases.
 
     Attributes:
-        case: What is done.
-        variants: Of which each series has some.
-        length: How many in a series.
-        weight: How often it is chosen, in cases.
-        databases: On which it makes sense.
-        alone: It kills servers, so it needs a ground where nobody else is.
-        spec: More of the spec.
+        series: Runs one, on a place, with one of the databases and a seed.
+        length: How many cases a series has.
+        weight: How many cases of it there are while F1 has 400.
+        databases: On which it makes sense; for F4, the catalogs.
+        place: Where: a ground that all share, one whose servers may be killed, or the catalogs.
     """
 
-    case: Case
-    variants: Sequence[str]
+    series: Callable[[Any, str, int], list[Outcome]]
     length: int
     weight: float
     databases: Sequence[str] = DATABASES
-    alone: bool = False
-    spec: dict[str, Any] = field(default_factory=dict)
+    place: str = "shared"
+
+    @property
+    def crowded(self) -> bool:
+        """Whether several series may be there at once."""
+        return self.place == "shared"
+
+
+def _plan(
+    case: Case,
+    variants: Sequence[str],
+    length: int,
+    weight: float,
+    databases: Sequence[str] = DATABASES,
+    place: str = "shared",
+    **spec: Any,
+) -> Plan:
+    """Series of a case on a site: each has every variant once, or some at random."""
+
+    def on_a_site(ground: Ground, database: str, seed: int) -> list[Outcome]:
+        rng = random.Random(seed)
+        chosen = [rng.choice(variants) for _ in range(length)]
+        if length == len(variants):
+            chosen = rng.sample(variants, length)
+        return series(ground, database, case, chosen, seed, **spec)
+
+    return Plan(on_a_site, length, weight, databases, place)
 
 
 PLANS = {
-    "F1": Plan(killed.kill_at, killed.POINTS, len(killed.POINTS), 40),
-    "F1 ": Plan(killed.kill_undo_at, killed.UNDO_POINTS, len(killed.UNDO_POINTS), 8),
-    "F2": Plan(
-        random_kills.kill_at_random, [""], 12, 60, alone=True, spec={"batch": {"max_files": 3}}
+    "F1": _plan(killed.kill_at, killed.POINTS, len(killed.POINTS), 400),
+    "F1 ": _plan(killed.kill_undo_at, killed.UNDO_POINTS, len(killed.UNDO_POINTS), 40),
+    "F2": _plan(
+        random_kills.kill_at_random, [""], 6, 75, place="alone", batch={"max_files": 3}
     ),
-    "F2 daemon": Plan(daemon.kill_daemon, [""], 3, 9),
-    "F3": Plan(
+    "F2 daemon": _plan(daemon.kill_daemon, [""], 3, 9),
+    "F3": _plan(
         lambda ground, site, variant, seed: crowds.crowd(ground, site.kind, 8, 200, int(variant)),
-        ["1", "2"], 1, 2,
+        ["1", "2"], 1, 4,
     ),
-    "F5": Plan(zombies.wake_a_zombie, zombies.POINTS, len(zombies.POINTS), 10),
-    "F6": Plan(changing_files.change_between, changing_files.MOMENTS, 15, 25),
-    "F7": Plan(
-        bad_databases.down_at, ["looked", "published", "claimed"], 4, 6, ("postgresql",), True
+    "F4": Plan(lost_answers.series, 10, 220, ("pglake", "restlake"), "catalogs"),
+    "F5": _plan(zombies.wake_a_zombie, zombies.POINTS, len(zombies.POINTS), 55),
+    "F6": _plan(changing_files.change_between, changing_files.MOMENTS, 15, 210),
+    "F7": _plan(
+        bad_databases.down_at, ["looked", "published", "claimed"], 4, 16, ("postgresql",), "alone"
     ),
-    "F7 ": Plan(bad_databases.locked_for_a_while, [""], 4, 4, ("sqlite",)),
-    "F10": Plan(bad_databases.failing_calls, [""], 6, 6, ("postgresql",)),
-    "F11": Plan(clocks.wrong_clock, clocks.CLOCKS, 6, 6, spec={"partition": {"by": "none"}}),
+    "F7 ": _plan(bad_databases.locked_for_a_while, [""], 4, 12, ("sqlite",)),
+    "F10": _plan(bad_databases.failing_calls, [""], 6, 24, ("postgresql",)),
+    "F11": _plan(clocks.wrong_clock, clocks.CLOCKS, 6, 24, partition={"by": "none"}),
 }  # fmt: skip
 
 
@@ -139,28 +165,24 @@ class Soak:
         self._minutes = minutes
         wanted = only.split(",")
         self._plans = {name: p for name, p in PLANS.items() if name.strip() in wanted}
+        # The nth series of a fault is the same in each soak with this seed.
+        self._chance = {name: random.Random(f"{seed}/{name}") for name in self._plans}
+        self._done = dict.fromkeys(self._plans, 0)
+        self._busy: set[str] = set()
         self._began = time.monotonic()
         self._lock = threading.Lock()
 
     def run(self, lines: int) -> None:
         """Work on all lines until the time is over."""
-        shared = {n: p for n, p in self._plans.items() if not p.alone}
-        alone = {n: p for n, p in self._plans.items() if p.alone}
-        work: list[Callable[[], None]] = []
-        if alone:
-            work.append(lambda: self._on_a_ground([(0, alone)]))
-        rest = max(1, lines - len(work))
-        if shared:
-            work.append(lambda: self._on_a_ground([(n + 1, shared) for n in range(rest)]))
-        with ThreadPoolExecutor(len(work)) as threads:
-            for done in [threads.submit(each) for each in work]:
+        with Places() as places, ThreadPoolExecutor(lines) as threads:
+            for done in [threads.submit(self._line, places) for _ in range(lines)]:
                 done.result()
 
     def repeat(self, fault: str, database: str, seed: int) -> None:
         """One series again."""
-        plan = next(p for n, p in PLANS.items() if n.strip() == fault and database in p.databases)
-        with ExitStack() as stack:
-            self._series(self._ground(stack), fault, plan, database, seed)
+        name = next(n for n, p in PLANS.items() if n.strip() == fault and database in p.databases)
+        with Places() as places:
+            self._series(places, name, database, seed)
 
     def table(self) -> str:
         """The outcome as Markdown, which reads well as plain text too."""
@@ -196,41 +218,28 @@ class Soak:
         cases = [o.case for o in self.outcomes if o.fault.startswith("F2")]
         return sum(c.partition(";")[0].count(",") + 1 for c in cases if c.startswith("killed"))
 
-    def _on_a_ground(self, lines: Sequence[tuple[int, dict[str, Plan]]]) -> None:
-        with ExitStack() as stack:
-            ground = self._ground(stack)
-            with ThreadPoolExecutor(len(lines)) as threads:
-                for done in [threads.submit(self._line, ground, *line) for line in lines]:
-                    done.result()
-
-    @staticmethod
-    def _ground(stack: ExitStack) -> Ground:
-        root = Path(tempfile.mkdtemp(prefix="autoloader-soak-"))
-        stack.callback(shutil.rmtree, root, ignore_errors=True)
-        settings = settings_for(root / "home")
-        postgres = stack.enter_context(own_postgres())
-        stack.callback(lambda: EmbeddedServer(settings).stop())
-        ground = Ground(settings, root / "ground", lambda: postgres.url, postgres)
-        stack.callback(ground.close)
-        return ground
-
-    def _line(self, ground: Ground, line: int, plans: dict[str, Plan]) -> None:
-        rng = random.Random(f"{self._seed}/{line}")
-        done = dict.fromkeys(plans, 0.0)
+    def _line(self, places: "Places") -> None:
         while (time.monotonic() - self._began) / 60 < self._minutes:
-            # What is furthest behind its share comes next.
-            fault = min(plans, key=lambda name: (done[name] / plans[name].weight, name))
-            done[fault] += plans[fault].length
-            database = rng.choice(plans[fault].databases)
-            self._series(ground, fault.strip(), plans[fault], database, rng.randrange(10**6))
+            with self._lock:
+                # What is furthest behind its share comes next, of what has its place free.
+                free = [n for n, p in self._plans.items() if p.crowded or p.place not in self._busy]
+                name = min(free, key=lambda n: (self._done[n] / PLANS[n].weight, n), default=None)
+                if name is not None:
+                    plan = PLANS[name]
+                    self._done[name] += plan.length
+                    self._busy.add(plan.place)
+                    database = self._chance[name].choice(plan.databases)
+                    seed = self._chance[name].randrange(10**6)
+            if name is None:
+                return  # the other lines have what there is to do
+            self._series(places, name, database, seed)
+            with self._lock:
+                self._busy.discard(plan.place)
 
-    def _series(self, ground: Ground, fault: str, plan: Plan, database: str, seed: int) -> None:
-        rng = random.Random(seed)
-        variants = [rng.choice(plan.variants) for _ in range(plan.length)]
-        if plan.length == len(plan.variants):
-            variants = rng.sample(plan.variants, plan.length)
+    def _series(self, places: "Places", name: str, database: str, seed: int) -> None:
+        plan, fault = PLANS[name], name.strip()
         try:
-            outcomes = series(ground, database, plan.case, variants, seed, **plan.spec)
+            outcomes = plan.series(places[plan.place], database, seed)
         except Exception:
             stuck = Verdict(unsettled=[traceback.format_exc()])
             outcomes = [Outcome(fault, "the series did not begin", seed, stuck, 0.0)]
@@ -247,6 +256,46 @@ class Soak:
             )
             for outcome in bad:
                 print(f"{outcome}\n  again: script/soak --repeat {fault}:{database}:{seed}")
+
+
+class Places:
+    """The servers that series need, each started when the first of them comes."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._lock = threading.Lock()
+        self._open: dict[str, Any] = {}
+
+    def __enter__(self) -> "Places":
+        """Nothing is started yet."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop them all."""
+        self._stack.close()
+
+    def __getitem__(self, place: str) -> Any:
+        """A ``Ground``; for ``catalogs``, a ``lost_answers.Bench``."""
+        with self._lock:
+            if place not in self._open:
+                root = Path(tempfile.mkdtemp(prefix="autoloader-soak-"))
+                self._stack.callback(shutil.rmtree, root, ignore_errors=True)
+                opened = self._catalogs(root) if place == "catalogs" else self._ground(root)
+                self._open[place] = opened
+            return self._open[place]
+
+    def _ground(self, root: Path) -> Ground:
+        settings = settings_for(root / "home")
+        postgres = self._stack.enter_context(own_postgres())
+        self._stack.callback(lambda: EmbeddedServer(settings).stop())
+        ground = Ground(settings, root / "ground", lambda: postgres.url, postgres)
+        self._stack.callback(ground.close)
+        return ground
+
+    def _catalogs(self, root: Path) -> lost_answers.Bench:
+        postgres = self._stack.enter_context(own_postgres())
+        opened = self._stack.enter_context(open_catalogs(postgres.url, root / "servers"))
+        return lost_answers.Bench(opened, root)
 
 
 if __name__ == "__main__":
