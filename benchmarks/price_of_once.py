@@ -22,6 +22,7 @@ from autoloader_dagster.loading.load import load
 from autoloader_dagster.loading.members import Members
 from autoloader_dagster.processed_files.records import Claim, LoadedFile
 from autoloader_dagster.spark.lineage import SourceFile
+from autoloader_dagster.spark.row_queries import rows_by_file
 from autoloader_dagster.spark.table import IcebergTable
 from autoloader_dagster.spark.writing import append_counted
 from benchmarks.comparison import Figure, Result, Work, take_turns
@@ -76,7 +77,7 @@ def append_straight(ingestion: Ingestion, files: Files) -> float:
         )
     took = time.perf_counter() - began
     with ingestion.connect() as session:
-        counted = IcebergTable(session, table.name).rows_by_file("main", batch.batch_id)
+        counted = rows_by_file(IcebergTable(session, table.name), "main", batch.batch_id)
     check_rows(ingestion.id, sum(counted.values()), files.rows)
     return took
 

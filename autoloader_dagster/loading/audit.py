@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from autoloader_dagster.errors import LoadError, PublishConflict
 from autoloader_dagster.inspection.outcome import Bad, JsonGroup
 from autoloader_dagster.loading.frame import Readable
+from autoloader_dagster.spark.history import Snapshot
 from autoloader_dagster.spark.read_json import BROKEN_DOCUMENT
-from autoloader_dagster.spark.table import IcebergTable, Snapshot
+from autoloader_dagster.spark.row_queries import bad_rows_by_file, rows_by_file, rows_like
+from autoloader_dagster.spark.table import IcebergTable
 from autoloader_dagster.spark.writing import Written
 from autoloader_dagster.specs.model import IngestionSpec
 
@@ -100,7 +102,7 @@ def audit_attempt(
         if isinstance(r.look.group, JsonGroup) and r.look.group.layout == "document"
     ]
     if any(path in bad_rows for path in documents):
-        for path in table.rows_like(branch, batch_id, BROKEN_DOCUMENT):
+        for path in rows_like(table, branch, batch_id, BROKEN_DOCUMENT):
             bad_files[path] = Bad(
                 "NotJson", "is not a JSON document of the layout that the spec says; not loaded"
             )
@@ -128,11 +130,11 @@ def _counts(
 ) -> tuple[dict[str, int], dict[str, int]]:
     if written.rows is None:
         rows = {readable[0].file.path: appended.added_records}
-        return rows, table.bad_rows_by_file(branch, batch_id)
+        return rows, bad_rows_by_file(table, branch, batch_id)
     if sum(written.rows.values()) == appended.added_records and written.bad_rows is not None:
         return written.rows, written.bad_rows
     # A task that Spark ran twice was counted twice; the rows themselves tell.
-    return table.rows_by_file(branch, batch_id), table.bad_rows_by_file(branch, batch_id)
+    return rows_by_file(table, branch, batch_id), bad_rows_by_file(table, branch, batch_id)
 
 
 def _problem(item: Readable, rows: int) -> Bad | None:

@@ -30,10 +30,11 @@ from autoloader_dagster.loading.members import FilesLeft, Members
 from autoloader_dagster.loading.stage import stage, unstage
 from autoloader_dagster.processed_files.records import Batch, LoadedFile
 from autoloader_dagster.spark.environment import is_environment
+from autoloader_dagster.spark.history import KIND_PROPERTY
 from autoloader_dagster.spark.lineage import PARTITION_KEY, SourceFile
 from autoloader_dagster.spark.reading import LIST_FOLDERS_FROM, Column
 from autoloader_dagster.spark.session import translate
-from autoloader_dagster.spark.table import KIND_PROPERTY, IcebergTable
+from autoloader_dagster.spark.table import IcebergTable
 from autoloader_dagster.spark.taking_out import delete
 from autoloader_dagster.spark.writing import Written, append_counted
 
@@ -106,7 +107,8 @@ class BatchLoad:
         self._step("look")
         looks = list(look_at(self._ingestion.source, self._members.refs(), self._spec.format))
         denied = {look.ref.path: look.denied for look in looks if look.denied}
-        if denied and len(denied) == len(looks):
+        # An empty file is not asked for, so it does not tell.
+        if denied and len(denied) == sum(look.ref.size > 0 for look in looks):
             # Not a word about single files: it is the credentials that may not read.
             raise next(iter(denied.values()))
         self._members.fail({path: error.what for path, error in denied.items()}, "AccessDenied")

@@ -23,6 +23,7 @@ from autoloader_dagster.processed_files.records import (
     TableState,
     UndoneFile,
 )
+from autoloader_dagster.spark.row_queries import bad_rows_by_file, batch_ids, files_of_batch
 from autoloader_dagster.spark.table import IcebergTable
 from autoloader_dagster.spark.taking_out import Rows, count, kind_of, undone_by
 
@@ -73,7 +74,7 @@ def catch_up(ingestion: Ingestion, table: IcebergTable, look_into_unknown: bool 
     found = {s.batch_id: s.snapshot_id for s in reversed(main[:seen]) if s.batch_id}
     in_rows: list[str] = []
     if seen is None and not (complete and (until is None or until in history.snapshots)):
-        in_rows = table.batch_ids()
+        in_rows = batch_ids(table)
         if until is not None and until not in history.snapshots:
             take_back_vanished(store, table, head)
     known = store.known_batches([*found, *in_rows])
@@ -108,8 +109,8 @@ def _record_from_table(
         _record_undo(ingestion, table, batch_id, snapshot_id, batch)
         return
     on_change = ingestion.spec.source.on_change
-    there = table.files_of_batch(batch_id)
-    bad = table.bad_rows_by_file("main", batch_id)
+    there = files_of_batch(table, batch_id)
+    bad = bad_rows_by_file(table, "main", batch_id)
     if batch is not None:
         rows = {file.path: file.rows for file in there}
         files = [LoadedFile(f.id, rows.get(f.path, 0), bad.get(f.path, 0)) for f in batch.files]

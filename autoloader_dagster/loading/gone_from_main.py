@@ -15,7 +15,9 @@ from autoloader_dagster.processed_files.records import (
     Withdrawal,
 )
 from autoloader_dagster.processed_files.store import ProcessedFiles
-from autoloader_dagster.spark.table import History, IcebergTable, Snapshot
+from autoloader_dagster.spark.history import History, Snapshot
+from autoloader_dagster.spark.row_queries import batch_ids, files_of_batch, rows_of_files
+from autoloader_dagster.spark.table import IcebergTable
 
 _log = logging.getLogger(__name__)
 
@@ -64,7 +66,7 @@ def _reinstate_as_before(store: ProcessedFiles, table: IcebergTable, reload: Bat
     """Note the files of a reload that is gone as loaded by the batches whose rows are back."""
     members = {(file.path, file.modified_at): file.id for file in reload.files}
     by_batch: dict[str, list[LoadedFile]] = defaultdict(list)
-    for each in table.rows_of_files():
+    for each in rows_of_files(table):
         file_id = members.get((each.path, each.modified_at))
         if file_id is not None:
             by_batch[each.batch_id].append(LoadedFile(file_id, each.rows, each.bad_rows))
@@ -103,7 +105,7 @@ def _with_rows(table: IcebergTable, displaced: Sequence[DisplacedFile]) -> list[
     there = {
         (batch_id, file.path)
         for batch_id in {each.batch_id for each in displaced}
-        for file in table.files_of_batch(batch_id)
+        for file in files_of_batch(table, batch_id)
     }
     return [each.id for each in displaced if (each.batch_id, each.path) in there]
 
@@ -115,7 +117,7 @@ def take_back_of_old_table(store: ProcessedFiles, table: IcebergTable, table_id:
     """
     of_old = store.loaded_batches(table.name, but_table_uuid=table_id)
     # Read after the state, so that nothing that was recorded meanwhile is missed.
-    there = set(table.batch_ids()) if of_old else set()
+    there = set(batch_ids(table)) if of_old else set()
     lost = [batch_id for batch_id in of_old if batch_id not in there]
     if not lost:
         return
@@ -134,7 +136,7 @@ def take_back_vanished(store: ProcessedFiles, table: IcebergTable, head: int) ->
     Main may have been rolled back, and the snapshots that it left may have expired since.
     """
     loaded = store.loaded_batches(table.name)
-    there = set(table.batch_ids()) if loaded else set()
+    there = set(batch_ids(table)) if loaded else set()
     for batch_id in (b for b, rows in loaded.items() if rows and b not in there):
         reason = f"batch {batch_id} has no row in snapshot {head}, and its own snapshot has expired"
         withdrawn = store.withdraw(batch_id, None, reason)

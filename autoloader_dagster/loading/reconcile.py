@@ -16,6 +16,7 @@ from autoloader_dagster.loading.discover import discover
 from autoloader_dagster.loading.ingestion import Ingestion
 from autoloader_dagster.processed_files.comparison import Comparison
 from autoloader_dagster.processed_files.records import Difference, DifferenceKind, LoadedFile
+from autoloader_dagster.spark.row_queries import rows_of_files
 from autoloader_dagster.spark.table import IcebergTable
 
 _log = logging.getLogger(__name__)
@@ -105,7 +106,7 @@ def reconcile(
         with store.comparison(
             ingestion.id,
             spec.table.shared,
-            table.rows_of_files() if exists else (),
+            rows_of_files(table) if exists else (),
             ingestion.source.list_pages(),
         ) as comparison:
             found = left = comparison.compare()

@@ -26,7 +26,8 @@ from autoloader_dagster.loading.undo_plan import (
     with_counts,
 )
 from autoloader_dagster.processed_files.records import Amendment, Batch, UndoneFile
-from autoloader_dagster.spark.table import KIND_PROPERTY, IcebergTable
+from autoloader_dagster.spark.history import KIND_PROPERTY
+from autoloader_dagster.spark.table import IcebergTable
 from autoloader_dagster.spark.taking_out import Undone, count, delete, note, summary_of
 
 

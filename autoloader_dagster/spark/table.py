@@ -8,8 +8,6 @@ import re
 import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from autoloader_dagster.errors import (
@@ -18,18 +16,16 @@ from autoloader_dagster.errors import (
     TableError,
     TableUnavailable,
 )
-from autoloader_dagster.processed_files.records import RowsOfFile
 from autoloader_dagster.spark.commits import is_open, tries
 from autoloader_dagster.spark.environment import is_environment
-from autoloader_dagster.spark.lineage import (
-    BATCH_ID,
-    LINEAGE_COLUMNS,
-    PARTITION_KEY,
-    RESCUED,
-    SOURCE_FILE,
-    SOURCE_MODIFIED_AT,
-    moment_of,
+from autoloader_dagster.spark.history import (
+    ATTEMPT_PROPERTY,
+    BATCH_PROPERTY,
+    History,
+    Snapshot,
+    read_history,
 )
+from autoloader_dagster.spark.lineage import LINEAGE_COLUMNS
 from autoloader_dagster.spark.reading import Column
 from autoloader_dagster.spark.typing import literal, quoted
 
@@ -38,106 +34,10 @@ if TYPE_CHECKING:
 
     from pyspark.sql import DataFrame, SparkSession
 
-BATCH_PROPERTY = "autoloader.batch-id"
-ATTEMPT_PROPERTY = "autoloader.attempt"
-KIND_PROPERTY = "autoloader.kind"
 TABLE_ID_PROPERTY = "autoloader.table-id"
-# A condition that is always true, for deletes. Without it Iceberg drops data files whole where
-# their statistics suffice, or finds in them that there is nothing to delete: and that commit
-# carries none of the properties of ``tagged``, so that no attempt would know it as its own.
-BY_ROW = f"length({SOURCE_FILE}) >= 0"
 _SNAPSHOT_CONF = "spark.sql.iceberg.snapshot-property."
-# What is read of each snapshot's summary. A row goes with its data file, which is written anew
-# without it, or is marked as deleted, as the table's write.delete.mode has it.
-_SUMMARY = {
-    "batch": BATCH_PROPERTY,
-    "attempt": ATTEMPT_PROPERTY,
-    "added": "added-records",
-    "deleted": "deleted-records",
-    "marked": "added-position-deletes",
-    "unmarked": "removed-position-deletes",
-    # What a cherry-pick leaves of the snapshot that it copies.
-    "copied": "source-snapshot-id",
-}
-
 # Rows before a write: all of one partition, of few partitions in order, or anyhow.
 Layout = Literal["one partition", "in order", "any"]
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """One snapshot of the table.
-
-    Attributes:
-        snapshot_id: Iceberg's id.
-        parent_id: The snapshot it was made from; None for a root.
-        batch_id: The batch it appended, from its summary, or from that of the snapshot that it is a
-            cherry-picked copy of.
-        attempt: The attempt that made it, from its summary.
-        added_records: Rows it added.
-        removed_records: Rows it took out, less those that it only wrote anew.
-    """
-
-    snapshot_id: int
-    parent_id: int | None
-    batch_id: str | None
-    attempt: str | None
-    added_records: int
-    removed_records: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class FileInTable:
-    """A version of a source file that has rows in the table.
-
-    Attributes:
-        path: The source's address.
-        modified_at: When that version was last changed, UTC.
-        rows: How many rows.
-        partition_key: Its partition.
-    """
-
-    path: str
-    modified_at: datetime
-    rows: int
-    partition_key: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class History:
-    """What a table was and is, at one moment.
-
-    Attributes:
-        heads: The snapshot of main and of each branch and tag.
-        snapshots: All snapshots that have not expired, by id.
-    """
-
-    heads: Mapping[str, int]
-    snapshots: Mapping[int, Snapshot]
-
-    def main(self) -> tuple[list[Snapshot], bool]:
-        """Main's snapshots from its head back, newest first.
-
-        Returns:
-            The snapshots, and whether they are all. If they are not, older ones have expired, and
-            what those held is known from the rows only.
-        """
-        found: list[Snapshot] = []
-        at: int | None = self.heads["main"]
-        while at is not None:
-            snapshot = self.snapshots.get(at)
-            if snapshot is None:
-                return found, False
-            found.append(snapshot)
-            at = snapshot.parent_id
-        return found, True
-
-    def generation(self, snapshot: Snapshot) -> int:
-        """How many snapshots lead to this one, of those that have not expired."""
-        count, at = 0, snapshot.parent_id
-        while at is not None and at in self.snapshots:
-            count, at = count + 1, self.snapshots[at].parent_id
-        return count
 
 
 class IcebergTable:
@@ -311,45 +211,8 @@ class IcebergTable:
         )
 
     def _history(self) -> History:
-        """Both in one query: each costs a small load as much as its reading.
-
-        The branches come first in it, so that no branch points to a snapshot that is not known.
-        """
-        from pyspark.sql import functions as F
-
         with self._errors("read the snapshots of"):
-            refs = self._spark.table(f"{self._sql_name}.refs").select(
-                "name",
-                "snapshot_id",
-                F.lit(None).cast("bigint").alias("parent_id"),
-                *[F.lit(None).cast("string").alias(name) for name in _SUMMARY],
-            )
-            snapshots = self._spark.table(f"{self._sql_name}.snapshots").select(
-                F.lit(None).cast("string").alias("name"),
-                "snapshot_id",
-                "parent_id",
-                *[F.col("summary")[key].alias(name) for name, key in _SUMMARY.items()],
-            )
-            rows = refs.union(snapshots).collect()
-        batch_of = {r["snapshot_id"]: r["batch"] for r in rows if r["name"] is None}
-        return History(
-            heads={r["name"]: r["snapshot_id"] for r in rows if r["name"] is not None},
-            snapshots={
-                r["snapshot_id"]: Snapshot(
-                    r["snapshot_id"],
-                    r["parent_id"],
-                    r["batch"] or batch_of.get(int(r["copied"] or 0)),
-                    r["attempt"],
-                    int(r["added"] or 0),
-                    int(r["deleted"] or 0)
-                    - int(r["added"] or 0)
-                    + int(r["marked"] or 0)
-                    - int(r["unmarked"] or 0),
-                )
-                for r in rows
-                if r["name"] is None
-            },
-        )
+            return read_history(self._spark, self._sql_name)
 
     def create_branch(self, branch: str, base: int) -> None:
         """Make a branch at a snapshot; it must not exist."""
@@ -524,60 +387,7 @@ class IcebergTable:
                 "Nothing was published; its files wait for the next run. See to the catalog.",
             ) from error
 
-    # --- what was written -----------------------------------------------------------------------
-
-    def rows_by_file(self, ref: str, batch_id: str) -> dict[str, int]:
-        """Rows of a batch for each source file, on a branch or on ``main``."""
-        return self._counts(ref, f"{BATCH_ID} = {literal(batch_id)}")
-
-    def bad_rows_by_file(self, ref: str, batch_id: str) -> dict[str, int]:
-        """Rows of a batch with something in ``_rescued``, for each source file that has any.
-
-        Data files without one are left out by their statistics, so for clean data this reads
-        nothing.
-        """
-        return self._counts(ref, f"{BATCH_ID} = {literal(batch_id)} and {RESCUED} is not null")
-
-    def rows_like(self, ref: str, batch_id: str, rescued: str) -> dict[str, int]:
-        """Rows of a batch with exactly this in ``_rescued``, for each source file."""
-        return self._counts(
-            ref, f"{BATCH_ID} = {literal(batch_id)} and {RESCUED} = {literal(rescued)}"
-        )
-
-    def batch_ids(self) -> list[str]:
-        """Every batch that main has rows of. This reads one column of the whole table."""
-        with self._errors("read"):
-            rows = self._spark.sql(
-                f"select distinct {BATCH_ID} as b from {self._sql_name}"
-            ).collect()
-        return [row["b"] for row in rows if row["b"] is not None]
-
-    def files_of_batch(self, batch_id: str) -> list[FileInTable]:
-        """The source files that main has rows of from a batch, by the rows themselves."""
-        with self._errors("read"):
-            rows = self._spark.sql(
-                f"select {SOURCE_FILE} as f, unix_micros({SOURCE_MODIFIED_AT}) as m, "
-                f"count(*) as n, max({PARTITION_KEY}) as k from {self._sql_name} "
-                f"where {BATCH_ID} = {literal(batch_id)} "
-                # Rows that a person has written need not have them.
-                f"and {SOURCE_FILE} is not null and {SOURCE_MODIFIED_AT} is not null group by 1, 2"
-            ).collect()
-        return [FileInTable(r["f"], moment_of(r["m"]), r["n"], r["k"]) for r in rows]
-
-    def rows_of_files(self) -> "Iterator[RowsOfFile]":
-        """The rows that main has of each file version from each batch, streamed.
-
-        Rows that somebody put there without saying where from come as of a file without a name.
-        """
-        with self._errors("read"):
-            rows = self._spark.sql(
-                f"select coalesce({SOURCE_FILE}, '') as f, "
-                f"coalesce(unix_micros({SOURCE_MODIFIED_AT}), 0) as m, "
-                f"coalesce({BATCH_ID}, '') as b, max({PARTITION_KEY}) as k, count(*) as n, "
-                f"count_if({RESCUED} is not null) as bad from {self._sql_name} group by 1, 2, 3"
-            ).toLocalIterator()
-            for r in rows:
-                yield RowsOfFile(r["f"], moment_of(r["m"]), r["b"], r["k"], r["n"], r["bad"])
+    # --- for other modules -----------------------------------------------------------------------
 
     def query(self, doing: str, statement: str) -> list[Any]:
         """Run a statement, whose table names ``named`` gives, and return its rows.
@@ -589,17 +399,14 @@ class IcebergTable:
         with self._errors(doing):
             return self._spark.sql(statement).collect()
 
+    def stream(self, doing: str, statement: str) -> "Iterator[Any]":
+        """The same for many rows, which come as they are read."""
+        with self._errors(doing):
+            yield from self._spark.sql(statement).toLocalIterator()
+
     def named(self, ref: str = "main") -> str:
         """The table in SQL, as it is on a branch or on ``main``."""
         return self._on(ref)
-
-    def _counts(self, ref: str, where: str) -> dict[str, int]:
-        table = self._on(ref)
-        with self._errors("count rows of"):
-            rows = self._spark.sql(
-                f"select {SOURCE_FILE} as f, count(*) as n from {table} where {where} group by 1"
-            ).collect()
-        return {row["f"]: row["n"] for row in rows}
 
     def _on(self, ref: str) -> str:
         return self._sql_name if ref == "main" else f"{self._sql_name}.{quoted('branch_' + ref)}"

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from autoloader_dagster.processed_files.records import BatchKind
+from autoloader_dagster.spark.history import BATCH_PROPERTY, KIND_PROPERTY
 from autoloader_dagster.spark.lineage import (
     BATCH_ID,
     SOURCE_FILE,
@@ -17,14 +18,13 @@ from autoloader_dagster.spark.lineage import (
     micros_of,
     moment_of,
 )
-from autoloader_dagster.spark.table import (
-    BATCH_PROPERTY,
-    BY_ROW,
-    KIND_PROPERTY,
-    IcebergTable,
-)
+from autoloader_dagster.spark.table import IcebergTable
 from autoloader_dagster.spark.typing import literal
 
+# A condition that is always true, for deletes. Without it Iceberg drops data files whole where
+# their statistics suffice, or finds in them that there is nothing to delete: and that commit
+# carries none of the properties of ``tagged``, so that no attempt would know it as its own.
+_BY_ROW = f"length({SOURCE_FILE}) >= 0"
 UNDONE_PROPERTY = "autoloader.undone"
 # A summary is read with every look at the table's snapshots, so it must stay small.
 _MAX_LISTED = 8_000
@@ -91,7 +91,7 @@ def delete(table: IcebergTable, branch: str, rows: Rows) -> None:
     with table.known_outcome(branch):
         table.query(
             "delete rows of",
-            f"delete from {table.named(branch)} where ({rows.condition()}) and {BY_ROW}",
+            f"delete from {table.named(branch)} where ({rows.condition()}) and {_BY_ROW}",
         )
 
 

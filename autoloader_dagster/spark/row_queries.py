@@ -1,0 +1,100 @@
+"""What a table holds, by its rows: of which files and of which batches they are.
+
+Each query reads lineage columns only, and passes over data files by their statistics.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from autoloader_dagster.processed_files.records import RowsOfFile
+from autoloader_dagster.spark.lineage import (
+    BATCH_ID,
+    PARTITION_KEY,
+    RESCUED,
+    SOURCE_FILE,
+    SOURCE_MODIFIED_AT,
+    moment_of,
+)
+from autoloader_dagster.spark.table import IcebergTable
+from autoloader_dagster.spark.typing import literal
+
+
+@dataclass(frozen=True, slots=True)
+class FileInTable:
+    """A version of a source file that has rows in the table.
+
+    Attributes:
+        path: The source's address.
+        modified_at: When that version was last changed, UTC.
+        rows: How many rows.
+        partition_key: Its partition.
+    """
+
+    path: str
+    modified_at: datetime
+    rows: int
+    partition_key: str | None
+
+
+def rows_by_file(table: IcebergTable, ref: str, batch_id: str) -> dict[str, int]:
+    """Rows of a batch for each source file, on a branch or on ``main``."""
+    return _counts(table, ref, f"{BATCH_ID} = {literal(batch_id)}")
+
+
+def bad_rows_by_file(table: IcebergTable, ref: str, batch_id: str) -> dict[str, int]:
+    """Rows of a batch with something in ``_rescued``, for each source file that has any.
+
+    Data files without one are left out by their statistics, so for clean data this reads nothing.
+    """
+    return _counts(table, ref, f"{BATCH_ID} = {literal(batch_id)} and {RESCUED} is not null")
+
+
+def rows_like(table: IcebergTable, ref: str, batch_id: str, rescued: str) -> dict[str, int]:
+    """Rows of a batch with exactly this in ``_rescued``, for each source file."""
+    where = f"{BATCH_ID} = {literal(batch_id)} and {RESCUED} = {literal(rescued)}"
+    return _counts(table, ref, where)
+
+
+def batch_ids(table: IcebergTable) -> list[str]:
+    """Every batch that main has rows of. This reads one column of the whole table."""
+    rows = table.query("read", f"select distinct {BATCH_ID} as b from {table.named()}")
+    return [row["b"] for row in rows if row["b"] is not None]
+
+
+def files_of_batch(table: IcebergTable, batch_id: str) -> list[FileInTable]:
+    """The source files that main has rows of from a batch."""
+    rows = table.query(
+        "read",
+        f"select {SOURCE_FILE} as f, unix_micros({SOURCE_MODIFIED_AT}) as m, "
+        f"count(*) as n, max({PARTITION_KEY}) as k from {table.named()} "
+        f"where {BATCH_ID} = {literal(batch_id)} "
+        # Rows that a person has written need not have them.
+        f"and {SOURCE_FILE} is not null and {SOURCE_MODIFIED_AT} is not null group by 1, 2",
+    )
+    return [FileInTable(r["f"], moment_of(r["m"]), r["n"], r["k"]) for r in rows]
+
+
+def rows_of_files(table: IcebergTable) -> Iterator[RowsOfFile]:
+    """The rows that main has of each file version from each batch, streamed.
+
+    Rows that somebody put there without saying where from come as of a file without a name.
+    """
+    rows = table.stream(
+        "read",
+        f"select coalesce({SOURCE_FILE}, '') as f, "
+        f"coalesce(unix_micros({SOURCE_MODIFIED_AT}), 0) as m, "
+        f"coalesce({BATCH_ID}, '') as b, max({PARTITION_KEY}) as k, count(*) as n, "
+        f"count_if({RESCUED} is not null) as bad from {table.named()} group by 1, 2, 3",
+    )
+    for r in rows:
+        yield RowsOfFile(r["f"], moment_of(r["m"]), r["b"], r["k"], r["n"], r["bad"])
+
+
+def _counts(table: IcebergTable, ref: str, where: str) -> dict[str, int]:
+    rows = table.query(
+        "count rows of",
+        f"select {SOURCE_FILE} as f, count(*) as n from {table.named(ref)} "
+        f"where {where} group by 1",
+    )
+    return {row["f"]: row["n"] for row in rows}
