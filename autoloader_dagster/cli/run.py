@@ -100,6 +100,9 @@ def report_json(report: "RunReport") -> dict[str, Any]:
             "skipped": report.files.skipped,
             "held": report.files.held,
         },
+        "same_content": [
+            {"file": path, "same_as": other} for path, other in report.same_content.items()
+        ],
         "rows": report.rows,
         "bad_rows": report.bad_rows,
         "bytes": report.bytes,
@@ -129,6 +132,13 @@ def print_report(report: "RunReport", base: str) -> None:
             ),
             f"{len(report.set_aside)} files set aside",
         )
+    if report.same_content:
+        say(
+            f"{len(report.same_content):,} files have the content of a file that was loaded under "
+            "another name; both are in the table, and 'autoloader undo' takes one out:"
+        )
+        for path, other in list(report.same_content.items())[:_SHOWN]:
+            say(f"  {path.removeprefix(base)} as {other.removeprefix(base)}")
     files = report.files
     words = [f"{files.loaded:,} files loaded"] if report.run_id else ["nothing to load"]
     if report.loaded:

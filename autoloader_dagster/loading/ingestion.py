@@ -58,6 +58,7 @@ class FileOutcome:
         bad_rows: Of these, the rows with something in ``_rescued``.
         error_type: Why it was not loaded, as a word.
         reason: Why it was not loaded, as a sentence.
+        same_as: A file of another name that was loaded before with the same content.
     """
 
     path: str
@@ -68,6 +69,7 @@ class FileOutcome:
     bad_rows: int = 0
     error_type: str | None = None
     reason: str | None = None
+    same_as: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -143,7 +143,8 @@ class Members:
             self._outcomes[path] = self._outcome(file, "SKIPPED", "AlreadyLoaded", reason)
 
     def loaded(self, rows: Mapping[str, int], bad_rows: Mapping[str, int]) -> None:
-        """The rest is in the table."""
+        """The rest is in the table, and recorded."""
+        same_content = self._ingestion.store.same_content(batch_id=self._batch.batch_id)
         for path, file in self._here.items():
             self._outcomes[path] = FileOutcome(
                 path,
@@ -152,6 +153,7 @@ class Members:
                 file.size,
                 rows.get(path, 0),
                 bad_rows.get(path, 0),
+                same_as=same_content.get(path),
             )
 
     def _leave(self, status: str, reasons: Mapping[str, tuple[str, str]]) -> None:

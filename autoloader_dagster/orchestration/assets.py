@@ -174,6 +174,15 @@ def _ingest(
                 context.log.warning(
                     "%s %s: %s: %s", file.status, file.path, file.error_type, file.reason
                 )
+        same = [file for file in outcome.loaded if file.same_as]
+        if same:
+            context.log.warning(
+                "%d files have the content of a file that was loaded under another name; their "
+                "rows are in the table too. The first: %s, as %s",
+                len(same),
+                same[0].path,
+                same[0].same_as,
+            )
         told.add(outcome.batch_id)
         for partition, files in keys.by_partition(outcome).items():
             seen.add(partition)

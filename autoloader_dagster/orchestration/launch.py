@@ -6,6 +6,7 @@ in Dagster's event log like any other.
 
 import time
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import dagster as dg
@@ -69,6 +70,7 @@ class RunReport:
         loaded: The loaded files.
         set_aside: Files that this run or its listing set aside, with their reasons.
         failure: Why the run failed.
+        same_content: Loaded files whose content was loaded before under another name, with that.
         note: Why nothing was listed, in words; empty if something was.
     """
 
@@ -84,6 +86,7 @@ class RunReport:
     loaded: tuple[FileRow, ...] = field(default=(), repr=False)
     set_aside: tuple[FileRow, ...] = ()
     failure: RunFailure | None = None
+    same_content: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
 
 
@@ -235,5 +238,6 @@ def _report(
         loaded=loaded,
         set_aside=aside,
         failure=None if result is None or result.success else failure_of(result),
+        same_content=store.same_content(run_id=run_id) if run_id else {},
         note=planned.empty_because,
     )

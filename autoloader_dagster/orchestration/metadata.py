@@ -15,6 +15,7 @@ ROWS_PER_SECOND = "autoloader/rows_per_second"
 SNAPSHOT_ID = "autoloader/snapshot_id"
 BATCH_ID = "autoloader/batch_id"
 LOADED_BY_RUN = "autoloader/loaded_by_run"
+SAME_CONTENT = "autoloader/same_content"
 FILE_TABLE = "autoloader/file_table"
 FILES_IN_PARTITION = "autoloader/files_in_partition"
 SPEC = "autoloader/spec"
@@ -65,6 +66,14 @@ def partition_metadata(
             ]
         ),
     }
+    same = [file for file in files if file.same_as]
+    if same:
+        metadata[SAME_CONTENT] = dg.MetadataValue.table(
+            records=[
+                dg.TableRecord({"file": file.path, "same_as": file.same_as or ""})
+                for file in same[:MAX_FILES_SHOWN]
+            ]
+        )
     if outcome.columns:
         metadata["dagster/column_schema"] = dg.MetadataValue.table_schema(
             dg.TableSchema(

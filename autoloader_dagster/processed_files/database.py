@@ -42,7 +42,7 @@ from autoloader_dagster.processed_files.failures import DRIVER_ERRORS, explain
 VERSION_TABLE = "autoloader_alembic_version"
 # Oldest first. A copy of what stands in migrations/versions, so that a check costs no import of
 # Alembic; a test compares the two.
-REVISIONS = ("0001", "0002", "0003")
+REVISIONS = ("0001", "0002", "0003", "0004")
 
 _BUSY_TIMEOUT_SECONDS = 60
 _CONNECT_TIMEOUT_SECONDS = 10

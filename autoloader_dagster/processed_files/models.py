@@ -16,6 +16,7 @@ from sqlalchemy import (
     MetaData,
     Text,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
@@ -51,6 +52,10 @@ RowId = BigInteger().with_variant(Integer(), "sqlite")
 # Byte order on both databases, so that a range of partitions means the same on both, whatever
 # locale the PostgreSQL database was created with.
 Ordered = Text().with_variant(Text(collation="C"), "postgresql")
+
+
+# Only then is there anything to find by it.
+_HAS_ETAG = text("file_etag IS NOT NULL")
 
 
 class Base(DeclarativeBase):
@@ -142,6 +147,14 @@ class StoredFile(Base):
         Index(None, "batch_id"),
         Index(None, "file_path"),
         Index(None, "status", "processed_at"),
+        Index(
+            None,
+            "ingestion_id",
+            "file_etag",
+            "id",
+            sqlite_where=_HAS_ETAG,
+            postgresql_where=_HAS_ETAG,
+        ),
         # A row's id stands for its file version in released_files and must never be given again.
         {"sqlite_autoincrement": True},
     )

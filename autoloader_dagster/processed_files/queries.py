@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator
 
 from sqlalchemy import BigInteger, ColumnElement, Connection, cast, func, select
+from sqlalchemy.orm import aliased
 
 from autoloader_dagster.processed_files.batches import OPEN
 from autoloader_dagster.processed_files.claims import in_partitions, is_pending
@@ -171,6 +172,41 @@ def known_batches(database: Database, ids: Collection[str]) -> dict[str, KnownBa
             ).where(one_of(StoredBatch.id, ids, connection))
         )
         return {row.id: KnownBatch(*row[1:]) for row in rows}
+
+
+def same_content(database: Database, batch_id: str | None, run_id: str | None) -> dict[str, str]:
+    """Loaded files whose content was loaded under another name; see ``ProcessedFiles``."""
+    mine, earlier = aliased(StoredFile), aliased(StoredFile)
+    # A look-up in the index for each file; a join would have every pair of many equal ones.
+    first = (
+        select(earlier.file_path)
+        .where(
+            earlier.ingestion_id == mine.ingestion_id,
+            earlier.file_etag == mine.file_etag,
+            earlier.id < mine.id,
+            earlier.file_size_bytes == mine.file_size_bytes,
+            earlier.file_path != mine.file_path,
+            earlier.status == "SUCCESS",
+        )
+        .order_by(earlier.id)
+        .limit(1)
+        .correlate(mine)
+        .scalar_subquery()
+    )
+    chosen = select(mine.file_path.label("path"), first.label("same_as")).where(
+        mine.batch_id == batch_id if batch_id is not None else mine.run_id == run_id,
+        mine.status == "SUCCESS",
+        mine.file_etag.is_not(None),
+        mine.file_size_bytes > 0,
+    )
+    found = chosen.subquery()
+    with database.reading() as connection:
+        rows = connection.execute(
+            select(found.c.path, found.c.same_as)
+            .where(found.c.same_as.is_not(None))
+            .order_by(found.c.path)
+        )
+        return {row.path: row.same_as for row in rows}
 
 
 def open_run_ids(database: Database) -> set[str]:

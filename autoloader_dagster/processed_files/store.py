@@ -316,6 +316,18 @@ class ProcessedFiles:
         """Whose they are and what became of them, for those batches that the state knows."""
         return queries.known_batches(self._database, ids)
 
+    def same_content(
+        self, *, batch_id: str | None = None, run_id: str | None = None
+    ) -> dict[str, str]:
+        """Of the files of a batch or a run, those whose content was loaded under another name.
+
+        Told by etag and size, so only of sources that give etags.
+
+        Returns:
+            For the path of each such file, that of the first one with the same content.
+        """
+        return queries.same_content(self._database, batch_id, run_id)
+
     # --- batches that are not in the table any more ---------------------------------------------
 
     def loaded_batches(self, table: str, but_table_uuid: str | None = None) -> dict[str, int]:

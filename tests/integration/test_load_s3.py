@@ -268,6 +268,18 @@ def test_wrong_keys_are_said_and_the_right_ones_load_the_same_files(
     assert _ids(lake, "keys") == Counter([1])
 
 
+def test_keys_that_may_read_no_object_are_said_though_an_empty_one_needs_no_reading(
+    lake: Lake, s3_bucket: S3Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    s3_bucket.put_many({"in/a.csv": _csv(1), "in/empty.csv": b""})
+    keys_are(monkeypatch, *s3_bucket.server.user("lister", "s3:ListBucket"))
+    with s3_bucket.server.checking_signatures():
+        ingestion = s3_ingestion(lake, s3_bucket, "lister")
+        with pytest.raises(SourceAccessDenied, match="access denied"):
+            lake.load(ingestion)
+    assert set(lake.statuses(ingestion).values()) == {"DISCOVERED"}
+
+
 def test_an_object_that_may_not_be_read_is_set_aside_and_the_others_load(
     lake: Lake, s3_bucket: S3Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -112,6 +112,37 @@ def test_bad_rows_are_those_of_loaded_files(state: ProcessedFiles) -> None:
     assert state.bad_rows(INGESTION) == (7, 2, 4)
 
 
+def test_content_that_is_loaded_under_another_name_is_found(state: ProcessedFiles) -> None:
+    discover(state, ref("a.csv", "same"), ref("other.csv", "other"), ref("none.csv", "none", 0))
+    discover(state, ref("elsewhere.csv", "new"), ingestion_id="acme/else")
+    load(state)
+    assert state.same_content(run_id="run-1") == {}
+
+    again = [ref(f"again_{number}.csv", "same") for number in range(3)]
+    others = [
+        ref("longer.csv", "same", size=101),
+        ref("new.csv", "new"),
+        ref("empty.csv", "none", 0),
+        ref("waits.csv", "other", minutes=DAY),
+    ]
+    discover(state, *again, *others)
+    discover(state, ref("a.csv", "changed"), on_change="append")
+    batch = claimed(state, run_id="run-2")
+    assert state.same_content(batch_id=batch.batch_id) == {}, "nothing of it is loaded yet"
+    waits = [file for file in batch.files if file.path.endswith("waits.csv")]
+    state.set_aside(
+        batch.batch_id, batch.owner, [SetAside(waits[0].id, "FAILED", "No", "no")], retries=0
+    )
+    rest = [LoadedFile(file.id, 1, 0) for file in batch.files if file not in waits]
+    state.record(batch.batch_id, 7, rest, 1)
+
+    path = ref("").path
+    expected = {f"{path}again_{number}.csv": f"{path}a.csv" for number in range(3)}
+    assert state.same_content(batch_id=batch.batch_id) == expected
+    assert state.same_content(run_id="run-2") == expected
+    assert state.same_content(run_id="run-1") == {}
+
+
 def test_batches_come_newest_first(state: ProcessedFiles) -> None:
     discover(state, *(ref(f"{number}.csv") for number in range(3)))
     taken = [
