@@ -1,5 +1,7 @@
 """Fixtures live in tests/fixtures, one module for each real service."""
 
+import signal
+
 pytest_plugins = [
     "tests.fixtures.postgres",
     "tests.fixtures.s3",
@@ -8,3 +10,7 @@ pytest_plugins = [
     "tests.fixtures.lake",
     "tests.fixtures.project",
 ]
+
+# A shell has its background jobs ignore SIGINT, and what a test starts would inherit that and never
+# end; a signal with a handler is the default's again in a child.
+signal.signal(signal.SIGINT, signal.default_int_handler)

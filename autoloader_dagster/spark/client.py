@@ -4,11 +4,18 @@ As it comes, the client of a dead server tries for ten minutes and more, and the
 that vanished without a word waits for ever.
 """
 
+from typing import TYPE_CHECKING, Any, cast
+
 import grpc
+import pyarrow as pa
 from pyspark.errors import PySparkException
 from pyspark.errors.exceptions.connect import SparkConnectGrpcException
 from pyspark.sql.connect.client import DefaultChannelBuilder
 from pyspark.sql.connect.client.retries import DefaultPolicy, RetryPolicyState
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+    from pyspark.sql.connect.dataframe import DataFrame
 
 # Tries after the first at 0.1, 0.3, 0.7, 1.5 and 3.1 s. A failing call may go through two such
 # rounds (the second asks the server how to show the error), all within ten seconds.
@@ -92,6 +99,24 @@ class _BriefState(RetryPolicyState):
     def can_retry(self, exception: BaseException) -> bool:
         # Asked before the wait. Past the limit pyspark would raise a warning beside the error.
         return self._attempt < _RETRIES and super().can_retry(exception)
+
+
+def rows_of(spark: "SparkSession", statement: str) -> list[Any]:
+    """Run a statement and give its rows, each with ``row["name"]``.
+
+    The server runs a command (ALTER, CALL, SHOW, DELETE) when it gets it and answers with the rows.
+    ``collect`` would send these back to be evaluated as a query, which takes longer than many a
+    command.
+    """
+    frame = spark.sql(statement)
+    connect_frame = cast("DataFrame", frame)
+    relation = connect_frame._plan.to_proto(connect_frame.sparkSession.client).root  # noqa: SLF001
+    if relation.WhichOneof("rel_type") != "local_relation":
+        return frame.collect()
+    if not relation.local_relation.data:
+        return []
+    with pa.ipc.open_stream(relation.local_relation.data) as answer:
+        return answer.read_all().to_pylist()
 
 
 def reason_of(error: BaseException) -> tuple[str, str] | None:

@@ -183,7 +183,7 @@ class IcebergTable:
 
     def _table_id(self) -> str | None:
         with self._errors("read the properties of"):
-            rows = self._spark.sql(f"show tblproperties {self._sql_name}").collect()
+            rows = self._rows(f"show tblproperties {self._sql_name}")
         return {row["key"]: row["value"] for row in rows}.get(TABLE_ID_PROPERTY)
 
     # --- snapshots and branches -----------------------------------------------------------------
@@ -362,7 +362,7 @@ class IcebergTable:
             with attempt:
                 try:
                     with self._errors(doing):
-                        rows = self._spark.sql(statement).collect()
+                        rows = self._rows(statement)
                 except TableError:
                     # Before the table is made there is nothing to refresh.
                     with suppress(TableError):
@@ -397,7 +397,7 @@ class IcebergTable:
             statement: The SQL.
         """
         with self._errors(doing):
-            return self._spark.sql(statement).collect()
+            return self._rows(statement)
 
     def stream(self, doing: str, statement: str) -> "Iterator[Any]":
         """The same for many rows, which come as they are read."""
@@ -407,6 +407,11 @@ class IcebergTable:
     def named(self, ref: str = "main") -> str:
         """The table in SQL, as it is on a branch or on ``main``."""
         return self._on(ref)
+
+    def _rows(self, statement: str) -> list[Any]:
+        from autoloader_dagster.spark.client import rows_of
+
+        return rows_of(self._spark, statement)
 
     def _on(self, ref: str) -> str:
         return self._sql_name if ref == "main" else f"{self._sql_name}.{quoted('branch_' + ref)}"

@@ -9,6 +9,7 @@ import os
 import platform
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import threading
@@ -125,6 +126,8 @@ PLANS = {
 
 def main() -> None:
     """Soak, print the table, and exit with 1 if anything was wrong."""
+    # Which a shell has its background jobs ignore, and with them all that they start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     asked = _arguments()
     soak = Soak(asked.seed, asked.minutes, asked.only)
     if asked.repeat:
