@@ -58,6 +58,8 @@ class IcebergTable:
         self._catalog = catalog
         self._in_catalog = ".".join(rest)
         self._sql_name = f"{catalog}.{self._in_catalog}"
+        # Whether Iceberg is to keep its rows in an order of its owner; until that is known, yes.
+        self._sorted = True
         # Iceberg's catalog keeps tables as a session last saw them, for as long as it uses them;
         # what another writer has done since must be seen. Holds for the session's first table.
         spark.conf.set(f"spark.sql.catalog.{name.partition('.')[0]}.cache-enabled", "false")
@@ -184,7 +186,9 @@ class IcebergTable:
     def _table_id(self) -> str | None:
         with self._errors("read the properties of"):
             rows = self._rows(f"show tblproperties {self._sql_name}")
-        return {row["key"]: row["value"] for row in rows}.get(TABLE_ID_PROPERTY)
+        properties = {row["key"]: row["value"] for row in rows}
+        self._sorted = "sort-order" in properties
+        return properties.get(TABLE_ID_PROPERTY)
 
     # --- snapshots and branches -----------------------------------------------------------------
 
@@ -307,9 +311,13 @@ class IcebergTable:
             .option(f"snapshot-property.{BATCH_PROPERTY}", batch_id)
             .option("check-ordering", "false")
         )
-        if layout != "any":
-            fanout = str(layout == "in order").lower()
-            writer = writer.option("distribution-mode", "none").option("fanout-enabled", fanout)
+        if layout == "in order":
+            writer = writer.option("distribution-mode", "none").option("fanout-enabled", "true")
+        elif layout == "one partition":
+            writer = writer.option("distribution-mode", "none")
+            if not self._sorted:
+                # Iceberg would have the rows sorted by their one partition.
+                writer = writer.option("use-table-distribution-and-ordering", "false")
         with self.known_outcome(branch):
             # Not as a TableError: a file that cannot be read fails here as well.
             writer.append()

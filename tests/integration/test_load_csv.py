@@ -3,7 +3,9 @@
 import gzip
 import json
 from datetime import datetime, timezone
+from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from autoloader_dagster.inspection import csv_lines
@@ -192,3 +194,22 @@ def test_a_type_hint_wins_over_what_the_values_look_like(lake: Lake) -> None:
         ("1.25", "7"),
         ("3.00", "8"),
     ]
+
+
+def test_the_rows_of_a_table_that_its_owner_keeps_in_order_are_in_order(lake: Lake) -> None:
+    (lake.folder() / "a.csv").write_text("id\n3\n1\n2\n")
+    ingestion = lake.ingestion("ordered")
+    lake.load(ingestion)
+    with ingestion.connect() as spark:
+        spark.sql(f"alter table {ingestion.spec.table.name} write ordered by id")
+    (lake.folder() / "b.csv").write_text("id\n30\n10\n20\n")
+    lake.load(ingestion)
+
+    written = [
+        [row["id"] for row in pq.read_table(path, columns=["id"]).to_pylist()]
+        for path in Path(lake.settings.warehouse).glob(
+            f"{lake.namespace}/ordered/data/**/*.parquet"
+        )
+    ]
+    # The first is as its file is, for nobody had asked for an order.
+    assert sorted(written) == [[3, 1, 2], [10, 20, 30]]

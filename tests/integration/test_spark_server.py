@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
+import psutil
 import pytest
 
 from autoloader_dagster.errors import SparkSetupError, SparkUnavailable, UsageError
@@ -175,6 +176,23 @@ def test_the_java_of_the_wheel_serves_under_the_c_locale(
         assert spark.table("lake.n.t").count() == 2
         asked = spark.sql("SELECT reflect('java.lang.System', 'getProperty', 'java.home')")
         assert asked.collect()[0][0].endswith("java-runtime")
+
+
+def test_options_of_java_are_the_owners_and_so_is_the_garbage_collector(
+    own: Callable[..., Settings], tmp_path: Path
+) -> None:
+    def started(conf: str) -> list[str]:
+        file = tmp_path / "spark.conf"
+        file.write_text(conf)
+        server = EmbeddedServer(own(AUTOLOADER_SPARK_CONF=str(file)))
+        command = psutil.Process(server.start().pid).cmdline()
+        server.stop()
+        return [word for word in command if "GC" in word or "a.setting" in word]
+
+    assert started("") == ["-XX:+UseParallelGC"]
+    # Java refuses two.
+    chosen = ["-XX:+UseSerialGC", "-Da.setting=1"]
+    assert started(f"spark.driver.extraJavaOptions {' '.join(chosen)}") == chosen
 
 
 # --- stopping -----------------------------------------------------------------------------------
