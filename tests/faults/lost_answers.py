@@ -46,13 +46,16 @@ class Told:
 class Landing:
     """A folder and its table in a catalog; every change replaces a file, adds one, and a column."""
 
-    def __init__(self, lake: Lake, catalog: Catalog, name: str, first_id: int = 0) -> None:
+    def __init__(
+        self, lake: Lake, catalog: Catalog, name: str, first_id: int = 0, column: str = "column"
+    ) -> None:
         self.lake = lake
         self.catalog = catalog
         self.name = name
         self.versions: defaultdict[str, list[Version]] = defaultdict(list)
         self._changes = 0
         self._next_id = first_id
+        self._column = column
         self.ingestion: Ingestion = lake.ingestion(
             name,
             source={"type": "local", "url": str(self.folder), "on_change": "replace"},
@@ -68,7 +71,7 @@ class Landing:
         """A corrected file, a new one, and a column that the table does not have yet."""
         self._changes += 1
         self._write("corrected.csv", "id")
-        self._write(f"new_{self._changes}.csv", "id", f"column_{self._changes}")
+        self._write(f"new_{self._changes}.csv", "id", f"{self._column}_{self._changes}")
 
     def _write(self, name: str, *columns: str) -> None:
         path = self.folder / name
@@ -94,6 +97,12 @@ class Landing:
         """Files that are not loaded."""
         rows = self.lake.store.files(self.ingestion.id)
         return [row.file_path for row in rows if row.status not in ("SUCCESS", "REPLACED")]
+
+    def columns(self) -> list[str]:
+        """The table's columns, in order."""
+        with self.catalog.reader() as reader:
+            table = reader.load_table(f"{self.lake.namespace}.{self.name}")
+            return [field.name for field in table.schema().fields]
 
     def check(self, *others: "Landing") -> Verdict:
         """What is wrong, by independent means.

@@ -193,8 +193,9 @@ def _outcome(publish, table: IcebergTable, branch: str) -> Exception | None:
     return None
 
 
-def test_two_writers_of_one_table_both_get_their_rows_in(
-    lake: Lake, catalog: Catalog, tmp_path: Path
+@pytest.mark.parametrize("their_column", ["column", "another"])
+def test_two_writers_of_one_table_both_get_their_rows_and_columns_in(
+    lake: Lake, catalog: Catalog, tmp_path: Path, their_column: str
 ) -> None:
     landing = loaded(lake, catalog, "shared")
     other_store = ProcessedFiles(f"sqlite:///{tmp_path / 'other.db'}")
@@ -202,7 +203,7 @@ def test_two_writers_of_one_table_both_get_their_rows_in(
     # The same table, other files, and a state database of its own: only the table keeps order.
     (lake.root / "other").mkdir()
     other = Lake(lake.settings, other_store, lake.root / "other", lake.namespace)
-    theirs = Landing(other, catalog, "shared", first_id=1_000_000)
+    theirs = Landing(other, catalog, "shared", 1_000_000, their_column)
     try:
         with ThreadPoolExecutor(2) as pool:
             for _ in range(3):
@@ -213,3 +214,6 @@ def test_two_writers_of_one_table_both_get_their_rows_in(
     finally:
         other_store.close()
     assert not landing.check(theirs), str(landing.check(theirs))
+    columns = {name for name in landing.columns() if not name.startswith("_")}
+    ours = {f"column_{number}" for number in range(1, 5)}
+    assert columns == {"id", *ours, *(f"{their_column}_{number}" for number in range(1, 4))}
