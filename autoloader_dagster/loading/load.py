@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from autoloader_dagster import failpoints
 from autoloader_dagster.loading.batch import BatchLoad
 from autoloader_dagster.loading.catch_up import recover
+from autoloader_dagster.loading.discover import discover
 from autoloader_dagster.loading.ingestion import BatchOutcome, Ingestion
 from autoloader_dagster.loading.lease import LEASE, Lease, new_owner
 from autoloader_dagster.processed_files.records import (
@@ -68,7 +69,10 @@ def load(
                 opened.append(stack.enter_context(ingestion.connect()))
             return opened[0]
 
-        recover(ingestion, lambda name: IcebergTable(spark(), name), over_runs)
+        if recover(ingestion, lambda name: IcebergTable(spark(), name), over_runs):
+            # The listing before left files alone of which another version was in such a batch.
+            step("list again")
+            discover(ingestion)
         idle = 0
         while idle < _MAX_IDLE_BATCHES and _waits(ingestion, partitions):
             # Before the claim, so that nothing is held while a server starts, or is not there.

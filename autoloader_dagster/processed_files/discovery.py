@@ -88,8 +88,9 @@ def discover(
             while refs := _next_chunk(connection, last_seq):
                 with write_transaction(connection, ingestion_id):
                     known = _known_versions(connection, ingestion_id, last_seq, max(refs))
+                    moment = now(connection)
                     decisions = {
-                        seq: decide(ref, known.get(seq, ()), place, on_change, began)
+                        seq: decide(ref, known.get(seq, ()), place, on_change, began, moment)
                         for seq, ref in refs.items()
                     }
                     _write(connection, ingestion_id, tenant, refs, known, decisions)

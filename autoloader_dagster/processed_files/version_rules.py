@@ -74,6 +74,7 @@ def decide(
     place: Place,
     on_change: OnChange,
     listing_began: datetime,
+    now: datetime,
 ) -> Decision:
     """Decide about one listed version.
 
@@ -83,6 +84,7 @@ def decide(
         place: Tells where a version belongs; asked only if no earlier version has settled that.
         on_change: What to do when another version is in the table.
         listing_began: When this listing was begun.
+        now: The present moment by the same clock.
     """
     own = next((each for each in known if each.version == ref.version), None)
     others = [each for each in known if each is not own]
@@ -92,8 +94,9 @@ def decide(
         return Decision("unchanged")
     if any(each.status == "PROCESSING" for each in others):
         return Decision("in_flight")
-    if any(each.discovered_at > listing_began for each in others):
+    if any(listing_began < each.discovered_at <= now for each in others):
         # A listing that began later was faster and saw another version; ours may be the older.
+        # A version of a time to come was recorded while the clock was ahead, and tells nothing.
         return Decision("in_flight")
     waiting = tuple(each.id for each in others if each.status in _WAITING)
     if any(each.status == "SUCCESS" for each in others):

@@ -18,6 +18,7 @@ from autoloader_dagster.processed_files import (
     ProcessedFiles,
     SetAside,
 )
+from autoloader_dagster.processed_files import discovery as discovery_module
 from autoloader_dagster.sources.base import FileRef
 from tests.integration.state_steps import (
     BASE_TIME,
@@ -161,6 +162,18 @@ def test_a_faster_listing_that_began_later_is_believed(
     assert state.discover(INGESTION, "acme", pages(), by_day).in_flight == 1
     assert statuses(state, "a.csv") == {"v2": "DISCOVERED"}
     other.close()
+
+
+def test_a_clock_that_was_ahead_keeps_no_version_back(
+    state: ProcessedFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = discovery_module.now
+    with monkeypatch.context() as ahead:
+        ahead.setattr(discovery_module, "now", lambda db: real(db) + timedelta(days=1))
+        discover(state, ref("a.csv", "v1"))
+    load(state)
+
+    assert discover(state, ref("a.csv", "v2"), on_change="replace").changed == 1
 
 
 @pytest.mark.parametrize("status", ["DISCOVERED", "FAILED", "QUARANTINED", "SKIPPED"])

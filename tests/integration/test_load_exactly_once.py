@@ -216,6 +216,28 @@ def test_a_run_that_died_after_publishing_is_recorded_and_not_loaded_again(
     assert lake.statuses(ingestion) == {"a.csv": "SUCCESS"}
 
 
+@pytest.mark.parametrize("published", [True, False])
+def test_a_file_that_changed_after_its_run_had_died_is_loaded_by_the_next_run(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch, published: bool
+) -> None:
+    _write(lake.folder(), "a.csv", 1)
+    source = {"type": "local", "url": str(lake.folder()), "on_change": "replace"}
+    ingestion = lake.ingestion("died_and_changed", source=source)
+    at = "record" if published else "mark_written"
+    _die_at(monkeypatch, ProcessedFiles, at, before=True)
+    with pytest.raises(SystemExit):
+        lake.load(ingestion)
+    monkeypatch.undo()
+    _write(lake.folder(), "a.csv", 2, 3)
+
+    # Its listing comes before the dead run is settled, and leaves the file alone.
+    lake.load(ingestion, over_runs={"run-1"})
+
+    assert _ids(lake, "died_and_changed") == Counter([2, 3])
+    kept = {row.status for row in lake.store.files(ingestion.id)}
+    assert kept == {"SUCCESS", "REPLACED"}
+
+
 def test_main_that_moved_meanwhile_makes_a_new_attempt(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
