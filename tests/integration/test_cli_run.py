@@ -79,6 +79,7 @@ def test_a_run_loads_sets_aside_and_is_in_dagsters_log(
         "run_id": report["run_id"],
         "status": "SUCCESS",
         "files": {"loaded": 2, "unchanged": 0, "quarantined": 1, "skipped": 0, "held": 0},
+        "same_content": [],
         "rows": 3,
         "bad_rows": 0,
         "bytes": 36,

@@ -110,6 +110,7 @@ def test_a_run_without_files_starts_no_run(project: Project) -> None:
         "run_id": None,
         "status": "SUCCESS",
         "files": {"loaded": 0, "unchanged": 0, "quarantined": 0, "skipped": 0, "held": 0},
+        "same_content": [],
         "rows": 0,
         "bad_rows": 0,
         "bytes": 0,
