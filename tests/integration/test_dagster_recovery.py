@@ -42,7 +42,9 @@ def gate(project: Project) -> Gate:
     return gate
 
 
-def test_the_work_of_killed_processes_is_taken_up(project: Project, gate: Gate) -> None:
+def test_the_work_of_killed_processes_is_taken_up(
+    project: Project, gate: Gate, record_property: Callable[[str, object], None]
+) -> None:
     project.write_spec(
         "arriving", partition={"by": "none"}, trigger={"on_arrival": {"every": "5s"}}
     )
@@ -79,7 +81,7 @@ def test_the_work_of_killed_processes_is_taken_up(project: Project, gate: Gate) 
             took[name] = round(time.monotonic() - killed, 1)
     store.close()
     assert project.ids("arriving") == list(range(1, len(kills) + 1))
-    print(f"seconds until the work was taken up: {took}")
+    record_property("seconds until the work was taken up", took)
 
 
 def _loaded(store: ProcessedFiles) -> int:
