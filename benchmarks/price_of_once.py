@@ -69,8 +69,6 @@ def append_straight(ingestion: Ingestion, files: Files) -> float:
             )
         ]  # fmt: skip
         table = IcebergTable(session, ingestion.spec.table.name)
-        # For the layout of the write, which is the same in both ways.
-        table.table_id()
         frame = batch_frame(session, ingestion.spec, readable, {}, table.columns(), batch.batch_id)
         append_counted(table, frame, "main", batch.batch_id, [readable[0].file], by_key=True)
         head = table.history().heads["main"]

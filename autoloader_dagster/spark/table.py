@@ -58,8 +58,7 @@ class IcebergTable:
         self._catalog = catalog
         self._in_catalog = ".".join(rest)
         self._sql_name = f"{catalog}.{self._in_catalog}"
-        # Whether Iceberg is to keep its rows in an order of its owner; until that is known, yes.
-        self._sorted = True
+        self._properties: Mapping[str, str] | None = None
         # Iceberg's catalog keeps tables as a session last saw them, for as long as it uses them;
         # what another writer has done since must be seen. Holds for the session's first table.
         spark.conf.set(f"spark.sql.catalog.{name.partition('.')[0]}.cache-enabled", "false")
@@ -184,11 +183,13 @@ class IcebergTable:
         return made
 
     def _table_id(self) -> str | None:
+        return self._read_properties().get(TABLE_ID_PROPERTY)
+
+    def _read_properties(self) -> Mapping[str, str]:
         with self._errors("read the properties of"):
             rows = self._rows(f"show tblproperties {self._sql_name}")
-        properties = {row["key"]: row["value"] for row in rows}
-        self._sorted = "sort-order" in properties
-        return properties.get(TABLE_ID_PROPERTY)
+        self._properties = {row["key"]: row["value"] for row in rows}
+        return self._properties
 
     # --- snapshots and branches -----------------------------------------------------------------
 
@@ -236,11 +237,11 @@ class IcebergTable:
 
     def branches(self) -> dict[str, int]:
         """The snapshot of each branch but main."""
-        with self._errors("read the branches of"):
-            rows = self._spark.sql(
-                f"select name, snapshot_id from {self._sql_name}.refs "
-                "where type = 'BRANCH' and name <> 'main'"
-            ).collect()
+        rows = self.query(
+            "read the branches of",
+            f"select name, snapshot_id from {self._sql_name}.refs "
+            "where type = 'BRANCH' and name <> 'main'",
+        )
         return {row["name"]: row["snapshot_id"] for row in rows}
 
     def chain(self, branch: str, base: int) -> list[Snapshot]:
@@ -315,8 +316,9 @@ class IcebergTable:
             writer = writer.option("distribution-mode", "none").option("fanout-enabled", "true")
         elif layout == "one partition":
             writer = writer.option("distribution-mode", "none")
-            if not self._sorted:
-                # Iceberg would have the rows sorted by their one partition.
+            properties = self._properties or self._read_properties()
+            if "sort-order" not in properties:
+                # Its owner has asked for no order, and Iceberg would sort by the one partition.
                 writer = writer.option("use-table-distribution-and-ordering", "false")
         with self.known_outcome(branch):
             # Not as a TableError: a file that cannot be read fails here as well.

@@ -33,15 +33,7 @@ def test_the_daemon_loads_what_arrives_and_survives_a_killed_run(
         source={"type": "s3", "url": f"s3://{s3_bucket.name}/in/", "connection": "landing"},
         trigger={"on_arrival": {"every": "5s"}},
     )
-    project.write_connections(
-        landing={
-            "type": "s3",
-            "endpoint_url": s3_bucket.server.endpoint,
-            "access_key_id": "env:LANDING_KEY",
-            "secret_access_key": "env:LANDING_SECRET",
-        }
-    )
-    project.environ |= {"LANDING_KEY": "key", "LANDING_SECRET": "a-canary-of-a-secret"}
+    project.connect_bucket(s3_bucket, secret="a-canary-of-a-secret")
     landing = project.landing("arriving")
     (landing / "2026-01-02.csv").write_text("id\n1\n2\n")
     (landing / "2026-01-05.csv").write_text("id\n5\n")

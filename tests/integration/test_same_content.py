@@ -17,15 +17,7 @@ def test_content_that_was_loaded_under_another_name_is_loaded_and_said(
         source={"type": "s3", "url": f"{address}/", "connection": "landing"},
         partition={"by": "none"},
     )
-    project.write_connections(
-        landing={
-            "type": "s3",
-            "endpoint_url": s3_bucket.server.endpoint,
-            "access_key_id": "env:LANDING_KEY",
-            "secret_access_key": "env:LANDING_SECRET",
-        }
-    )
-    project.environ |= {"LANDING_KEY": "tests", "LANDING_SECRET": "tests"}
+    project.connect_bucket(s3_bucket)
     s3_bucket.put_many({"in/a.csv": b"id\n1\n2\n", "in/b.csv": b"id\n3\n4\n", "in/empty.csv": b""})
     cli = "autoloader_dagster.cli.app"
     first = json.loads(project.run(cli, "run", "copies", "--json", check=False).stdout)
