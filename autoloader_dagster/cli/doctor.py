@@ -235,7 +235,7 @@ def _specs(specs: SpecSet) -> Finding:
 
 def _source(loaded: LoadedSpec, specs: SpecSet, settings: Settings) -> Finding:
     from autoloader_dagster.sources.factory import open_source
-    from autoloader_dagster.specs.model import S3Source
+    from autoloader_dagster.specs.source import S3Source
 
     name, source = f"source of {loaded.ingestion_id}", loaded.spec.source
     connection = None

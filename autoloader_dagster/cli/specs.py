@@ -10,7 +10,8 @@ from autoloader_dagster.errors import SpecError
 from autoloader_dagster.settings import load_settings
 from autoloader_dagster.specs.fault import SpecFault, shown_path
 from autoloader_dagster.specs.loader import BrokenSpec, LoadedSpec, SpecSet
-from autoloader_dagster.specs.model import Partition, Trigger
+from autoloader_dagster.specs.model import Trigger
+from autoloader_dagster.specs.table import Partition
 
 
 def validate(

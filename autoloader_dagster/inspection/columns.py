@@ -7,7 +7,8 @@ from typing import NamedTuple
 from autoloader_dagster.inspection.column_names import normalise
 from autoloader_dagster.inspection.outcome import CsvGroup, Look
 from autoloader_dagster.inspection.type_inference import ColumnSample
-from autoloader_dagster.specs.model import CsvFormat, IngestionSpec, JsonFormat
+from autoloader_dagster.specs.format import CsvFormat, JsonFormat
+from autoloader_dagster.specs.model import IngestionSpec
 
 
 class SniffedColumn(NamedTuple):

@@ -15,7 +15,7 @@ from autoloader_dagster.inspection.outcome import CsvGroup, Look, SetAside, begi
 from autoloader_dagster.inspection.quote_scan import QuoteScan
 from autoloader_dagster.inspection.slices import Slices
 from autoloader_dagster.inspection.text import checked_text, whole_lines
-from autoloader_dagster.specs.model import CsvOptions
+from autoloader_dagster.specs.format import CsvOptions
 
 # Spark's limit is 20,480.
 MAX_COLUMNS = 20_000

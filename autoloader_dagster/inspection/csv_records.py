@@ -4,7 +4,7 @@ import csv
 import itertools
 from collections.abc import Iterator
 
-from autoloader_dagster.specs.model import CsvOptions
+from autoloader_dagster.specs.format import CsvOptions
 
 _LINE_ENDS = "\r\n"
 

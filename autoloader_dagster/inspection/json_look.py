@@ -21,7 +21,7 @@ from autoloader_dagster.inspection.json_document import (
 from autoloader_dagster.inspection.json_values import parse, simplified
 from autoloader_dagster.inspection.outcome import JsonGroup, Look, SetAside, Value, beginning
 from autoloader_dagster.inspection.text import MAX_LINE_BYTES, checked_text
-from autoloader_dagster.specs.model import JsonOptions
+from autoloader_dagster.specs.format import JsonOptions
 
 # A document up to this size is parsed here; of a larger one only the ends are looked at.
 MAX_DOCUMENT_BYTES = 32 * 2**20

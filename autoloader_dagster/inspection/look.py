@@ -27,7 +27,7 @@ from autoloader_dagster.inspection.outcome import (
 from autoloader_dagster.inspection.parquet_look import look_at_parquet
 from autoloader_dagster.inspection.placing import refuse_unreadable_name, stage_as
 from autoloader_dagster.sources.base import FileRef, FileSource
-from autoloader_dagster.specs.model import CsvFormat, Format, JsonFormat
+from autoloader_dagster.specs.format import CsvFormat, Format, JsonFormat
 
 __all__ = [
     "Bad",

@@ -12,7 +12,7 @@ sign in ``5" pipe``, is read sign by sign, as Spark's parser would.
 import re
 
 from autoloader_dagster.inspection.outcome import SetAside
-from autoloader_dagster.specs.model import CsvOptions
+from autoloader_dagster.specs.format import CsvOptions
 
 _LF, _CR = 10, 13
 

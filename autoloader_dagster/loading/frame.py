@@ -14,11 +14,8 @@ from autoloader_dagster.spark.read_csv import read_csv
 from autoloader_dagster.spark.read_json import read_json
 from autoloader_dagster.spark.read_parquet import parquet_types, read_parquet
 from autoloader_dagster.spark.reading import Column, ReadContext, united
-from autoloader_dagster.specs.model import (
-    CsvFormat,
-    IngestionSpec,
-    JsonFormat,
-)
+from autoloader_dagster.specs.format import CsvFormat, JsonFormat
+from autoloader_dagster.specs.model import IngestionSpec
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

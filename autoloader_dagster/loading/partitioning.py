@@ -6,7 +6,8 @@ from zoneinfo import ZoneInfo
 
 from autoloader_dagster.processed_files.records import Placement
 from autoloader_dagster.sources.base import FileRef
-from autoloader_dagster.specs.model import IngestionSpec, Partition
+from autoloader_dagster.specs.model import IngestionSpec
+from autoloader_dagster.specs.table import Partition
 
 KEY_FORMATS = {"hour": "%Y-%m-%d-%H:%M", "day": "%Y-%m-%d", "week": "%Y-%m-%d", "month": "%Y-%m-%d"}
 

@@ -14,7 +14,7 @@ from autoloader_dagster.processed_files.store import ProcessedFiles
 from autoloader_dagster.settings import Settings, load_settings
 from autoloader_dagster.specs.connections import Connections, ResolvedConnection
 from autoloader_dagster.specs.loader import LoadedSpec
-from autoloader_dagster.specs.model import S3Source
+from autoloader_dagster.specs.source import S3Source
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

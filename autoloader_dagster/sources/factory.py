@@ -5,7 +5,8 @@ from autoloader_dagster.sources.filters import FileFilter
 from autoloader_dagster.sources.local import LocalFileSource
 from autoloader_dagster.sources.s3 import S3FileSource
 from autoloader_dagster.specs.connections import ResolvedConnection
-from autoloader_dagster.specs.model import IngestionSpec, LocalSource
+from autoloader_dagster.specs.model import IngestionSpec
+from autoloader_dagster.specs.source import LocalSource
 
 
 def open_source(spec: IngestionSpec, connection: ResolvedConnection | None) -> FileSource:

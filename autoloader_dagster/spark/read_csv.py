@@ -22,7 +22,7 @@ from autoloader_dagster.spark.inline import CARRIED, inline_or_not, lines_frame
 from autoloader_dagster.spark.lineage import RESCUED, SourceFile, add_lineage, spark_uri
 from autoloader_dagster.spark.reading import ReadContext, in_table_order, load_files, reader
 from autoloader_dagster.spark.typing import PARSED_BY_READER, literal, quoted, typed
-from autoloader_dagster.specs.model import CsvOptions
+from autoloader_dagster.specs.format import CsvOptions
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from autoloader_dagster.spark.lineage import RESCUED, SourceFile, add_lineage
 from autoloader_dagster.spark.reading import ReadContext, in_table_order, load_files, reader
 from autoloader_dagster.spark.typing import is_nested, literal, quoted, typed
-from autoloader_dagster.specs.model import JsonOptions
+from autoloader_dagster.specs.format import JsonOptions
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

@@ -22,9 +22,10 @@ from pydantic import (
 
 from autoloader_dagster.errors import SpecError
 from autoloader_dagster.specs.fault import SpecFault, shown_path
-from autoloader_dagster.specs.model import UNSUPPORTED_SOURCES, KeyFault
 from autoloader_dagster.specs.plain_words import faults_of
 from autoloader_dagster.specs.secrets import ENV_REFERENCE, Secret, SecretRef, read_variable
+from autoloader_dagster.specs.section import KeyFault
+from autoloader_dagster.specs.source import UNSUPPORTED_SOURCES
 from autoloader_dagster.specs.values import IDENTIFIER, did_you_mean
 from autoloader_dagster.specs.yaml_document import Document, read_document
 

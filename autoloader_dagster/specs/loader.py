@@ -17,8 +17,9 @@ from pydantic import ValidationError
 from autoloader_dagster.errors import SpecError
 from autoloader_dagster.specs.connections import Connections, load_connections
 from autoloader_dagster.specs.fault import SpecFault, shown_path
-from autoloader_dagster.specs.model import IngestionSpec, LocalSource, S3Source
+from autoloader_dagster.specs.model import IngestionSpec
 from autoloader_dagster.specs.plain_words import faults_of
+from autoloader_dagster.specs.source import LocalSource, S3Source
 from autoloader_dagster.specs.values import IDENTIFIER, did_you_mean
 from autoloader_dagster.specs.yaml_document import Document, KeyPath, read_document
 

@@ -35,7 +35,7 @@ from autoloader_dagster.settings import load_settings
 from autoloader_dagster.sources.factory import open_source
 from autoloader_dagster.spark.session import connect
 from autoloader_dagster.specs.loader import LoadedSpec, SpecSet, load_specs
-from autoloader_dagster.specs.model import S3Source
+from autoloader_dagster.specs.source import S3Source
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ from autoloader_dagster.inspection.look import Look, look_at
 from autoloader_dagster.sources.base import FileRef
 from autoloader_dagster.sources.filters import FileFilter
 from autoloader_dagster.sources.local import LocalFileSource
-from autoloader_dagster.specs.model import CsvFormat, CsvOptions, JsonFormat, JsonOptions
+from autoloader_dagster.specs.format import CsvFormat, CsvOptions, JsonFormat, JsonOptions
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 

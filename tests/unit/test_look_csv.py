@@ -9,7 +9,7 @@ from autoloader_dagster.inspection.outcome import SetAside
 from autoloader_dagster.inspection.quote_scan import QuoteScan
 from autoloader_dagster.inspection.text import MAX_LINE_BYTES
 from autoloader_dagster.inspection.type_inference import infer_column
-from autoloader_dagster.specs.model import CsvOptions
+from autoloader_dagster.specs.format import CsvOptions
 from tests.unit.look_steps import SAMPLES, csv, look_at_bytes, look_at_folder
 
 

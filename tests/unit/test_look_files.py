@@ -15,7 +15,8 @@ from autoloader_dagster.inspection.look import look_at
 from autoloader_dagster.inspection.outcome import SetAside
 from autoloader_dagster.inspection.placing import stage_as
 from autoloader_dagster.sources.local import LocalFileSource
-from autoloader_dagster.specs.model import IngestionSpec, ParquetFormat
+from autoloader_dagster.specs.format import ParquetFormat
+from autoloader_dagster.specs.model import IngestionSpec
 from tests.unit.look_steps import SAMPLES, csv, folder, json, listed, look_at_folder
 
 PARQUET = ParquetFormat(type="parquet")

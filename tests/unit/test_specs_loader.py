@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from autoloader_dagster.errors import SpecError
+from autoloader_dagster.specs.format import CsvFormat, JsonFormat
 from autoloader_dagster.specs.loader import BrokenSpec, LoadedSpec, load_specs
-from autoloader_dagster.specs.model import CsvFormat, JsonFormat, LocalSource
+from autoloader_dagster.specs.source import LocalSource
 
 ROOT = Path(__file__).parents[2]
 

@@ -1,0 +1,113 @@
+"""The section ``format``: how the files are written."""
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from autoloader_dagster.specs.section import KeyFault, SpecModel
+from autoloader_dagster.specs.values import Character, Text
+
+
+class CsvOptions(SpecModel):
+    """How a CSV file is written."""
+
+    header: bool = Field(
+        default=True,
+        description="Whether the first row holds the column names. Without it the columns are "
+        "column_1, column_2, … by position.",
+    )
+    delimiter: Character = Field(default=",", min_length=1, description="Between two values.")
+    quote: Character = Field(
+        default='"', description="Around a value; empty where nothing is quoted."
+    )
+    escape: Character = Field(
+        default='"',
+        description="Before a quote inside a quoted value; a doubled quote (RFC 4180) by default.",
+    )
+    encoding: Literal["utf-8", "iso-8859-1", "us-ascii", "utf-16", "utf-16le", "utf-16be"] = Field(
+        default="utf-8", description="The files' character encoding."
+    )
+    multiline: Literal["auto", True, False] = Field(
+        default="auto",
+        description="Whether a quoted value may hold line breaks. 'auto' looks into every file, "
+        "which reads it once more; say true or false for very large files.",
+    )
+    null_values: tuple[Text, ...] = Field(
+        default=("",), description="Cells that mean 'no value', for example ['', 'NA']."
+    )
+    timestamp_formats: tuple[str, ...] = Field(
+        default=(),
+        description="Further date and time patterns to try (Spark's letters), for example "
+        "'M/d/yyyy H:mm'.",
+    )
+    comment: Character | None = Field(
+        default=None, min_length=1, description="Lines that begin with this sign are left out."
+    )
+
+    @model_validator(mode="after")
+    def _can_be_told_apart(self) -> "CsvOptions":
+        for key, sign in (
+            ("quote", self.quote),
+            ("escape", self.escape),
+            ("comment", self.comment),
+        ):
+            if sign and sign == self.delimiter:
+                raise KeyFault(f"is the delimiter too ({sign!r}); they must differ", key)
+        for name, sign in (("quote", self.quote), ("escape", self.escape)):
+            if self.comment and self.comment == sign:
+                raise KeyFault(f"is the {name} too ({sign!r}); they must differ", "comment")
+        return self
+
+
+class CsvFormat(SpecModel):
+    """Delimited text."""
+
+    type: Literal["csv"] = Field(description="Comma- or otherwise delimited text.")
+    options: CsvOptions = Field(default=CsvOptions(), description="How the files are written.")
+
+
+class JsonOptions(SpecModel):
+    """How a JSON file is laid out."""
+
+    layout: Literal["auto", "lines", "document"] = Field(
+        default="auto",
+        description="'lines': one record a line. 'document': the whole file is one value, an "
+        "array of records or one record. 'auto' looks into each file.",
+    )
+    record_path: str | None = Field(
+        default=None,
+        description="Where a document keeps its records, for example 'Records' (CloudTrail) or "
+        "'data.items'. Implies layout: document.",
+    )
+    timestamp_formats: tuple[str, ...] = Field(
+        default=(), description="Further date and time patterns to try (Spark's letters)."
+    )
+
+    @field_validator("record_path")
+    @classmethod
+    def _is_a_path(cls, value: str | None) -> str | None:
+        if value is not None and not all(
+            re.fullmatch(r"[^\"'\[\]$\s]+", key) for key in value.split(".")
+        ):
+            raise ValueError(
+                f"'{value}' is not a path; write keys with dots between, as 'data.items'"
+            )
+        return value
+
+
+class JsonFormat(SpecModel):
+    """JSON lines or JSON documents."""
+
+    type: Literal["json"] = Field(description="JSON lines or JSON documents.")
+    options: JsonOptions = Field(default=JsonOptions(), description="How the files are laid out.")
+
+
+class ParquetFormat(SpecModel):
+    """Apache Parquet."""
+
+    type: Literal["parquet"] = Field(description="Apache Parquet.")
+
+
+UNSUPPORTED_FORMATS = ("avro", "orc", "xml", "text", "binary")
+Format = Annotated[CsvFormat | JsonFormat | ParquetFormat, Field(discriminator="type")]
