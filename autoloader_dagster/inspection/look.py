@@ -1,10 +1,7 @@
 """The look at many files before Spark reads them: which are bad, and which belong together."""
 
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import islice
 from posixpath import basename
 
 from autoloader_dagster.errors import FileChanged, SourceAccessDenied
@@ -24,6 +21,7 @@ from autoloader_dagster.inspection.outcome import (
     SetAside,
     Value,
 )
+from autoloader_dagster.inspection.parallel import each
 from autoloader_dagster.inspection.parquet_look import look_at_parquet
 from autoloader_dagster.inspection.placing import refuse_unreadable_name, stage_as
 from autoloader_dagster.sources.base import FileRef, FileSource
@@ -43,7 +41,6 @@ __all__ = [
 
 # Samples that each group has, however few of its files would be sampled otherwise.
 _SAMPLES_A_GROUP = 3
-_WAITING_A_THREAD = 4
 # Rows of all samples together, and of each at least: enough to meet the odd value, and typed in
 # a fraction of a second.
 _SAMPLE_ROWS, _LEAST_ROWS = 8_000, 50
@@ -56,7 +53,7 @@ def look_at(
     threads: int = 16,
     sample_files: int = 200,
 ) -> Iterator[Look]:
-    """Look at files in threads, and yield what was found in the order of ``refs``.
+    """Look at files, and yield what was found in the order of ``refs``.
 
     Memory is bounded: a few chunks a thread, the lines of small files up to a limit, and samples
     of some files only. These are spread evenly over ``refs``, with the first ones of every group
@@ -66,7 +63,7 @@ def look_at(
         source: Where the files are.
         refs: The listed versions.
         format: How they should be written.
-        threads: Files that are looked at at the same time.
+        threads: Files that are looked at at the same time where they are waited for.
         sample_files: About how many looks carry a sample.
 
     Raises:
@@ -77,7 +74,7 @@ def look_at(
     rows = max(_SAMPLE_ROWS // max(min(len(refs), sample_files), 1), _LEAST_ROWS)
     samples_of: dict[Group | None, int] = {}
     room = INLINE_BATCH_BYTES
-    found = _in_threads(lambda ref: _look_at_one(source, ref, format, rows), refs, threads)
+    found = each(lambda ref: _look_at_one(source, ref, format, rows), refs, threads)
     for i, (look, take_sample) in enumerate(found):
         if look.lines is not None:
             if len(look.lines.text) > room:
@@ -90,25 +87,6 @@ def look_at(
             continue
         samples_of[look.group] = count + 1
         yield replace(look, sample=take_sample(rows)) if take_sample else look
-
-
-def _in_threads(
-    work: Callable[[FileRef], tuple[Look, TakeSample | None]], refs: Sequence[FileRef], threads: int
-) -> Iterator[tuple[Look, TakeSample | None]]:
-    """Results in order; only so many files are taken up before the first result is fetched."""
-    rest = iter(refs)
-    pool = ThreadPoolExecutor(min(threads, max(len(refs), 1)), "look")
-    try:
-        waiting: deque[Future[tuple[Look, TakeSample | None]]] = deque(
-            pool.submit(work, ref) for ref in islice(rest, threads * _WAITING_A_THREAD)
-        )
-        while waiting:
-            result = waiting.popleft().result()
-            for ref in islice(rest, 1):
-                waiting.append(pool.submit(work, ref))
-            yield result
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def _look_at_one(

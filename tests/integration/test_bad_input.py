@@ -39,20 +39,10 @@ from autoloader_dagster.processed_files import database
 from autoloader_dagster.processed_files.store import ProcessedFiles
 from autoloader_dagster.spark.session import connect
 from autoloader_dagster.spark.table import IcebergTable
-from tests.fixtures.lake import Lake
+from tests.fixtures.lake import Lake, write_ids
 from tests.fixtures.postgres import _Server
 from tests.fixtures.s3 import S3Bucket
 from tests.integration.s3_steps import keys_are, s3_ingestion
-
-
-def _write(folder: Path, name: str, *ids: int) -> Path:
-    path = folder / name
-    path.write_text("id\n" + "".join(f"{i}\n" for i in ids))
-    return path
-
-
-def _ids(lake: Lake, name: str) -> Counter[int]:
-    return Counter(row[0] for row in lake.rows(name, "id"))
 
 
 def _reasons(lake: Lake, ingestion: Ingestion) -> dict[str, tuple[str, str, str]]:
@@ -74,9 +64,9 @@ def test_a_folder_that_is_missing_is_named_and_loads_once_it_is_there(lake: Lake
         lake.load(ingestion)
 
     folder.mkdir()
-    _write(folder, "a.csv", 1)
+    write_ids(folder, "a.csv", 1)
     lake.load(ingestion)
-    assert _ids(lake, "folder") == Counter([1])
+    assert lake.ids("folder") == Counter([1])
 
 
 def test_a_bucket_that_is_missing_is_named_and_loads_once_it_is_there(
@@ -92,7 +82,7 @@ def test_a_bucket_that_is_missing_is_named_and_loads_once_it_is_there(
     later.server.client.create_bucket(Bucket=later.name)
     later.put("in/a.csv", b"id\n1\n")
     lake.load(ingestion)
-    assert _ids(lake, "bucket") == Counter([1])
+    assert lake.ids("bucket") == Counter([1])
 
 
 def test_an_endpoint_that_is_unreachable_is_named_and_loads_once_it_is_reached(
@@ -105,7 +95,7 @@ def test_an_endpoint_that_is_unreachable_is_named_and_loads_once_it_is_reached(
         lake.load(s3_ingestion(lake, s3_bucket, "reach", endpoint="http://127.0.0.1:9"))
 
     lake.load(s3_ingestion(lake, s3_bucket, "reach"))
-    assert _ids(lake, "reach") == Counter([1])
+    assert lake.ids("reach") == Counter([1])
 
 
 # --- files that have no place (yet) ---------------------------------------------------------------
@@ -114,8 +104,8 @@ def test_an_endpoint_that_is_unreachable_is_named_and_loads_once_it_is_reached(
 def test_a_file_that_matches_no_partition_says_so_and_loads_once_the_pattern_is_mended(
     lake: Lake,
 ) -> None:
-    _write(lake.folder(), "2026-11-20.csv", 1)
-    _write(lake.folder(), "report.20261121.csv", 2)
+    write_ids(lake.folder(), "2026-11-20.csv", 1)
+    write_ids(lake.folder(), "report.20261121.csv", 2)
     by_path = {"by": "path", "start": "2026-01-01"}
     ingestion = lake.ingestion("place", partition={**by_path, "pattern": "{yyyy}-{MM}-{dd}.csv"})
 
@@ -125,17 +115,17 @@ def test_a_file_that_matches_no_partition_says_so_and_loads_once_the_pattern_is_
     assert (status, kind) == ("QUARANTINED", "NoPartition")
     assert "report.20261121.csv does not match partition.pattern '{yyyy}-{MM}-{dd}.csv'" in reason
     assert "mend the pattern" in reason
-    assert _ids(lake, "place") == Counter([1])
+    assert lake.ids("place") == Counter([1])
 
     mended = lake.ingestion("place", partition={**by_path, "pattern": "report.{yyyy}{MM}{dd}.csv"})
     lake.load(mended)
-    assert _ids(lake, "place") == Counter([1, 2])
+    assert lake.ids("place") == Counter([1, 2])
     assert set(lake.statuses(mended).values()) == {"SUCCESS"}
 
 
 def test_a_file_before_the_start_is_held_and_loads_once_the_start_is_lowered(lake: Lake) -> None:
-    _write(lake.folder(), "2025-12-31.csv", 1)
-    _write(lake.folder(), "2026-01-01.csv", 2)
+    write_ids(lake.folder(), "2025-12-31.csv", 1)
+    write_ids(lake.folder(), "2026-01-01.csv", 2)
     by_path = {"by": "path", "pattern": "{yyyy}-{MM}-{dd}.csv"}
     ingestion = lake.ingestion("early", partition={**by_path, "start": "2026-01-01"})
 
@@ -144,15 +134,15 @@ def test_a_file_before_the_start_is_held_and_loads_once_the_start_is_lowered(lak
     status, kind, reason = _reasons(lake, ingestion)["2025-12-31.csv"]
     assert (status, kind) == ("HELD", "BeforeStart")
     assert "set partition.start to 2025-12-31 or earlier to load it" in reason
-    assert _ids(lake, "early") == Counter([2])
+    assert lake.ids("early") == Counter([2])
 
     lake.load(lake.ingestion("early", partition={**by_path, "start": "2025-12-31"}))
-    assert _ids(lake, "early") == Counter([1, 2])
+    assert lake.ids("early") == Counter([1, 2])
 
 
 def test_filters_that_choose_nothing_are_said_and_load_once_they_are_mended(lake: Lake) -> None:
-    _write(lake.folder(), "a.csv", 1)
-    _write(lake.folder("in/deep"), "b.csv", 2)
+    write_ids(lake.folder(), "a.csv", 1)
+    write_ids(lake.folder("in/deep"), "b.csv", 2)
     source = {"type": "local", "url": str(lake.folder())}
     ingestion = lake.ingestion("glob", source={**source, "include": ["*.tsv"]})
 
@@ -164,7 +154,7 @@ def test_filters_that_choose_nothing_are_said_and_load_once_they_are_mended(lake
     assert lake.load(ingestion) == []
 
     lake.load(lake.ingestion("glob", source={**source, "include": ["**/*.csv"]}))
-    assert _ids(lake, "glob") == Counter([1, 2])
+    assert lake.ids("glob") == Counter([1, 2])
 
 
 @pytest.mark.parametrize(
@@ -246,7 +236,7 @@ def test_bad_files_are_set_aside_with_the_reason_and_the_good_ones_are_published
     assert {n for n, r in reasons.items() if r[0] == "SUCCESS"} == {
         "header.csv", "good.csv", "good.csv.gz",
     }  # fmt: skip
-    assert (outcome.rows, _ids(lake, "bad")) == (3, Counter([1, 2, 3]))
+    assert (outcome.rows, lake.ids("bad")) == (3, Counter([1, 2, 3]))
     assert lake.load(ingestion) == [], "a file that is bad in itself is not tried again"
 
     for i, name in enumerate(BAD_CSV, start=10):
@@ -254,7 +244,7 @@ def test_bad_files_are_set_aside_with_the_reason_and_the_good_ones_are_published
         packed = {".gz": gzip.compress, ".bz2": bz2.compress}.get(Path(name).suffix, bytes)
         (folder / name).write_bytes(packed(content))
     lake.load(ingestion)
-    assert _ids(lake, "bad") == Counter([1, 2, 3, *range(10, 10 + len(BAD_CSV))])
+    assert lake.ids("bad") == Counter([1, 2, 3, *range(10, 10 + len(BAD_CSV))])
 
 
 def test_a_parquet_file_cut_short_is_set_aside(lake: Lake) -> None:
@@ -268,7 +258,7 @@ def test_a_parquet_file_cut_short_is_set_aside(lake: Lake) -> None:
     status, kind, reason = _reasons(lake, ingestion)["cut.parquet"]
     assert (status, kind) == ("QUARANTINED", "TruncatedParquet")
     assert "deliver it again whole" in reason
-    assert _ids(lake, "cut") == Counter([4])
+    assert lake.ids("cut") == Counter([4])
 
 
 def _damaged_parquet() -> bytes:
@@ -291,7 +281,7 @@ def test_a_file_that_only_spark_finds_bad_is_tried_so_often_and_no_more(lake: La
 
     (outcome,) = lake.load(ingestion)
 
-    assert _ids(lake, "page") == Counter(range(3))
+    assert lake.ids("page") == Counter(range(3))
     assert len(outcome.loaded) == 3
     for name in ("damaged.parquet", "other damaged.parquet"):
         status, kind, reason = _reasons(lake, ingestion)[name]
@@ -301,7 +291,7 @@ def test_a_file_that_only_spark_finds_bad_is_tried_so_often_and_no_more(lake: La
     lake.load(ingestion)
     assert _reasons(lake, ingestion)["damaged.parquet"][0] == "QUARANTINED"
     assert lake.load(ingestion) == []
-    assert _ids(lake, "page") == Counter(range(3))
+    assert lake.ids("page") == Counter(range(3))
 
 
 @pytest.mark.parametrize("files", [1, 3])
@@ -339,7 +329,7 @@ def test_files_with_more_bad_rows_than_the_spec_allows_are_set_aside(lake: Lake)
 def test_a_table_with_another_layout_is_named_with_its_spec_and_loads_once_it_is_out_of_the_way(
     lake: Lake,
 ) -> None:
-    _write(lake.folder(), "a.csv", 1)
+    write_ids(lake.folder(), "a.csv", 1)
     ingestion = lake.ingestion("alien")
     with connect(lake.settings) as spark:
         spark.sql(f"create namespace if not exists lake.{lake.namespace}")
@@ -352,7 +342,7 @@ def test_a_table_with_another_layout_is_named_with_its_spec_and_loads_once_it_is
     with connect(lake.settings) as spark:
         spark.sql(f"drop table {ingestion.spec.table.name}")
     lake.load(ingestion)
-    assert _ids(lake, "alien") == Counter([1])
+    assert lake.ids("alien") == Counter([1])
 
 
 # --- the disk -------------------------------------------------------------------------------------
@@ -385,7 +375,7 @@ def _fill(disk: Path) -> Path:
 @pytest.mark.parametrize("when", ["making the table", "writing"])
 def test_a_warehouse_that_is_full_sets_no_file_aside(lake: Lake, when: str) -> None:
     for i in range(2):
-        _write(lake.folder(), f"{i}.csv", i)
+        write_ids(lake.folder(), f"{i}.csv", i)
     ingestion = lake.ingestion("full")
     with _small_disk(lake.root / "disk", "2m") as disk:
         warehouse = Path(lake.settings.warehouse)
@@ -394,7 +384,7 @@ def test_a_warehouse_that_is_full_sets_no_file_aside(lake: Lake, when: str) -> N
         if when == "writing":
             lake.load(ingestion)
             for i in range(2, 4):
-                _write(lake.folder(), f"{i}.csv", i)
+                write_ids(lake.folder(), f"{i}.csv", i)
         before = {n for n, s in lake.statuses(ingestion).items() if s == "SUCCESS"}
         filler = _fill(disk)
 
@@ -409,12 +399,12 @@ def test_a_warehouse_that_is_full_sets_no_file_aside(lake: Lake, when: str) -> N
         assert set(waiting.values()) == {"DISCOVERED"}
         filler.unlink()
         lake.load(ingestion)
-        assert _ids(lake, "full") == Counter(range(4 if when == "writing" else 2))
+        assert lake.ids("full") == Counter(range(4 if when == "writing" else 2))
 
 
 def test_a_state_database_on_a_full_disk_says_so_and_loads_once_there_is_room(lake: Lake) -> None:
     for i in range(1000):
-        _write(lake.folder(), f"{i}.csv", i)
+        write_ids(lake.folder(), f"{i}.csv", i)
     with (
         _small_disk(lake.root / "disk", "4m") as disk,
         closing(ProcessedFiles(f"sqlite:///{disk / 'state.db'}")) as lake.store,
@@ -429,7 +419,7 @@ def test_a_state_database_on_a_full_disk_says_so_and_loads_once_there_is_room(la
 
         filler.unlink()
         lake.load(ingestion)
-    assert _ids(lake, "state") == Counter(range(1000))
+    assert lake.ids("state") == Counter(range(1000))
 
 
 # --- the state database ---------------------------------------------------------------------------
@@ -439,7 +429,7 @@ def test_a_database_that_another_process_keeps_locked_says_so(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database, "_BUSY_TIMEOUT_SECONDS", 0.2)
-    _write(lake.folder(), "a.csv", 1)
+    write_ids(lake.folder(), "a.csv", 1)
     path = lake.root / "locked.db"
     with closing(ProcessedFiles(f"sqlite:///{path}")) as lake.store:
         lake.store.upgrade()
@@ -451,7 +441,7 @@ def test_a_database_that_another_process_keeps_locked_says_so(
             other.execute("ROLLBACK")
 
         lake.load(ingestion)
-    assert _ids(lake, "locked") == Counter([1])
+    assert lake.ids("locked") == Counter([1])
 
 
 @dataclass(frozen=True)
@@ -485,7 +475,7 @@ def own_postgres(tmp_path: Path) -> Iterator[OwnPostgres]:
 def test_a_database_that_is_down_says_so_and_loses_nothing(
     lake: Lake, own_postgres: OwnPostgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _write(lake.folder(), "a.csv", 1)
+    write_ids(lake.folder(), "a.csv", 1)
     with closing(ProcessedFiles(own_postgres.url)) as lake.store:
         lake.store.upgrade()
         ingestion = lake.ingestion("down")
@@ -512,4 +502,4 @@ def test_a_database_that_is_down_says_so_and_loses_nothing(
 
         assert lake.statuses(ingestion) == {"a.csv": "SUCCESS"}
         assert lake.load(ingestion) == []
-    assert _ids(lake, "down") == Counter([1])
+    assert lake.ids("down") == Counter([1])

@@ -16,17 +16,7 @@ from autoloader_dagster.loading.undo import undo
 from autoloader_dagster.processed_files.store import ProcessedFiles
 from autoloader_dagster.spark.table import IcebergTable
 from tests.fixtures import by_hand
-from tests.fixtures.lake import Lake
-
-
-def _write(folder: Path, name: str, *ids: int) -> Path:
-    path = folder / name
-    path.write_text("id\n" + "".join(f"{i}\n" for i in ids))
-    return path
-
-
-def _ids(lake: Lake, name: str) -> Counter[int]:
-    return Counter(row[0] for row in lake.rows(name, "id"))
+from tests.fixtures.lake import Lake, write_ids
 
 
 def _replacing(lake: Lake) -> dict[str, str]:
@@ -47,19 +37,19 @@ def test_files_of_a_batch_that_was_rolled_back_are_undone_and_not_loaded_again(
     lake: Lake, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = lake.folder()
-    _write(folder, "a.csv", 1)
+    write_ids(folder, "a.csv", 1)
     ingestion = lake.ingestion("rolled")
     lake.load(ingestion)
     before = by_hand.head(lake, "rolled")
-    _write(folder, "b.csv", 2)
+    write_ids(folder, "b.csv", 2)
     (undone,) = lake.load(ingestion)
     by_hand.roll_back(lake, "rolled", before)
-    _write(folder, "c.csv", 3)
+    write_ids(folder, "c.csv", 3)
 
     with caplog.at_level(logging.WARNING):
         lake.load(ingestion)
 
-    assert _ids(lake, "rolled") == Counter([1, 3])
+    assert lake.ids("rolled") == Counter([1, 3])
     assert lake.statuses(ingestion) == {"a.csv": "SUCCESS", "b.csv": "UNDONE", "c.csv": "SUCCESS"}
     reason = (
         f"main was rolled back past snapshot {undone.snapshot_id}, "
@@ -73,19 +63,19 @@ def test_files_of_a_batch_that_was_rolled_back_are_undone_and_not_loaded_again(
     assert lake.load(ingestion) == []
     retry(ingestion, ["b.csv"])
     lake.load(ingestion)
-    assert _ids(lake, "rolled") == Counter([1, 2, 3])
+    assert lake.ids("rolled") == Counter([1, 2, 3])
 
 
 def test_a_batch_that_turns_up_in_main_again_is_recorded_again(lake: Lake) -> None:
     folder = lake.folder()
-    _write(folder, "a.csv", 1)
+    write_ids(folder, "a.csv", 1)
     ingestion = lake.ingestion("forward")
     lake.load(ingestion)
     before = by_hand.head(lake, "forward")
-    _write(folder, "b.csv", 2)
+    write_ids(folder, "b.csv", 2)
     (undone,) = lake.load(ingestion)
     by_hand.roll_back(lake, "forward", before)
-    _write(folder, "c.csv", 3)
+    write_ids(folder, "c.csv", 3)
     lake.load(ingestion)
     assert lake.statuses(ingestion)["b.csv"] == "UNDONE"
 
@@ -93,70 +83,70 @@ def test_a_batch_that_turns_up_in_main_again_is_recorded_again(lake: Lake) -> No
     by_hand.sql(
         lake, f"call lake.system.cherrypick_snapshot('{{ns}}.forward', {undone.snapshot_id})"
     )
-    _write(folder, "d.csv", 4)
+    write_ids(folder, "d.csv", 4)
     lake.load(ingestion)
 
-    assert _ids(lake, "forward") == Counter([1, 2, 3, 4])
+    assert lake.ids("forward") == Counter([1, 2, 3, 4])
     assert set(lake.statuses(ingestion).values()) == {"SUCCESS"}
     assert lake.load(ingestion) == []
 
 
 def test_rolling_back_a_replacement_brings_the_older_version_back(lake: Lake) -> None:
     folder = lake.folder()
-    _write(folder, "a.csv", 1)
-    _write(folder, "b.csv", 9)
+    write_ids(folder, "a.csv", 1)
+    write_ids(folder, "b.csv", 9)
     ingestion = lake.ingestion("older", source=_replacing(lake))
     lake.load(ingestion)
     before = by_hand.head(lake, "older")
     for version in (2, 3):
-        os.utime(_write(folder, "a.csv", version), (version, version))
+        os.utime(write_ids(folder, "a.csv", version), (version, version))
         lake.load(ingestion)
     by_hand.roll_back(lake, "older", before)
-    _write(folder, "c.csv", 4)
+    write_ids(folder, "c.csv", 4)
 
     lake.load(ingestion)
 
     path = str(folder / "a.csv")
     versions = [file.status for file in lake.store.files(ingestion.id, paths=[path])]
     assert versions == ["SUCCESS", "REPLACED", "UNDONE"]
-    os.utime(_write(folder, "a.csv", 5), (5, 5))
+    os.utime(write_ids(folder, "a.csv", 5), (5, 5))
     lake.load(ingestion)
-    assert _ids(lake, "older") == Counter([4, 5, 9])
+    assert lake.ids("older") == Counter([4, 5, 9])
 
 
 def test_a_rollback_between_the_delete_and_the_append_of_a_batch_is_told_by_the_rows(
     lake: Lake,
 ) -> None:
     folder = lake.folder()
-    _write(folder, "a.csv", 1)
-    _write(folder, "b.csv", 9)
+    write_ids(folder, "a.csv", 1)
+    write_ids(folder, "b.csv", 9)
     ingestion = lake.ingestion("between", source=_replacing(lake))
     lake.load(ingestion)
-    os.utime(_write(folder, "a.csv", 2), (2, 2))
+    os.utime(write_ids(folder, "a.csv", 2), (2, 2))
     lake.load(ingestion)
     deleted = by_hand.snapshots(lake, "between")[-2]
     by_hand.roll_back(lake, "between", deleted)
-    assert _ids(lake, "between") == Counter([9])
-    _write(folder, "c.csv", 4)
+    assert lake.ids("between") == Counter([9])
+    write_ids(folder, "c.csv", 4)
 
     lake.load(ingestion)
 
     versions = [f.status for f in lake.store.files(ingestion.id, paths=[str(folder / "a.csv")])]
     assert versions == ["REPLACED", "UNDONE"]
-    assert _ids(lake, "between") == Counter([4, 9])
+    assert lake.ids("between") == Counter([4, 9])
 
 
 def test_a_rollback_while_a_batch_is_written_is_not_undone_by_its_publish(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = lake.folder()
-    _write(folder, "a.csv", 1)
+    write_ids(folder, "a.csv", 1)
     ingestion = lake.ingestion("meanwhile")
     lake.load(ingestion)
     before = by_hand.head(lake, "meanwhile")
-    _write(folder, "b.csv", 2)
+    write_ids(folder, "b.csv", 2)
     lake.load(ingestion)
-    _write(folder, "c.csv", 3)
+    write_ids(folder, "c.csv", 3)
     once = iter([True])
     real = batch_module.append_counted
 
@@ -170,7 +160,7 @@ def test_a_rollback_while_a_batch_is_written_is_not_undone_by_its_publish(
 
     lake.load(ingestion)
 
-    assert _ids(lake, "meanwhile") == Counter([1, 3])
+    assert lake.ids("meanwhile") == Counter([1, 3])
     assert lake.statuses(ingestion)["b.csv"] == "UNDONE"
 
 
@@ -178,13 +168,13 @@ def test_a_batch_published_while_another_loader_catches_up_is_not_taken_for_roll
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = lake.folder()
-    _write(folder, "a.csv", 1)
+    write_ids(folder, "a.csv", 1)
     table = {"name": f"lake.{lake.namespace}.overtaken", "shared": True}
     ingestion = lake.ingestion("overtaken", table=table)
     lake.load(ingestion)
-    _write(folder, "b.csv", 2)
+    write_ids(folder, "b.csv", 2)
     discover(ingestion)
-    _write(folder, "c.csv", 3)
+    write_ids(folder, "c.csv", 3)
     real = IcebergTable.history
     once = iter([True])
 
@@ -211,7 +201,7 @@ def test_a_batch_published_while_another_loader_catches_up_is_not_taken_for_roll
     lake.load(other, listed=True)
 
     assert lake.statuses(ingestion)["b.csv"] == "SUCCESS"
-    assert _ids(lake, "overtaken") == Counter([1, 2, 1, 2, 3])
+    assert lake.ids("overtaken") == Counter([1, 2, 1, 2, 3])
 
 
 def test_a_table_dropped_by_hand_is_loaded_again(
@@ -219,18 +209,18 @@ def test_a_table_dropped_by_hand_is_loaded_again(
 ) -> None:
     folder = lake.folder()
     for i in range(3):
-        _write(folder, f"{i}.csv", i)
+        write_ids(folder, f"{i}.csv", i)
     (folder / "empty.csv").write_text("id\n")
     ingestion = lake.ingestion("anew")
     lake.load(ingestion)
     by_hand.sql(lake, "drop table lake.{ns}.anew purge")
     assert lake.load(ingestion) == [], "nothing is pending, so nothing looks at the table"
-    _write(folder, "3.csv", 3)
+    write_ids(folder, "3.csv", 3)
 
     with caplog.at_level(logging.WARNING):
         lake.load(ingestion)
 
-    assert _ids(lake, "anew") == Counter([0, 1, 2, 3])
+    assert lake.ids("anew") == Counter([0, 1, 2, 3])
     assert set(lake.statuses(ingestion).values()) == {"SUCCESS"}
     assert "was made anew" in caplog.text
     assert lake.load(ingestion) == []
@@ -241,26 +231,26 @@ def test_a_table_made_anew_gets_the_versions_that_the_source_has_now(
     lake: Lake, on_change: str
 ) -> None:
     folder = lake.folder()
-    _write(folder, "a.csv", 1)
-    _write(folder, "b.csv", 9)
+    write_ids(folder, "a.csv", 1)
+    write_ids(folder, "b.csv", 9)
     ingestion = lake.ingestion(
         "newest", source={"type": "local", "url": str(folder), "on_change": on_change}
     )
     lake.load(ingestion)
-    os.utime(_write(folder, "a.csv", 2), (2, 2))
+    os.utime(write_ids(folder, "a.csv", 2), (2, 2))
     lake.load(ingestion)
     by_hand.sql(lake, "drop table lake.{ns}.newest purge")
-    _write(folder, "c.csv", 4)
+    write_ids(folder, "c.csv", 4)
 
     lake.load(ingestion)
 
-    assert _ids(lake, "newest") == Counter([2, 4, 9])
+    assert lake.ids("newest") == Counter([2, 4, 9])
     assert lake.load(ingestion) == []
 
 
 def test_a_copy_under_the_same_name_is_not_loaded_again(lake: Lake) -> None:
     folder = lake.folder()
-    _write(folder, "a.csv", 1)
+    write_ids(folder, "a.csv", 1)
     ingestion = lake.ingestion("copied")
     lake.load(ingestion)
     by_hand.sql(
@@ -269,11 +259,11 @@ def test_a_copy_under_the_same_name_is_not_loaded_again(lake: Lake) -> None:
         "drop table lake.{ns}.copied purge",
         "create table lake.{ns}.copied using iceberg as select * from lake.{ns}.saved",
     )
-    _write(folder, "b.csv", 2)
+    write_ids(folder, "b.csv", 2)
 
     lake.load(ingestion)
 
-    assert _ids(lake, "copied") == Counter([1, 2])
+    assert lake.ids("copied") == Counter([1, 2])
 
 
 def test_a_table_made_anew_lets_the_files_of_every_spec_on_it_wait(lake: Lake) -> None:
@@ -284,18 +274,18 @@ def test_a_table_made_anew_lets_the_files_of_every_spec_on_it_wait(lake: Lake) -
     two = lake.ingestion(
         "two", source={"type": "local", "url": str(lake.folder("two"))}, table=table
     )
-    _write(lake.folder("one"), "a.csv", 1)
-    _write(lake.folder("two"), "b.csv", 2)
+    write_ids(lake.folder("one"), "a.csv", 1)
+    write_ids(lake.folder("two"), "b.csv", 2)
     lake.load(one)
     lake.load(two)
     by_hand.sql(lake, "drop table lake.{ns}.common purge")
-    _write(lake.folder("one"), "c.csv", 3)
+    write_ids(lake.folder("one"), "c.csv", 3)
 
     lake.load(one)
     assert lake.statuses(two) == {"b.csv": "DISCOVERED"}
     lake.load(two)
 
-    assert _ids(lake, "common") == Counter([1, 2, 3])
+    assert lake.ids("common") == Counter([1, 2, 3])
 
 
 @pytest.mark.parametrize("maintenance", [by_hand.expire, by_hand.compact])
@@ -303,10 +293,10 @@ def test_maintenance_between_a_crash_and_its_recovery_doubles_nothing(
     lake: Lake, monkeypatch: pytest.MonkeyPatch, maintenance
 ) -> None:
     folder = lake.folder()
-    _write(folder, "a.csv", 1)
+    write_ids(folder, "a.csv", 1)
     ingestion = lake.ingestion("kept")
     lake.load(ingestion)
-    _write(folder, "b.csv", 2)
+    write_ids(folder, "b.csv", 2)
     _die_at(monkeypatch, ProcessedFiles, "record")
     with pytest.raises(SystemExit):
         lake.load(ingestion)
@@ -317,11 +307,11 @@ def test_maintenance_between_a_crash_and_its_recovery_doubles_nothing(
 
     assert lake.load(ingestion, over_runs={"run-2"}) == []
 
-    assert _ids(lake, "kept") == Counter([1, 2, 99])
+    assert lake.ids("kept") == Counter([1, 2, 99])
     assert set(lake.statuses(ingestion).values()) == {"SUCCESS"}
-    _write(folder, "c.csv", 3)
+    write_ids(folder, "c.csv", 3)
     lake.load(ingestion)
-    assert _ids(lake, "kept") == Counter([1, 2, 3, 99])
+    assert lake.ids("kept") == Counter([1, 2, 3, 99])
 
 
 def test_a_crash_while_batches_are_found_by_their_rows_loses_none_of_them(
@@ -329,7 +319,7 @@ def test_a_crash_while_batches_are_found_by_their_rows_loses_none_of_them(
 ) -> None:
     folder = lake.folder()
     for i in range(3):
-        _write(folder, f"{i}.csv", i)
+        write_ids(folder, f"{i}.csv", i)
     parts = {"batch": {"max_files": 1}}
     lake.load(lake.ingestion("halfway", **parts))
     by_hand.expire(lake, "halfway")
@@ -337,7 +327,7 @@ def test_a_crash_while_batches_are_found_by_their_rows_loses_none_of_them(
     lake.store = ProcessedFiles(f"sqlite:///{tmp_path / 'new_state.db'}")
     lake.store.upgrade()
     ingestion = lake.ingestion("halfway", **parts)
-    _write(folder, "3.csv", 3)
+    write_ids(folder, "3.csv", 3)
     real = ProcessedFiles.record
     once = iter([True])
 
@@ -354,27 +344,27 @@ def test_a_crash_while_batches_are_found_by_their_rows_loses_none_of_them(
 
     lake.load(ingestion, over_runs={"run-2"})
 
-    assert _ids(lake, "halfway") == Counter([0, 1, 2, 3])
+    assert lake.ids("halfway") == Counter([0, 1, 2, 3])
     assert set(lake.statuses(ingestion).values()) == {"SUCCESS"}
 
 
 def test_a_rollback_whose_snapshots_have_expired_is_told_by_the_rows(lake: Lake) -> None:
     folder = lake.folder()
-    _write(folder, "a.csv", 1)
+    write_ids(folder, "a.csv", 1)
     ingestion = lake.ingestion("vanished")
     lake.load(ingestion)
     before = by_hand.head(lake, "vanished")
-    _write(folder, "b.csv", 2)
+    write_ids(folder, "b.csv", 2)
     (folder / "empty.csv").write_text("id\n")
     lake.load(ingestion)
     by_hand.roll_back(lake, "vanished", before)
     by_hand.sql(lake, "insert into lake.{ns}.vanished select 99, null, 'x', null, null, 'by-hand'")
     by_hand.expire(lake, "vanished")
-    _write(folder, "c.csv", 3)
+    write_ids(folder, "c.csv", 3)
 
     lake.load(ingestion)
 
-    assert _ids(lake, "vanished") == Counter([1, 3, 99])
+    assert lake.ids("vanished") == Counter([1, 3, 99])
     assert lake.statuses(ingestion)["b.csv"] == "UNDONE"
     assert lake.load(ingestion) == []
 
@@ -383,14 +373,14 @@ def test_a_killed_run_leaves_a_branch_that_the_next_load_drops(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = lake.folder()
-    _write(folder, "a.csv", 1)
+    write_ids(folder, "a.csv", 1)
     ingestion = lake.ingestion("branches")
     with monkeypatch.context() as patch:
         patch.setattr(Attempts, "drop_branch", lambda self: None)
         lake.load(ingestion)
     by_hand.sql(lake, "alter table lake.{ns}.branches create branch somebodys_own")
     assert len(by_hand.branches(lake, "branches")) == 2
-    _write(folder, "b.csv", 2)
+    write_ids(folder, "b.csv", 2)
 
     lake.load(ingestion)
 
@@ -399,37 +389,37 @@ def test_a_killed_run_leaves_a_branch_that_the_next_load_drops(
 
 def test_rolling_back_an_undo_makes_its_files_loaded_again(lake: Lake) -> None:
     folder = lake.folder()
-    _write(folder, "a.csv", 1)
-    _write(folder, "b.csv", 2)
+    write_ids(folder, "a.csv", 1)
+    write_ids(folder, "b.csv", 2)
     ingestion = lake.ingestion("undone")
     lake.load(ingestion)
     before = by_hand.head(lake, "undone")
     undo(ingestion, ["a.csv"], run_id="undo")
     assert lake.statuses(ingestion)["a.csv"] == "UNDONE"
     by_hand.roll_back(lake, "undone", before)
-    _write(folder, "c.csv", 3)
+    write_ids(folder, "c.csv", 3)
 
     lake.load(ingestion)
 
-    assert _ids(lake, "undone") == Counter([1, 2, 3])
+    assert lake.ids("undone") == Counter([1, 2, 3])
     assert set(lake.statuses(ingestion).values()) == {"SUCCESS"}
 
 
 def test_rolling_back_a_reload_leaves_its_files_loaded_as_before(lake: Lake) -> None:
     folder = lake.folder()
-    _write(folder, "a.csv", 1)
-    _write(folder, "b.csv", 2)
+    write_ids(folder, "a.csv", 1)
+    write_ids(folder, "b.csv", 2)
     ingestion = lake.ingestion("reloaded", source=_replacing(lake))
     (loaded,) = lake.load(ingestion)
     before = by_hand.head(lake, "reloaded")
     assert list(reload(ingestion, names=["a.csv"], run_id="reload"))
     by_hand.roll_back(lake, "reloaded", before)
-    _write(folder, "c.csv", 3)
+    write_ids(folder, "c.csv", 3)
 
     lake.load(ingestion)
 
     files = list(lake.store.files(ingestion.id, paths=[str(folder / "a.csv")]))
     assert [(file.status, file.batch_id) for file in files] == [("SUCCESS", loaded.batch_id)]
-    os.utime(_write(folder, "a.csv", 10), (5, 5))
+    os.utime(write_ids(folder, "a.csv", 10), (5, 5))
     lake.load(ingestion)
-    assert _ids(lake, "reloaded") == Counter([10, 2, 3])
+    assert lake.ids("reloaded") == Counter([10, 2, 3])

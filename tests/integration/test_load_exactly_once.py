@@ -13,17 +13,7 @@ from autoloader_dagster.loading.discover import discover
 from autoloader_dagster.processed_files.store import ProcessedFiles
 from autoloader_dagster.spark.session import connect
 from autoloader_dagster.spark.table import IcebergTable
-from tests.fixtures.lake import Lake
-
-
-def _write(folder: Path, name: str, *ids: int) -> Path:
-    path = folder / name
-    path.write_text("id\n" + "".join(f"{i}\n" for i in ids))
-    return path
-
-
-def _ids(lake: Lake, name: str) -> Counter[int]:
-    return Counter(row[0] for row in lake.rows(name, "id"))
+from tests.fixtures.lake import Lake, write_ids
 
 
 def _die_at(monkeypatch: pytest.MonkeyPatch, owner: type, method: str, before: bool) -> None:
@@ -41,26 +31,26 @@ def _die_at(monkeypatch: pytest.MonkeyPatch, owner: type, method: str, before: b
 
 def test_only_new_and_changed_files_are_loaded(lake: Lake) -> None:
     folder = lake.folder()
-    _write(folder, "a.csv", 1, 2)
-    _write(folder, "b.csv", 3)
+    write_ids(folder, "a.csv", 1, 2)
+    write_ids(folder, "b.csv", 3)
     source = {"type": "local", "url": str(folder), "on_change": "replace"}
     ingestion = lake.ingestion("again", source=source)
     lake.load(ingestion)
     assert lake.load(ingestion) == []
 
-    _write(folder, "b.csv", 30, 31)
-    _write(folder, "c.csv", 4)
+    write_ids(folder, "b.csv", 30, 31)
+    write_ids(folder, "c.csv", 4)
     (outcome,) = lake.load(ingestion)
 
     assert sorted(Path(f.path).name for f in outcome.loaded) == ["b.csv", "c.csv"]
-    assert _ids(lake, "again") == Counter([1, 2, 30, 31, 4])
+    assert lake.ids("again") == Counter([1, 2, 30, 31, 4])
     assert lake.load(ingestion) == []
 
 
 def test_a_changed_file_that_is_empty_now_takes_its_rows_out(lake: Lake) -> None:
     folder = lake.folder()
-    _write(folder, "a.csv", 1, 2)
-    _write(folder, "b.csv", 3)
+    write_ids(folder, "a.csv", 1, 2)
+    write_ids(folder, "b.csv", 3)
     ingestion = lake.ingestion(
         "emptied", source={"type": "local", "url": str(folder), "on_change": "replace"}
     )
@@ -70,7 +60,7 @@ def test_a_changed_file_that_is_empty_now_takes_its_rows_out(lake: Lake) -> None
     (outcome,) = lake.load(ingestion)
 
     assert outcome.snapshot_id is not None
-    assert _ids(lake, "emptied") == Counter([3])
+    assert lake.ids("emptied") == Counter([3])
     assert lake.load(ingestion) == []
 
 
@@ -80,24 +70,24 @@ def test_a_changed_file_that_is_empty_now_takes_its_rows_out(lake: Lake) -> None
 )
 def test_a_changed_file_follows_on_change(lake: Lake, on_change: str, expected: list[int]) -> None:
     folder = lake.folder()
-    _write(folder, "a.csv", 1)
+    write_ids(folder, "a.csv", 1)
     ingestion = lake.ingestion(
         "changed", source={"type": "local", "url": str(folder), "on_change": on_change}
     )
     lake.load(ingestion)
-    os.utime(_write(folder, "a.csv", 2), ns=(1, 1))
+    os.utime(write_ids(folder, "a.csv", 2), ns=(1, 1))
 
     lake.load(ingestion)
 
-    assert _ids(lake, "changed") == Counter(expected)
+    assert lake.ids("changed") == Counter(expected)
 
 
 def test_a_file_that_changes_between_listing_and_reading_is_loaded_once_and_whole(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = lake.folder()
-    _write(folder, "a.csv", 1)
-    _write(folder, "b.csv", 2)
+    write_ids(folder, "a.csv", 1)
+    write_ids(folder, "b.csv", 2)
     ingestion = lake.ingestion("moving")
     discover(ingestion)
     changed = iter([True])
@@ -106,14 +96,14 @@ def test_a_file_that_changes_between_listing_and_reading_is_loaded_once_and_whol
     def change_it_after_the_write(*args, **kwargs):
         written = real(*args, **kwargs)
         if next(changed, False):
-            _write(folder, "b.csv", 20, 21)
+            write_ids(folder, "b.csv", 20, 21)
         return written
 
     monkeypatch.setattr(batch_module, "append_counted", change_it_after_the_write)
 
     lake.load(ingestion, listed=True)
 
-    assert _ids(lake, "moving") == Counter([1, 20, 21])
+    assert lake.ids("moving") == Counter([1, 20, 21])
     assert lake.statuses(ingestion) == {"a.csv": "SUCCESS", "b.csv": "SUCCESS"}
 
 
@@ -123,8 +113,8 @@ def test_a_file_that_changes_at_any_step_is_loaded_as_it_is_then(
     lake: Lake, monkeypatch: pytest.MonkeyPatch, step: str, ids: tuple[int, ...]
 ) -> None:
     folder = lake.folder()
-    _write(folder, "a.csv", 1)
-    _write(folder, "b.csv", 2, 3)
+    write_ids(folder, "a.csv", 1)
+    write_ids(folder, "b.csv", 2, 3)
     ingestion = lake.ingestion("unsteady")
     real, once = getattr(batch_module, step), iter([True])
 
@@ -132,14 +122,14 @@ def test_a_file_that_changes_at_any_step_is_loaded_as_it_is_then(
         result = real(*args, **kwargs)
         result = list(result) if step == "look_at" else result
         if next(once, False):
-            _write(folder, "b.csv", *ids)
+            write_ids(folder, "b.csv", *ids)
         return result
 
     monkeypatch.setattr(batch_module, step, change_it_then)
 
     lake.load(ingestion)
 
-    assert _ids(lake, "unsteady") == Counter([1, *ids])
+    assert lake.ids("unsteady") == Counter([1, *ids])
     loaded = lake.store.files(ingestion.id, ("SUCCESS",))
     now = {ref.path: ref.version for page in ingestion.source.list_pages() for ref in page}
     assert {file.file_path: file.file_version for file in loaded} == now
@@ -147,22 +137,22 @@ def test_a_file_that_changes_at_any_step_is_loaded_as_it_is_then(
 
 def test_a_file_deleted_between_listing_and_reading_is_skipped(lake: Lake) -> None:
     folder = lake.folder()
-    _write(folder, "a.csv", 1)
-    gone = _write(folder, "b.csv", 2)
+    write_ids(folder, "a.csv", 1)
+    gone = write_ids(folder, "b.csv", 2)
     ingestion = lake.ingestion("gone")
     discover(ingestion)
     gone.unlink()
 
     lake.load(ingestion, listed=True)
 
-    assert _ids(lake, "gone") == Counter([1])
+    assert lake.ids("gone") == Counter([1])
     assert lake.statuses(ingestion) == {"a.csv": "SUCCESS", "b.csv": "SKIPPED"}
 
 
 def test_an_answer_that_is_lost_after_publishing_is_caught_up_with(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _write(lake.folder(), "a.csv", 1)
+    write_ids(lake.folder(), "a.csv", 1)
     ingestion = lake.ingestion("lost")
     real = IcebergTable.fast_forward
 
@@ -177,13 +167,13 @@ def test_an_answer_that_is_lost_after_publishing_is_caught_up_with(
 
     assert lake.statuses(ingestion) == {"a.csv": "SUCCESS"}
     assert lake.load(ingestion) == []
-    assert _ids(lake, "lost") == Counter([1])
+    assert lake.ids("lost") == Counter([1])
 
 
 def test_a_run_that_died_before_publishing_is_taken_up(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _write(lake.folder(), "a.csv", 1)
+    write_ids(lake.folder(), "a.csv", 1)
     ingestion = lake.ingestion("died")
     discover(ingestion)
     _die_at(monkeypatch, IcebergTable, "fast_forward", before=True)
@@ -195,14 +185,14 @@ def test_a_run_that_died_before_publishing_is_taken_up(
 
     lake.load(ingestion, over_runs={"run-1"})
 
-    assert _ids(lake, "died") == Counter([1])
+    assert lake.ids("died") == Counter([1])
     assert lake.statuses(ingestion) == {"a.csv": "SUCCESS"}
 
 
 def test_a_run_that_died_after_publishing_is_recorded_and_not_loaded_again(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _write(lake.folder(), "a.csv", 1)
+    write_ids(lake.folder(), "a.csv", 1)
     ingestion = lake.ingestion("died_late")
     _die_at(monkeypatch, ProcessedFiles, "record", before=True)
     with pytest.raises(SystemExit):
@@ -212,7 +202,7 @@ def test_a_run_that_died_after_publishing_is_recorded_and_not_loaded_again(
 
     assert lake.load(ingestion, over_runs={"run-1"}) == []
 
-    assert _ids(lake, "died_late") == Counter([1])
+    assert lake.ids("died_late") == Counter([1])
     assert lake.statuses(ingestion) == {"a.csv": "SUCCESS"}
 
 
@@ -220,7 +210,7 @@ def test_a_run_that_died_after_publishing_is_recorded_and_not_loaded_again(
 def test_a_file_that_changed_after_its_run_had_died_is_loaded_by_the_next_run(
     lake: Lake, monkeypatch: pytest.MonkeyPatch, published: bool
 ) -> None:
-    _write(lake.folder(), "a.csv", 1)
+    write_ids(lake.folder(), "a.csv", 1)
     source = {"type": "local", "url": str(lake.folder()), "on_change": "replace"}
     ingestion = lake.ingestion("died_and_changed", source=source)
     at = "record" if published else "mark_written"
@@ -228,12 +218,12 @@ def test_a_file_that_changed_after_its_run_had_died_is_loaded_by_the_next_run(
     with pytest.raises(SystemExit):
         lake.load(ingestion)
     monkeypatch.undo()
-    _write(lake.folder(), "a.csv", 2, 3)
+    write_ids(lake.folder(), "a.csv", 2, 3)
 
     # Its listing comes before the dead run is settled, and leaves the file alone.
     lake.load(ingestion, over_runs={"run-1"})
 
-    assert _ids(lake, "died_and_changed") == Counter([2, 3])
+    assert lake.ids("died_and_changed") == Counter([2, 3])
     kept = {row.status for row in lake.store.files(ingestion.id)}
     assert kept == {"SUCCESS", "REPLACED"}
 
@@ -241,10 +231,10 @@ def test_a_file_that_changed_after_its_run_had_died_is_loaded_by_the_next_run(
 def test_main_that_moved_meanwhile_makes_a_new_attempt(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _write(lake.folder(), "a.csv", 1)
+    write_ids(lake.folder(), "a.csv", 1)
     ingestion = lake.ingestion("moved")
     lake.load(ingestion)
-    _write(lake.folder(), "b.csv", 2)
+    write_ids(lake.folder(), "b.csv", 2)
     moved = iter([True])
     real = batch_module.append_counted
 
@@ -260,7 +250,7 @@ def test_main_that_moved_meanwhile_makes_a_new_attempt(
 
     lake.load(ingestion)
 
-    assert _ids(lake, "moved") == Counter([1, 2, 99])
+    assert lake.ids("moved") == Counter([1, 2, 99])
     (row,) = [b for b in lake.store.batches(ingestion.id) if b.attempt == 2]
     assert row.status == "RECORDED"
 
@@ -268,10 +258,10 @@ def test_main_that_moved_meanwhile_makes_a_new_attempt(
 def test_a_branch_that_came_back_on_another_base_is_not_published(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _write(lake.folder(), "a.csv", 1)
+    write_ids(lake.folder(), "a.csv", 1)
     ingestion = lake.ingestion("zombie")
     lake.load(ingestion)
-    _write(lake.folder(), "b.csv", 2)
+    write_ids(lake.folder(), "b.csv", 2)
     once = iter([True])
     real = batch_module.append_counted
 
@@ -287,12 +277,12 @@ def test_a_branch_that_came_back_on_another_base_is_not_published(
 
     lake.load(ingestion)
 
-    assert _ids(lake, "zombie") == Counter([1, 2, 99])
+    assert lake.ids("zombie") == Counter([1, 2, 99])
 
 
 def test_a_lost_state_database_is_rebuilt_from_the_table(lake: Lake, tmp_path: Path) -> None:
     for i in range(3):
-        _write(lake.folder(), f"{i}.csv", i)
+        write_ids(lake.folder(), f"{i}.csv", i)
     ingestion = lake.ingestion("rebuilt", batch={"max_files": 1})
     lake.load(ingestion)
     assert len(lake.store.batches(ingestion.id)) == 3
@@ -300,28 +290,28 @@ def test_a_lost_state_database_is_rebuilt_from_the_table(lake: Lake, tmp_path: P
     lake.store = ProcessedFiles(f"sqlite:///{tmp_path / 'new_state.db'}")
     lake.store.upgrade()
     ingestion = lake.ingestion("rebuilt", batch={"max_files": 1})
-    _write(lake.folder(), "3.csv", 3)
+    write_ids(lake.folder(), "3.csv", 3)
 
     lake.load(ingestion)
 
-    assert _ids(lake, "rebuilt") == Counter([0, 1, 2, 3])
+    assert lake.ids("rebuilt") == Counter([0, 1, 2, 3])
     assert set(lake.statuses(ingestion).values()) == {"SUCCESS"}
 
 
 def test_batches_are_bounded_and_each_is_one_snapshot(lake: Lake) -> None:
     for i in range(5):
-        _write(lake.folder(), f"{i}.csv", i)
+        write_ids(lake.folder(), f"{i}.csv", i)
     ingestion = lake.ingestion("bounded", batch={"max_files": 2})
 
     outcomes = lake.load(ingestion)
 
     assert [len(o.files) for o in outcomes] == [2, 2, 1]
     assert len({o.snapshot_id for o in outcomes}) == 3
-    assert _ids(lake, "bounded") == Counter(range(5))
+    assert lake.ids("bounded") == Counter(range(5))
 
 
 def test_a_table_with_another_layout_is_refused_and_nothing_is_lost(lake: Lake) -> None:
-    _write(lake.folder(), "a.csv", 1)
+    write_ids(lake.folder(), "a.csv", 1)
     ingestion = lake.ingestion("alien")
     with connect(lake.settings) as spark:
         spark.sql(f"create namespace if not exists lake.{lake.namespace}")
@@ -334,7 +324,7 @@ def test_a_table_with_another_layout_is_refused_and_nothing_is_lost(lake: Lake) 
 
 
 def test_a_dead_server_releases_the_batch(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    _write(lake.folder(), "a.csv", 1)
+    write_ids(lake.folder(), "a.csv", 1)
     ingestion = lake.ingestion("dead")
 
     def server_is_gone(*args, **kwargs):
@@ -347,7 +337,7 @@ def test_a_dead_server_releases_the_batch(lake: Lake, monkeypatch: pytest.Monkey
 
     assert lake.statuses(ingestion) == {"a.csv": "DISCOVERED"}
     lake.load(ingestion)
-    assert _ids(lake, "dead") == Counter([1])
+    assert lake.ids("dead") == Counter([1])
 
 
 def test_an_emptied_file_that_shared_a_data_file_with_others_loses_only_its_rows(
@@ -355,32 +345,32 @@ def test_an_emptied_file_that_shared_a_data_file_with_others_loses_only_its_rows
 ) -> None:
     folder = lake.folder()
     for i in range(4):
-        os.utime(_write(folder, f"{i}.csv", i, i + 10), (1e9, 1e9))
+        os.utime(write_ids(folder, f"{i}.csv", i, i + 10), (1e9, 1e9))
     ingestion = lake.ingestion(
         "shared_data_file", source={"type": "local", "url": str(folder), "on_change": "replace"}
     )
     lake.load(ingestion)
     (folder / "2.csv").write_text("id\n")
     (empty,) = lake.load(ingestion)
-    assert _ids(lake, "shared_data_file") == Counter([0, 10, 1, 11, 3, 13])
+    assert lake.ids("shared_data_file") == Counter([0, 10, 1, 11, 3, 13])
     assert empty.snapshot_id is not None
 
     # Its rows are gone already, so nothing is left to delete.
     (folder / "2.csv").write_text("id\r\n")
     lake.load(ingestion)
     assert lake.statuses(ingestion)["2.csv"] == "SUCCESS"
-    _write(folder, "2.csv", 22)
+    write_ids(folder, "2.csv", 22)
     lake.load(ingestion)
-    assert _ids(lake, "shared_data_file") == Counter([0, 10, 1, 11, 22, 3, 13])
+    assert lake.ids("shared_data_file") == Counter([0, 10, 1, 11, 22, 3, 13])
 
 
 def test_attempts_leave_no_branch_behind(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = lake.folder()
-    _write(folder, "a.csv", 1)
+    write_ids(folder, "a.csv", 1)
     ingestion = lake.ingestion("tidy")
     lake.load(ingestion)
-    _write(folder, "b.csv", 2)
-    gone = _write(folder, "c.csv", 3)
+    write_ids(folder, "b.csv", 2)
+    gone = write_ids(folder, "c.csv", 3)
     real = batch_module.append_counted
 
     def delete_it_after_the_write(*args, **kwargs):
@@ -395,7 +385,7 @@ def test_attempts_leave_no_branch_behind(lake: Lake, monkeypatch: pytest.MonkeyP
     with connect(lake.settings) as spark:
         heads = IcebergTable(spark, ingestion.spec.table.name).history().heads
     assert set(heads) == {"main"}
-    assert _ids(lake, "tidy") == Counter([1, 2])
+    assert lake.ids("tidy") == Counter([1, 2])
 
 
 @pytest.mark.parametrize("rows_before", ["1\n", ""])
@@ -404,7 +394,7 @@ def test_a_replaced_file_whose_data_files_could_be_dropped_whole_is_replaced(
 ) -> None:
     """Iceberg then deletes by statistics alone, in a commit that carries no mark of ours."""
     folder = lake.folder()
-    _write(folder, "a.csv", 7)
+    write_ids(folder, "a.csv", 7)
     (folder / "z.csv").write_text(f"id\n{rows_before}")
     ingestion = lake.ingestion(
         "dropped_whole",
@@ -416,10 +406,10 @@ def test_a_replaced_file_whose_data_files_could_be_dropped_whole_is_replaced(
         },
     )
     lake.load(ingestion)
-    _write(folder, "z.csv", 2, 3)
+    write_ids(folder, "z.csv", 2, 3)
 
     (outcome,) = lake.load(ingestion)
 
     assert outcome.rows == 2
-    assert _ids(lake, "dropped_whole") == Counter([7, 2, 3])
+    assert lake.ids("dropped_whole") == Counter([7, 2, 3])
     assert lake.store.batches(ingestion.id)[0].attempt == 1

@@ -60,10 +60,6 @@ def _json(*ids: int) -> bytes:
     return "".join(json.dumps({"id": i}) + "\n" for i in ids).encode()
 
 
-def _ids(lake: Lake, name: str) -> Counter[int]:
-    return Counter(row[0] for row in lake.rows(name, "id"))
-
-
 @pytest.mark.usefixtures("spark_reads")
 @pytest.mark.parametrize(
     ("format_name", "suffix", "content"),
@@ -129,7 +125,7 @@ def test_files_of_many_folders_are_read_through_the_folder_above(
 
     lake.load(ingestion)
 
-    assert _ids(lake, "folders") == Counter(range(34))
+    assert lake.ids("folders") == Counter(range(34))
 
 
 @pytest.mark.usefixtures("spark_reads")
@@ -138,7 +134,7 @@ def test_files_at_the_root_of_a_bucket_are_loaded(lake: Lake, s3_bucket: S3Bucke
 
     lake.load(s3_ingestion(lake, s3_bucket, "root", below=""))
 
-    assert _ids(lake, "root") == Counter(range(34))
+    assert lake.ids("root") == Counter(range(34))
 
 
 def test_a_changed_object_takes_the_place_of_its_rows(lake: Lake, s3_bucket: S3Bucket) -> None:
@@ -152,7 +148,7 @@ def test_a_changed_object_takes_the_place_of_its_rows(lake: Lake, s3_bucket: S3B
     (outcome,) = lake.load(ingestion)
 
     assert [f.path for f in outcome.loaded] == [f"s3://{s3_bucket.name}/in/a.csv"]
-    assert _ids(lake, "changed") == Counter([8, 9, 3])
+    assert lake.ids("changed") == Counter([8, 9, 3])
     assert lake.load(ingestion) == []
 
 
@@ -174,7 +170,7 @@ def test_an_object_replaced_after_the_listing_is_loaded_once_and_whole(
 
     lake.load(ingestion, listed=True)
 
-    assert _ids(lake, "moving") == Counter([1, 20, 21, 30])
+    assert lake.ids("moving") == Counter([1, 20, 21, 30])
     assert set(lake.statuses(ingestion).values()) == {"SUCCESS"}
 
 
@@ -190,7 +186,7 @@ def test_an_object_that_is_changed_in_mid_load_is_loaded_as_it_is_then(
 
     lake.load(ingestion)
 
-    assert _ids(lake, "unsteady") == Counter([1, *ids])
+    assert lake.ids("unsteady") == Counter([1, *ids])
     loaded = lake.store.files(ingestion.id, ("SUCCESS",))
     now = {ref.path: ref.version for page in ingestion.source.list_pages() for ref in page}
     assert {file.file_path: file.file_version for file in loaded} == now
@@ -209,7 +205,7 @@ def test_an_object_deleted_in_mid_load_is_skipped(
 
     lake.load(ingestion)
 
-    assert _ids(lake, "gone") == Counter([2])
+    assert lake.ids("gone") == Counter([2])
     assert lake.statuses(ingestion) == {"a": "SKIPPED", "b": "SUCCESS"}
 
 
@@ -240,7 +236,7 @@ def test_the_state_may_be_in_postgresql(
 
         statuses = {f.file_path[-7:]: f.status for f in lake.store.files(ingestion.id)}
 
-    assert _ids(lake, "pg") == Counter([1, 20])
+    assert lake.ids("pg") == Counter([1, 20])
     assert statuses == {"a b.csv": "SUCCESS", "n/b.csv": "SUCCESS", "bad.csv": "QUARANTINED"}
 
 
@@ -265,7 +261,7 @@ def test_wrong_keys_are_said_and_the_right_ones_load_the_same_files(
         keys_are(monkeypatch, key, secret)
         lake.load(s3_ingestion(lake, s3_bucket, "keys"))
 
-    assert _ids(lake, "keys") == Counter([1])
+    assert lake.ids("keys") == Counter([1])
 
 
 def test_keys_that_may_read_no_object_are_said_though_an_empty_one_needs_no_reading(
@@ -293,7 +289,7 @@ def test_an_object_that_may_not_be_read_is_set_aside_and_the_others_load(
 
         lake.load(ingestion)
 
-    assert _ids(lake, "guest") == Counter([0, 2])
+    assert lake.ids("guest") == Counter([0, 2])
     (file,) = lake.store.files(ingestion.id, statuses=["QUARANTINED"])
     assert file.file_path.endswith("in/1.csv")
     assert file.error_type == "AccessDenied"
@@ -334,7 +330,7 @@ def test_keys_that_spark_alone_is_refused_with_set_no_file_aside(
 
         lake.load(ingestion)
 
-    assert _ids(lake, "renewed") == Counter(range(files))
+    assert lake.ids("renewed") == Counter(range(files))
 
 
 # --- secrets --------------------------------------------------------------------------------------
@@ -393,7 +389,7 @@ def test_the_secret_key_is_written_and_shown_nowhere(
     seen.append("".join(traceback.format_exception(caught.value)))
     seen += [caplog.text, *capfd.readouterr(), repr(ingestion), repr(ingestion.source)]
 
-    assert _ids(lake, "canary") == Counter([1, 2])
+    assert lake.ids("canary") == Counter([1, 2])
     assert [text for text in seen if canary in text] == []
     written = [*lake.root.rglob("*"), *lake.settings.home.rglob("*")]
     assert (lake.settings.spark_dir / "logs").is_dir()

@@ -15,17 +15,7 @@ from autoloader_dagster.loading.ingestion import Ingestion
 from autoloader_dagster.loading.reconcile import Reconciliation, advice, reconcile
 from autoloader_dagster.processed_files.store import ProcessedFiles
 from tests.fixtures import by_hand
-from tests.fixtures.lake import Lake
-
-
-def _write(folder: Path, name: str, *ids: int) -> Path:
-    path = folder / name
-    path.write_text("id\n" + "".join(f"{i}\n" for i in ids))
-    return path
-
-
-def _ids(lake: Lake, name: str) -> Counter[int]:
-    return Counter(row[0] for row in lake.rows(name, "id"))
+from tests.fixtures.lake import Lake, write_ids
 
 
 def _new_state(lake: Lake, url: str) -> None:
@@ -48,13 +38,13 @@ def _finds_nothing(ingestion: Ingestion) -> bool:
 
 def test_what_agrees_is_said_to_agree(lake: Lake) -> None:
     folder = lake.folder()
-    _write(folder, "a.csv", 1, 2)
-    gone = _write(folder, "b.csv", 3)
+    write_ids(folder, "a.csv", 1, 2)
+    gone = write_ids(folder, "b.csv", 3)
     (folder / "empty.csv").write_text("id\n")
     ingestion = lake.ingestion("agrees")
     lake.load(ingestion)
     gone.unlink()
-    _write(folder, "c.csv", 4)
+    write_ids(folder, "c.csv", 4)
     before = _state(ingestion)
 
     found = reconcile(ingestion)
@@ -69,7 +59,7 @@ def test_what_agrees_is_said_to_agree(lake: Lake) -> None:
 def test_each_kind_of_difference_is_named_and_what_can_be_is_mended(lake: Lake) -> None:
     folder = lake.folder()
     for name in ("missing", "fewer", "double", "undone"):
-        _write(folder, f"{name}.csv", 1, 2)
+        write_ids(folder, f"{name}.csv", 1, 2)
     ingestion = lake.ingestion("kinds", batch={"max_files": 1})
     lake.load(ingestion)
     batch_of = {Path(f.file_path).stem: f.batch_id for f in lake.store.files(ingestion.id)}
@@ -116,14 +106,14 @@ def test_each_kind_of_difference_is_named_and_what_can_be_is_mended(lake: Lake) 
         "undone.csv": "SUCCESS",
     }
     lake.load(ingestion)
-    assert _ids(lake, "kinds") == Counter({1: 4, 2: 5, 9: 1})
+    assert lake.ids("kinds") == Counter({1: 4, 2: 5, 9: 1})
     assert reconcile(ingestion, apply=True).found == mended.left
 
 
 def test_a_deleted_state_is_rebuilt_and_nothing_is_loaded_again(lake: Lake, state_url: str) -> None:
     folder = lake.folder()
     for i in range(6):
-        _write(folder, f"{i}.csv", i, i + 10)
+        write_ids(folder, f"{i}.csv", i, i + 10)
     bad = folder / "bad.csv"
     bad.write_text("id\n7\nseven\n")
     parts = {
@@ -134,7 +124,7 @@ def test_a_deleted_state_is_rebuilt_and_nothing_is_loaded_again(lake: Lake, stat
     ingestion = lake.ingestion("rebuilt", **parts)
     lake.load(ingestion)
     before = _state(ingestion)
-    rows = _ids(lake, "rebuilt")
+    rows = lake.ids("rebuilt")
     bad_rows = lake.store.bad_rows(ingestion.id)
     by_hand.expire(lake, "rebuilt")
     if state_url.startswith("sqlite"):
@@ -155,22 +145,22 @@ def test_a_deleted_state_is_rebuilt_and_nothing_is_loaded_again(lake: Lake, stat
     assert lake.store.bad_rows(ingestion.id) == bad_rows
     assert _finds_nothing(ingestion)
     assert lake.load(ingestion) == []
-    assert _ids(lake, "rebuilt") == rows
-    os.utime(_write(folder, "0.csv", 100), (5, 5))
+    assert lake.ids("rebuilt") == rows
+    os.utime(write_ids(folder, "0.csv", 100), (5, 5))
     lake.load(ingestion)
-    assert _ids(lake, "rebuilt") == rows - Counter([0, 10]) + Counter([100])
+    assert lake.ids("rebuilt") == rows - Counter([0, 10]) + Counter([100])
 
 
 def test_a_rebuilt_state_knows_versions_that_the_source_has_no_more(
     lake: Lake, tmp_path: Path
 ) -> None:
     folder = lake.folder()
-    changed = _write(folder, "changed.csv", 1)
-    gone = _write(folder, "gone.csv", 2)
+    changed = write_ids(folder, "changed.csv", 1)
+    gone = write_ids(folder, "gone.csv", 2)
     parts = {"source": {"type": "local", "url": str(folder), "on_change": "replace"}}
     lake.load(lake.ingestion("older", **parts))
     shutil.move(gone, tmp_path / "gone.csv")
-    os.utime(_write(folder, changed.name, 10), (5, 5))
+    os.utime(write_ids(folder, changed.name, 10), (5, 5))
     _new_state(lake, f"sqlite:///{tmp_path / 'new_state.db'}")
     ingestion = lake.ingestion("older", **parts)
 
@@ -178,26 +168,26 @@ def test_a_rebuilt_state_knows_versions_that_the_source_has_no_more(
     assert mended.found == {"unknown": 2}
     assert mended.agrees
     lake.load(ingestion)
-    assert _ids(lake, "older") == Counter([2, 10])
+    assert lake.ids("older") == Counter([2, 10])
 
     shutil.move(tmp_path / "gone.csv", gone)
     assert lake.load(ingestion) == [], "the same version has come back"
-    assert _ids(lake, "older") == Counter([2, 10])
+    assert lake.ids("older") == Counter([2, 10])
     assert _finds_nothing(ingestion)
 
 
 def test_a_state_of_yesterday_is_brought_up_to_the_table(lake: Lake, tmp_path: Path) -> None:
     folder = lake.folder()
-    _write(folder, "a.csv", 1)
-    _write(folder, "b.csv", 2)
+    write_ids(folder, "a.csv", 1)
+    write_ids(folder, "b.csv", 2)
     parts = {"source": {"type": "local", "url": str(folder), "on_change": "replace"}}
     ingestion = lake.ingestion("restored", **parts)
     lake.load(ingestion)
     lake.store.close()
     backup = tmp_path / "backup.db"
     shutil.copy(tmp_path / "state.db", backup)
-    os.utime(_write(folder, "a.csv", 10), (5, 5))
-    _write(folder, "c.csv", 3)
+    os.utime(write_ids(folder, "a.csv", 10), (5, 5))
+    write_ids(folder, "c.csv", 3)
     lake.load(ingestion)
     (folder / "c.csv").rename(tmp_path / "c.csv")
     _new_state(lake, f"sqlite:///{backup}")
@@ -208,7 +198,7 @@ def test_a_state_of_yesterday_is_brought_up_to_the_table(lake: Lake, tmp_path: P
     assert mended.agrees
     (tmp_path / "c.csv").rename(folder / "c.csv")
     assert lake.load(ingestion) == []
-    assert _ids(lake, "restored") == Counter([10, 2, 3])
+    assert lake.ids("restored") == Counter([10, 2, 3])
     assert _finds_nothing(ingestion)
 
 
@@ -222,20 +212,20 @@ def test_specs_that_share_a_table_each_find_their_own_after_the_state_was_lost(
         return lake.ingestion(name, source=source, table=table)
 
     for number, name in enumerate(("one", "two", "three")):
-        _write(lake.folder(name), "a.csv", number)
+        write_ids(lake.folder(name), "a.csv", number)
         lake.load(ingestion(name))
     if state_url.startswith("sqlite"):
         state_url += ".new"
     _new_state(lake, state_url)
-    _write(lake.folder("one"), "b.csv", 10)
-    _write(lake.folder("two"), "b.csv", 11)
+    write_ids(lake.folder("one"), "b.csv", 10)
+    write_ids(lake.folder("two"), "b.csv", 11)
 
     lake.load(ingestion("one"))
     lake.load(ingestion("two"))
     third = reconcile(ingestion("three"), apply=True)
 
     assert third.found == {"unrecorded": 1}
-    assert _ids(lake, "common") == Counter([0, 1, 2, 10, 11])
+    assert lake.ids("common") == Counter([0, 1, 2, 10, 11])
     for name in ("one", "two", "three"):
         assert _finds_nothing(ingestion(name))
 
@@ -244,10 +234,10 @@ def test_batches_and_branches_of_killed_runs_are_named_and_settled(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = lake.folder()
-    _write(folder, "a.csv", 1)
+    write_ids(folder, "a.csv", 1)
     ingestion = lake.ingestion("killed")
     (loaded,) = lake.load(ingestion)
-    _write(folder, "b.csv", 2)
+    write_ids(folder, "b.csv", 2)
 
     def die(*_args, **_kwargs):
         raise SystemExit("killed")
@@ -270,7 +260,7 @@ def test_batches_and_branches_of_killed_runs_are_named_and_settled(
 
 
 def test_a_dropped_table_lets_its_files_wait_only_if_told_so(lake: Lake) -> None:
-    _write(lake.folder(), "a.csv", 1)
+    write_ids(lake.folder(), "a.csv", 1)
     ingestion = lake.ingestion("dropped")
     lake.load(ingestion)
     by_hand.sql(lake, "drop table lake.{ns}.dropped purge")
@@ -281,12 +271,12 @@ def test_a_dropped_table_lets_its_files_wait_only_if_told_so(lake: Lake) -> None
     assert reconcile(ingestion, apply=True).agrees
 
     lake.load(ingestion)
-    assert _ids(lake, "dropped") == Counter([1])
+    assert lake.ids("dropped") == Counter([1])
 
 
 def test_what_cannot_be_read_changes_nothing(lake: Lake) -> None:
     folder = lake.folder("away")
-    _write(folder, "a.csv", 1)
+    write_ids(folder, "a.csv", 1)
     ingestion = lake.ingestion("unread", source={"type": "local", "url": str(folder)})
     lake.load(ingestion)
     before = _state(ingestion)
@@ -306,10 +296,10 @@ def test_what_cannot_be_read_changes_nothing(lake: Lake) -> None:
 def test_a_catalog_that_cannot_be_read_changes_nothing(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _write(lake.folder(), "a.csv", 1)
+    write_ids(lake.folder(), "a.csv", 1)
     ingestion = lake.ingestion("unreachable")
     lake.load(ingestion)
-    _write(lake.folder(), "b.csv", 2)
+    write_ids(lake.folder(), "b.csv", 2)
     discover(ingestion)
     before = _state(ingestion)
     catalog = lake.settings.catalog_db
@@ -328,7 +318,7 @@ def test_a_catalog_that_cannot_be_read_changes_nothing(
 def test_missing_files_are_left_alone_while_the_table_is_loaded(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _write(lake.folder(), "a.csv", 1)
+    write_ids(lake.folder(), "a.csv", 1)
     ingestion = lake.ingestion("busy")
     lake.load(ingestion)
     by_hand.sql(lake, "delete from lake.{ns}.busy")

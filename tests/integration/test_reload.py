@@ -16,17 +16,7 @@ from autoloader_dagster.processed_files.records import PartitionKeys
 from autoloader_dagster.processed_files.store import ProcessedFiles
 from autoloader_dagster.spark.session import connect
 from autoloader_dagster.spark.table import IcebergTable
-from tests.fixtures.lake import Lake
-
-
-def _write(folder: Path, name: str, *ids: int) -> Path:
-    path = folder / name
-    path.write_text("id\n" + "".join(f"{i}\n" for i in ids))
-    return path
-
-
-def _ids(lake: Lake, name: str) -> Counter[int]:
-    return Counter(row[0] for row in lake.rows(name, "id"))
+from tests.fixtures.lake import Lake, write_ids
 
 
 def _reload(ingestion: Ingestion, **options) -> list[BatchOutcome]:
@@ -54,9 +44,9 @@ def _die_at(monkeypatch: pytest.MonkeyPatch, owner: type, method: str) -> None:
 
 def test_a_partition_is_loaded_again_in_the_place_of_its_rows(lake: Lake) -> None:
     folder = lake.folder()
-    _write(folder, "2026-01-01.csv", 1, 2)
-    _write(folder, "2026-01-01b.csv", 3)
-    _write(folder, "2026-01-02.csv", 4)
+    write_ids(folder, "2026-01-01.csv", 1, 2)
+    write_ids(folder, "2026-01-01b.csv", 3)
+    write_ids(folder, "2026-01-02.csv", 4)
     ingestion = _by_day(lake, "days")
     (first,) = lake.load(ingestion)
     day = PartitionKeys(("2026-01-01",))
@@ -66,7 +56,7 @@ def test_a_partition_is_loaded_again_in_the_place_of_its_rows(lake: Lake) -> Non
     (outcome,) = _reload(ingestion, partitions=day)
 
     assert (outcome.rows, len(outcome.loaded)) == (3, 2)
-    assert _ids(lake, "days") == Counter([1, 2, 3, 4])
+    assert lake.ids("days") == Counter([1, 2, 3, 4])
     batches = Counter(row[0] for row in lake.rows("days", "_batch_id"))
     assert batches == Counter({first.batch_id: 1, outcome.batch_id: 3})
     rows = {Path(f.file_path).name: f for f in lake.store.files(ingestion.id)}
@@ -85,40 +75,40 @@ def test_a_partition_is_loaded_again_in_the_place_of_its_rows(lake: Lake) -> Non
 @pytest.mark.parametrize("on_change", ["ignore", "fail", "replace"])
 def test_a_changed_file_comes_in_the_place_of_the_loaded_one(lake: Lake, on_change: str) -> None:
     folder = lake.folder()
-    _write(folder, "a.csv", 1)
+    write_ids(folder, "a.csv", 1)
     source = {"type": "local", "url": str(folder), "on_change": on_change}
     ingestion = lake.ingestion("changed", source=source)
     lake.load(ingestion)
-    _write(folder, "a.csv", 10, 11)
+    write_ids(folder, "a.csv", 10, 11)
 
     assert [f.changed for f in plan_reload(ingestion).files] == [True]
     _reload(ingestion)
 
-    assert _ids(lake, "changed") == Counter([10, 11])
+    assert lake.ids("changed") == Counter([10, 11])
     assert [f.status for f in lake.store.files(ingestion.id)] == ["REPLACED", "SUCCESS"]
     assert lake.load(ingestion) == []
 
 
 def test_under_append_each_version_keeps_its_own_rows(lake: Lake) -> None:
     folder = lake.folder()
-    _write(folder, "a.csv", 1)
+    write_ids(folder, "a.csv", 1)
     source = {"type": "local", "url": str(folder), "on_change": "append"}
     ingestion = lake.ingestion("appended", source=source)
     lake.load(ingestion)
-    _write(folder, "a.csv", 10, 11)
+    write_ids(folder, "a.csv", 10, 11)
     lake.load(ingestion)
 
     outcomes = _reload(ingestion)
 
     assert "loaded beside this one; its rows are kept" in _kept(outcomes)["a.csv"]
-    assert _ids(lake, "appended") == Counter([1, 10, 11])
+    assert lake.ids("appended") == Counter([1, 10, 11])
     assert [f.status for f in lake.store.files(ingestion.id)] == ["SUCCESS", "SUCCESS"]
 
 
 def test_files_that_are_gone_or_cannot_be_loaded_any_more_keep_their_rows(lake: Lake) -> None:
     folder = lake.folder()
     for i, name in enumerate(["gone.csv", "good.csv", "spoilt.csv"]):
-        _write(folder, name, i)
+        write_ids(folder, name, i)
     ingestion = lake.ingestion("kept")
     lake.load(ingestion)
     (folder / "gone.csv").unlink()
@@ -130,15 +120,15 @@ def test_files_that_are_gone_or_cannot_be_loaded_any_more_keep_their_rows(lake: 
     assert kept["gone.csv"] == "is not in the source any more; its rows are kept"
     assert "its rows are kept as they were" in kept["spoilt.csv"]
     assert [Path(f.path).name for o in outcomes for f in o.loaded] == ["good.csv"]
-    assert _ids(lake, "kept") == Counter([0, 1, 2])
+    assert lake.ids("kept") == Counter([0, 1, 2])
     loaded = [Path(f.file_path).name for f in lake.store.files(ingestion.id, ("SUCCESS",))]
     assert sorted(loaded) == ["gone.csv", "good.csv", "spoilt.csv"]
 
 
 def test_a_file_that_is_empty_now_takes_its_rows_out(lake: Lake) -> None:
     folder = lake.folder()
-    _write(folder, "a.csv", 1)
-    _write(folder, "b.csv", 2)
+    write_ids(folder, "a.csv", 1)
+    write_ids(folder, "b.csv", 2)
     ingestion = lake.ingestion("emptied")
     lake.load(ingestion)
     (folder / "a.csv").write_text("id\n")
@@ -146,14 +136,14 @@ def test_a_file_that_is_empty_now_takes_its_rows_out(lake: Lake) -> None:
     (outcome,) = _reload(ingestion, names=["a.csv"])
 
     assert outcome.snapshot_id is not None
-    assert _ids(lake, "emptied") == Counter([2])
+    assert lake.ids("emptied") == Counter([2])
     (again,) = _reload(ingestion, names=["a.csv"])
     assert (again.snapshot_id, len(again.loaded)) == (None, 1), "there is nothing to change"
 
 
 def test_batches_are_bounded_and_each_is_one_publish(lake: Lake) -> None:
     for i in range(5):
-        _write(lake.folder(), f"{i}.csv", i)
+        write_ids(lake.folder(), f"{i}.csv", i)
     ingestion = lake.ingestion("bounded", batch={"max_files": 2})
     lake.load(ingestion)
 
@@ -161,7 +151,7 @@ def test_batches_are_bounded_and_each_is_one_publish(lake: Lake) -> None:
     outcomes = _reload(ingestion)
 
     assert [len(o.loaded) for o in outcomes] == [2, 2, 1]
-    assert _ids(lake, "bounded") == Counter(range(5))
+    assert lake.ids("bounded") == Counter(range(5))
 
 
 @pytest.mark.parametrize("point", ["fast_forward", "record"])
@@ -169,10 +159,10 @@ def test_a_reload_that_died_is_settled_with_one_of_the_two(
     lake: Lake, monkeypatch: pytest.MonkeyPatch, point: str
 ) -> None:
     folder = lake.folder()
-    _write(folder, "a.csv", 1)
+    write_ids(folder, "a.csv", 1)
     ingestion = lake.ingestion("died")
     (first,) = lake.load(ingestion)
-    _write(folder, "a.csv", 10, 11)
+    write_ids(folder, "a.csv", 10, 11)
     owner = IcebergTable if point == "fast_forward" else ProcessedFiles
     _die_at(monkeypatch, owner, point)
     with pytest.raises(SystemExit):
@@ -186,7 +176,7 @@ def test_a_reload_that_died_is_settled_with_one_of_the_two(
 
     (loaded,) = lake.store.files(ingestion.id, ("SUCCESS",))
     assert (loaded.batch_id != first.batch_id) == published
-    assert _ids(lake, "died") == Counter([10, 11] if published else [1])
+    assert lake.ids("died") == Counter([10, 11] if published else [1])
     (batch, *_) = [b for b in lake.store.batches(ingestion.id) if b.kind == "reload"]
     assert batch.status == ("RECORDED" if published else "RELEASED")
 
@@ -195,12 +185,12 @@ def test_a_reload_that_meets_a_load_of_the_new_version_leaves_it(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = lake.folder()
-    _write(folder, "a.csv", 1)
-    _write(folder, "b.csv", 2)
+    write_ids(folder, "a.csv", 1)
+    write_ids(folder, "b.csv", 2)
     source = {"type": "local", "url": str(folder), "on_change": "replace"}
     ingestion = lake.ingestion("race", source=source)
     lake.load(ingestion)
-    os.utime(_write(folder, "a.csv", 10, 11), (1e9, 1e9))
+    os.utime(write_ids(folder, "a.csv", 10, 11), (1e9, 1e9))
     real, once = batch_module.append_counted, iter([True])
 
     def a_load_comes_first(*args, **kwargs):
@@ -213,18 +203,18 @@ def test_a_reload_that_meets_a_load_of_the_new_version_leaves_it(
     outcomes = _reload(ingestion)
 
     assert "loaded or undone by another batch meanwhile" in _kept(outcomes)["a.csv"]
-    assert _ids(lake, "race") == Counter([10, 11, 2])
+    assert lake.ids("race") == Counter([10, 11, 2])
 
 
 def test_a_load_that_meets_a_reload_of_its_file_leaves_it(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = lake.folder()
-    _write(folder, "a.csv", 1)
+    write_ids(folder, "a.csv", 1)
     source = {"type": "local", "url": str(folder), "on_change": "replace"}
     ingestion = lake.ingestion("race_back", source=source)
     lake.load(ingestion)
-    _write(folder, "a.csv", 10, 11)
+    write_ids(folder, "a.csv", 10, 11)
     real, once = batch_module.append_counted, iter([True])
 
     def a_reload_comes_first(*args, **kwargs):
@@ -236,7 +226,7 @@ def test_a_load_that_meets_a_reload_of_its_file_leaves_it(
 
     lake.load(ingestion)
 
-    assert _ids(lake, "race_back") == Counter([10, 11])
+    assert lake.ids("race_back") == Counter([10, 11])
     assert [f.status for f in lake.store.files(ingestion.id)] == ["REPLACED", "SUCCESS"]
 
 
@@ -244,8 +234,8 @@ def test_a_file_undone_during_its_reload_stays_undone(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = lake.folder()
-    _write(folder, "a.csv", 1)
-    _write(folder, "b.csv", 2)
+    write_ids(folder, "a.csv", 1)
+    write_ids(folder, "b.csv", 2)
     ingestion = lake.ingestion("undone")
     lake.load(ingestion)
     a_row = next(f for f in lake.store.files(ingestion.id) if f.file_path.endswith("a.csv"))
@@ -270,13 +260,13 @@ def test_a_file_undone_during_its_reload_stays_undone(
     outcomes = _reload(ingestion)
 
     assert list(_kept(outcomes)) == ["a.csv"]
-    assert _ids(lake, "undone") == Counter([2])
+    assert lake.ids("undone") == Counter([2])
 
 
 def test_a_lost_state_learns_of_a_reload_from_the_table(lake: Lake, tmp_path: Path) -> None:
     folder = lake.folder()
-    _write(folder, "a.csv", 1)
-    _write(folder, "b.csv", 2)
+    write_ids(folder, "a.csv", 1)
+    write_ids(folder, "b.csv", 2)
     ingestion = lake.ingestion("lost_state")
     lake.load(ingestion)
     (outcome,) = _reload(ingestion, names=["a.csv"])
@@ -287,14 +277,14 @@ def test_a_lost_state_learns_of_a_reload_from_the_table(lake: Lake, tmp_path: Pa
 
     lake.load(ingestion)
 
-    assert _ids(lake, "lost_state") == Counter([1, 2])
+    assert lake.ids("lost_state") == Counter([1, 2])
     batches = {b.id: (b.kind, b.status) for b in lake.store.batches(ingestion.id)}
     assert batches[outcome.batch_id] == ("reload", "RECORDED")
     assert set(lake.statuses(ingestion).values()) == {"SUCCESS"}
 
 
 def test_what_is_not_loaded_cannot_be_reloaded(lake: Lake) -> None:
-    _write(lake.folder(), "a.csv", 1)
+    write_ids(lake.folder(), "a.csv", 1)
     ingestion = lake.ingestion("nothing")
 
     with pytest.raises(NotLoaded, match="no loaded files"):

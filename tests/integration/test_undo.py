@@ -20,18 +20,7 @@ from autoloader_dagster.processed_files.store import ProcessedFiles
 from autoloader_dagster.spark import taking_out
 from autoloader_dagster.spark.session import connect
 from autoloader_dagster.spark.table import IcebergTable
-from tests.fixtures.lake import Lake
-
-
-def _write(folder: Path, name: str, *ids: int) -> Path:
-    path = folder / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("id\n" + "".join(f"{i}\n" for i in ids))
-    return path
-
-
-def _ids(lake: Lake, name: str) -> Counter[int]:
-    return Counter(row[0] for row in lake.rows(name, "id"))
+from tests.fixtures.lake import Lake, write_ids
 
 
 def _undo(ingestion: Ingestion, *names: str, **options) -> UndoOutcome:
@@ -65,19 +54,19 @@ def _new_state(lake: Lake, tmp_path: Path) -> None:
 def test_an_undo_takes_out_the_rows_of_the_named_files_in_one_snapshot(lake: Lake) -> None:
     folder = lake.folder()
     for name, ids in {"a.csv": (1, 2), "b.csv": (3,), "sub/c.csv": (4, 5)}.items():
-        _write(folder, name, *ids)
+        write_ids(folder, name, *ids)
     ingestion = _replacing(lake, "named")
     (loaded,) = lake.load(ingestion)
 
     plan = plan_undo(ingestion, ["a.csv", "sub/*.csv"])
     assert (plan.rows, plan.batches) == (4, (loaded.batch_id,))
     assert [Path(f.path).name for f in plan.files] == ["a.csv", "c.csv"]
-    assert _ids(lake, "named") == Counter([1, 2, 3, 4, 5]), "a plan changes nothing"
+    assert lake.ids("named") == Counter([1, 2, 3, 4, 5]), "a plan changes nothing"
 
     outcome = _undo(ingestion, "a.csv", "sub/*.csv")
 
     assert outcome.rows == 4
-    assert _ids(lake, "named") == Counter([3])
+    assert lake.ids("named") == Counter([3])
     assert lake.statuses(ingestion) == {"a.csv": "UNDONE", "b.csv": "SUCCESS", "c.csv": "UNDONE"}
     row = next(f for f in lake.store.files(ingestion.id) if f.file_path.endswith("a.csv"))
     assert outcome.batch_id in (row.error_message or "")
@@ -101,40 +90,40 @@ def test_an_undo_takes_out_the_rows_of_the_named_files_in_one_snapshot(lake: Lak
 
 def test_a_whole_batch_is_undone_and_can_be_retried(lake: Lake) -> None:
     folder = lake.folder()
-    _write(folder, "a.csv", 1)
+    write_ids(folder, "a.csv", 1)
     ingestion = _replacing(lake, "whole")
     lake.load(ingestion)
-    _write(folder, "b.csv", 2)
-    _write(folder, "c.csv", 3)
+    write_ids(folder, "b.csv", 2)
+    write_ids(folder, "c.csv", 3)
     (second,) = lake.load(ingestion)
 
     outcome = undo(ingestion, batch_id=second.batch_id, run_id="r")
 
     assert outcome.rows == 2
-    assert _ids(lake, "whole") == Counter([1])
+    assert lake.ids("whole") == Counter([1])
     with pytest.raises(NotLoaded, match=r"nothing of this is loaded.*b\.csv was undone"):
         undo(ingestion, batch_id=second.batch_id, run_id="r")
     assert [Path(f.path).name for f in retry(ingestion, ["b.csv"]).files] == ["b.csv"]
     lake.load(ingestion)
-    assert _ids(lake, "whole") == Counter([1, 2])
+    assert lake.ids("whole") == Counter([1, 2])
 
 
 def test_a_corrected_file_is_loaded_after_its_first_version_was_undone(lake: Lake) -> None:
     folder = lake.folder()
-    _write(folder, "a.csv", 1)
+    write_ids(folder, "a.csv", 1)
     ingestion = lake.ingestion("corrected")
     lake.load(ingestion)
     _undo(ingestion, "a.csv")
-    _write(folder, "a.csv", 10, 11)
+    write_ids(folder, "a.csv", 10, 11)
 
     lake.load(ingestion)
 
-    assert _ids(lake, "corrected") == Counter([10, 11])
+    assert lake.ids("corrected") == Counter([10, 11])
 
 
 def test_what_was_never_loaded_cannot_be_undone(lake: Lake) -> None:
     folder = lake.folder()
-    _write(folder, "a.csv", 1)
+    write_ids(folder, "a.csv", 1)
     (folder / "bad.csv").write_bytes(b"PK\x03\x04 no csv")
     ingestion = lake.ingestion("never")
     lake.load(ingestion)
@@ -159,8 +148,8 @@ def test_rows_that_are_not_those_that_were_loaded_are_named_and_kept(
     lake: Lake, change: str
 ) -> None:
     folder = lake.folder()
-    _write(folder, "a.csv", 1, 2, 3)
-    _write(folder, "b.csv", 4)
+    write_ids(folder, "a.csv", 1, 2, 3)
+    write_ids(folder, "b.csv", 4)
     ingestion = lake.ingestion("merged")
     lake.load(ingestion)
     name = ingestion.spec.table.name
@@ -169,12 +158,12 @@ def test_rows_that_are_not_those_that_were_loaded_are_named_and_kept(
     else:
         _sql(lake, f"insert into {name} select * from {name} where id = 2")
     there = 2 if change == "deleted" else 4
-    before = _ids(lake, "merged")
+    before = lake.ids("merged")
 
     said = rf"a\.csv has {there} rows in the table, and 3 were loaded"
     with pytest.raises(NotAsLoaded, match=said):
         _undo(ingestion, "*.csv")
-    assert _ids(lake, "merged") == before
+    assert lake.ids("merged") == before
     assert set(lake.statuses(ingestion).values()) == {"SUCCESS"}
     assert [b.kind for b in lake.store.batches(ingestion.id)] == ["load"]
     assert len(plan_undo(ingestion, ["*.csv"]).differences) == 1
@@ -188,7 +177,7 @@ def test_rows_that_are_not_those_that_were_loaded_are_named_and_kept(
 def test_rows_that_are_all_gone_are_undone_so_that_a_lost_state_learns_of_it(
     lake: Lake, tmp_path: Path
 ) -> None:
-    _write(lake.folder(), "a.csv", 1)
+    write_ids(lake.folder(), "a.csv", 1)
     ingestion = lake.ingestion("all_gone")
     lake.load(ingestion)
     _sql(lake, f"delete from {ingestion.spec.table.name}")
@@ -203,7 +192,7 @@ def test_rows_that_are_all_gone_are_undone_so_that_a_lost_state_learns_of_it(
 
 
 def test_stray_rows_of_a_batch_are_named_and_go_with_it(lake: Lake) -> None:
-    _write(lake.folder(), "a.csv", 1)
+    write_ids(lake.folder(), "a.csv", 1)
     ingestion = lake.ingestion("strays")
     (loaded,) = lake.load(ingestion)
     name = ingestion.spec.table.name
@@ -227,7 +216,7 @@ def test_rows_go_however_the_table_deletes_and_after_a_compaction(
 ) -> None:
     folder = lake.folder()
     for i in range(4):
-        os.utime(_write(folder, f"{i}.csv", i, i + 10), (1e9, 1e9))
+        os.utime(write_ids(folder, f"{i}.csv", i, i + 10), (1e9, 1e9))
     ingestion = lake.ingestion(
         "modes",
         table={
@@ -248,14 +237,14 @@ def test_rows_go_however_the_table_deletes_and_after_a_compaction(
     second = _undo(ingestion, "3.csv")
 
     assert (first.rows, second.rows) == (2, 2)
-    assert _ids(lake, "modes") == Counter([0, 10, 2, 12])
+    assert lake.ids("modes") == Counter([0, 10, 2, 12])
 
 
 def test_an_undo_that_died_after_publishing_is_recorded_by_the_next_run(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _write(lake.folder(), "a.csv", 1)
-    _write(lake.folder(), "b.csv", 2)
+    write_ids(lake.folder(), "a.csv", 1)
+    write_ids(lake.folder(), "b.csv", 2)
     ingestion = lake.ingestion("died_late")
     lake.load(ingestion)
     _die_at(monkeypatch, ProcessedFiles, "record_undo")
@@ -274,8 +263,8 @@ def test_an_undo_that_died_after_publishing_is_recorded_by_the_next_run(
 def test_an_undo_whose_snapshot_expired_before_anybody_heard_of_it_is_recorded(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _write(lake.folder(), "a.csv", 1)
-    _write(lake.folder(), "b.csv", 2)
+    write_ids(lake.folder(), "a.csv", 1)
+    write_ids(lake.folder(), "b.csv", 2)
     ingestion = lake.ingestion("expired")
     lake.load(ingestion)
     _die_at(monkeypatch, ProcessedFiles, "record_undo")
@@ -296,13 +285,13 @@ def test_an_undo_whose_snapshot_expired_before_anybody_heard_of_it_is_recorded(
     lake.load(ingestion, over_runs={"undo-run"})
 
     assert lake.statuses(ingestion) == {"a.csv": "UNDONE", "b.csv": "SUCCESS"}
-    assert _ids(lake, "expired") == Counter([2, 9])
+    assert lake.ids("expired") == Counter([2, 9])
 
 
 def test_an_undo_that_died_before_publishing_has_changed_nothing(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _write(lake.folder(), "a.csv", 1)
+    write_ids(lake.folder(), "a.csv", 1)
     ingestion = lake.ingestion("died_early")
     lake.load(ingestion)
     _die_at(monkeypatch, IcebergTable, "fast_forward")
@@ -326,7 +315,7 @@ def test_an_undo_that_died_before_publishing_has_changed_nothing(
 def test_an_answer_that_is_lost_after_publishing_is_caught_up_with(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _write(lake.folder(), "a.csv", 1)
+    write_ids(lake.folder(), "a.csv", 1)
     ingestion = lake.ingestion("lost")
     lake.load(ingestion)
     real = IcebergTable.fast_forward
@@ -347,7 +336,7 @@ def test_a_lost_state_learns_of_undone_files_from_the_table(
     lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, listed: bool
 ) -> None:
     for i in range(3):
-        _write(lake.folder(), f"{i}.csv", i)
+        write_ids(lake.folder(), f"{i}.csv", i)
     if not listed:
         monkeypatch.setattr(taking_out, "_MAX_LISTED", 10)
     ingestion = lake.ingestion("lost_state")
@@ -361,13 +350,13 @@ def test_a_lost_state_learns_of_undone_files_from_the_table(
 
     lake.load(ingestion)
 
-    assert _ids(lake, "lost_state") == Counter([1, 2])
+    assert lake.ids("lost_state") == Counter([1, 2])
     assert lake.statuses(ingestion) == {"0.csv": "UNDONE", "1.csv": "SUCCESS", "2.csv": "SUCCESS"}
 
 
 def test_a_state_from_before_the_undo_learns_of_it(lake: Lake) -> None:
-    _write(lake.folder(), "a.csv", 1)
-    _write(lake.folder(), "b.csv", 2)
+    write_ids(lake.folder(), "a.csv", 1)
+    write_ids(lake.folder(), "b.csv", 2)
     ingestion = lake.ingestion("restored")
     lake.load(ingestion)
     before = list(lake.store.files(ingestion.id))
@@ -379,7 +368,7 @@ def test_a_state_from_before_the_undo_learns_of_it(lake: Lake) -> None:
         connection.exec_driver_sql(
             f"update followed_tables set last_snapshot_id = {before[0].snapshot_id}"
         )
-    _write(lake.folder(), "c.csv", 3)
+    write_ids(lake.folder(), "c.csv", 3)
 
     lake.load(ingestion)
 
@@ -391,11 +380,11 @@ def test_a_replace_that_is_published_during_an_undo_wins_for_its_file(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = lake.folder()
-    _write(folder, "a.csv", 1)
-    _write(folder, "b.csv", 2)
+    write_ids(folder, "a.csv", 1)
+    write_ids(folder, "b.csv", 2)
     ingestion = _replacing(lake, "race")
     lake.load(ingestion)
-    _write(folder, "a.csv", 10, 11)
+    write_ids(folder, "a.csv", 10, 11)
     real, once = undo_module.delete, iter([True])
 
     def a_load_comes_first(*args):
@@ -409,7 +398,7 @@ def test_a_replace_that_is_published_during_an_undo_wins_for_its_file(
 
     assert [Path(f.path).name for f in outcome.files] == ["b.csv"]
     assert [each.status for each in outcome.left] == ["REPLACED"]
-    assert _ids(lake, "race") == Counter([10, 11])
+    assert lake.ids("race") == Counter([10, 11])
 
 
 def test_an_undo_that_is_published_during_a_replace_hinders_it_not(
@@ -418,10 +407,10 @@ def test_an_undo_that_is_published_during_a_replace_hinders_it_not(
     from autoloader_dagster.loading import batch as batch_module
 
     folder = lake.folder()
-    _write(folder, "a.csv", 1)
+    write_ids(folder, "a.csv", 1)
     ingestion = _replacing(lake, "race_back")
     lake.load(ingestion)
-    _write(folder, "a.csv", 10, 11)
+    write_ids(folder, "a.csv", 10, 11)
     real, once = batch_module.append_counted, iter([True])
 
     def an_undo_comes_first(*args, **kwargs):
@@ -433,7 +422,7 @@ def test_an_undo_that_is_published_during_a_replace_hinders_it_not(
 
     lake.load(ingestion)
 
-    assert _ids(lake, "race_back") == Counter([10, 11])
+    assert lake.ids("race_back") == Counter([10, 11])
     versions = [f.status for f in lake.store.files(ingestion.id)]
     assert versions == ["UNDONE", "SUCCESS"]
 
@@ -441,10 +430,10 @@ def test_an_undo_that_is_published_during_a_replace_hinders_it_not(
 def test_an_undo_all_of_whose_files_are_replaced_meanwhile_ends_without_a_snapshot(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _write(lake.folder(), "a.csv", 1)
+    write_ids(lake.folder(), "a.csv", 1)
     ingestion = _replacing(lake, "none_left")
     lake.load(ingestion)
-    _write(lake.folder(), "a.csv", 10, 11)
+    write_ids(lake.folder(), "a.csv", 10, 11)
     real, once = undo_module.delete, iter([True])
 
     def a_load_comes_first(*args):
@@ -458,11 +447,11 @@ def test_an_undo_all_of_whose_files_are_replaced_meanwhile_ends_without_a_snapsh
 
     assert (outcome.snapshot_id, outcome.files, outcome.rows) == (None, (), 0)
     assert lake.store.known_batches([outcome.batch_id])[outcome.batch_id].status == "RELEASED"
-    assert _ids(lake, "none_left") == Counter([10, 11])
+    assert lake.ids("none_left") == Counter([10, 11])
 
 
 def test_files_of_an_open_undo_are_refused_to_another(lake: Lake) -> None:
-    _write(lake.folder(), "a.csv", 1)
+    write_ids(lake.folder(), "a.csv", 1)
     ingestion = lake.ingestion("in_use")
     lake.load(ingestion)
     (file,) = lake.store.files(ingestion.id)
@@ -472,11 +461,11 @@ def test_files_of_an_open_undo_are_refused_to_another(lake: Lake) -> None:
     with pytest.raises(FilesInUse, match=f"the reload {held.batch_id} is at work on the same file"):
         _undo(ingestion, "a.csv")
 
-    assert _ids(lake, "in_use") == Counter([1])
+    assert lake.ids("in_use") == Counter([1])
 
 
 def test_a_table_that_is_gone_or_lost_its_lineage_is_said(lake: Lake) -> None:
-    _write(lake.folder(), "a.csv", 1)
+    write_ids(lake.folder(), "a.csv", 1)
     ingestion = lake.ingestion("odd_table")
     lake.load(ingestion)
     name = ingestion.spec.table.name

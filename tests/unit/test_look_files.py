@@ -62,12 +62,47 @@ def test_samples_are_bounded_and_every_group_has_one(tmp_path):
     assert all(found.columns for found in looks)
 
 
+class _Slow(LocalFileSource):
+    """A source as over a network: after the first ones its files open only several at a time."""
+
+    def __init__(self, root, together: int, first: int = 2) -> None:
+        self._inner = folder(root)
+        self._together = threading.Barrier(together, timeout=10)
+        self._first = first
+
+    def open(self, ref, start=0, length=None):
+        self._first -= 1
+        if self._first >= 0:
+            time.sleep(0.2)
+        else:
+            self._together.wait()
+        return self._inner.open(ref, start, length)
+
+
+def test_files_that_are_waited_for_are_looked_at_at_the_same_time(tmp_path):
+    write_many(tmp_path, 22)
+    refs = listed(folder(tmp_path))
+    looks = list(look_at(_Slow(tmp_path, together=4), refs, csv(), threads=4))
+    assert [found.ref for found in looks] == refs
+    assert all(found.bad is None for found in looks)
+
+
+def test_large_files_are_looked_at_at_the_same_time(tmp_path):
+    for name in "abcd":
+        (tmp_path / name).write_bytes(b"n\n" + b"1\n" * 2**19)
+    refs = listed(folder(tmp_path))
+    looks = list(look_at(_Slow(tmp_path, together=2, first=0), refs, csv(), threads=2))
+    assert [found.ref for found in looks] == refs
+
+
 def test_no_files_and_an_early_end(tmp_path):
     source = folder(tmp_path)
     assert list(look_at(source, [], csv())) == []
     write_many(tmp_path, 200)
-    looks = look_at(source, listed(source), csv(), threads=4)
-    next(looks)
+    looks = look_at(_Slow(tmp_path, together=1), listed(source), csv(), threads=4)
+    for _ in range(3):
+        next(looks)
+    assert [t for t in threading.enumerate() if t.name.startswith("look")]
     looks.close()
     assert not [t for t in threading.enumerate() if t.name.startswith("look")]
 
