@@ -14,8 +14,8 @@ import psycopg
 from autoloader_dagster.settings import Settings
 from tests.faults.checker import Verdict
 from tests.faults.processes import Workers
-from tests.faults.servers import OwnPostgres
 from tests.faults.site import Site
+from tests.fixtures.postgres import PostgresServer
 
 DATABASES = ("sqlite", "postgresql")
 
@@ -62,7 +62,7 @@ class Ground:
     settings: Settings
     root: Path
     postgres_url: Callable[[], str]
-    own: OwnPostgres | None = None
+    own: PostgresServer | None = None
     workers: Workers = field(init=False)
     databases: list[str] = field(default_factory=list)
 

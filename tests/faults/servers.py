@@ -3,69 +3,12 @@
 import contextlib
 import os
 import random
-import secrets
-import shutil
 import signal
 import socket
-import tempfile
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from urllib.parse import urlsplit
 
 from autoloader_dagster.settings import Settings
 from autoloader_dagster.spark.server import EmbeddedServer
-from tests.fixtures.postgres import _Server
-
-RESTARTS = 20
-
-
-class OwnPostgres:
-    """A PostgreSQL that can be killed and started again on its port.
-
-    Attributes:
-        url: Of a superuser.
-    """
-
-    def __init__(self, base: Path) -> None:
-        self._base = base
-        self._server = _Server(base, secrets.token_hex(8))
-        self.url = ""
-
-    def kill(self) -> None:
-        """End it by SIGKILL; its children see that and end too."""
-        process = self._server._process
-        assert process is not None
-        process.kill()
-        process.wait(30)
-
-    def stop(self) -> None:
-        """End it as an operator does."""
-        self._server.__exit__()
-
-    def start(self) -> None:
-        """Start it again; what a killed one leaves behind must have gone first."""
-        port = urlsplit(self.url).port
-        assert port is not None
-        for _ in range(RESTARTS):
-            if self._server._start(self._base / "data", port):
-                return
-        raise RuntimeError("PostgreSQL does not start again")
-
-
-@contextmanager
-def own_postgres() -> Iterator[OwnPostgres]:
-    """A running PostgreSQL of the case's own."""
-    # Below /tmp itself, as in the shared fixture.
-    base = Path(tempfile.mkdtemp(prefix="autoloader-postgres-"))
-    own = OwnPostgres(base)
-    try:
-        with own._server as url:
-            own.url = url
-            yield own
-    finally:
-        shutil.rmtree(base)
 
 
 def kill_spark(settings: Settings) -> bool:

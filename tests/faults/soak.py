@@ -38,8 +38,8 @@ from tests.faults import (
 )
 from tests.faults.checker import Verdict
 from tests.faults.ground import DATABASES, Case, Ground, Outcome, series
-from tests.faults.servers import own_postgres
 from tests.fixtures.catalogs import open_catalogs
+from tests.fixtures.postgres import running_postgres
 from tests.fixtures.spark import settings_for
 
 WORDS = {
@@ -289,14 +289,14 @@ class Places:
 
     def _ground(self, root: Path) -> Ground:
         settings = settings_for(root / "home")
-        postgres = self._stack.enter_context(own_postgres())
+        postgres = self._stack.enter_context(running_postgres())
         self._stack.callback(lambda: EmbeddedServer(settings).stop())
         ground = Ground(settings, root / "ground", lambda: postgres.url, postgres)
         self._stack.callback(ground.close)
         return ground
 
     def _catalogs(self, root: Path) -> lost_answers.Bench:
-        postgres = self._stack.enter_context(own_postgres())
+        postgres = self._stack.enter_context(running_postgres())
         opened = self._stack.enter_context(open_catalogs(postgres.url, root / "servers"))
         return lost_answers.Bench(opened, root)
 

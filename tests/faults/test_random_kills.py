@@ -6,7 +6,7 @@ from autoloader_dagster.spark.server import EmbeddedServer
 from tests.faults import bad_databases
 from tests.faults.ground import Ground, series, wrong
 from tests.faults.random_kills import kill_at_random
-from tests.faults.servers import own_postgres
+from tests.fixtures.postgres import running_postgres
 from tests.fixtures.spark import settings_for
 
 
@@ -14,7 +14,7 @@ def test_random_kills_of_workers_spark_and_postgresql_lose_and_double_nothing(
     tmp_path: Path,
 ) -> None:
     settings = settings_for(tmp_path / "home")
-    with own_postgres() as postgres:
+    with running_postgres() as postgres:
         ground = Ground(settings, tmp_path / "ground", lambda: postgres.url, postgres)
         try:
             outcomes = series(

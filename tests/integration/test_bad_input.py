@@ -9,17 +9,13 @@ import gzip
 import io
 import os
 import re
-import secrets
 import shutil
 import sqlite3
 import subprocess
-import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -40,7 +36,7 @@ from autoloader_dagster.processed_files.store import ProcessedFiles
 from autoloader_dagster.spark.session import connect
 from autoloader_dagster.spark.table import IcebergTable
 from tests.fixtures.lake import Lake, write_ids
-from tests.fixtures.postgres import _Server
+from tests.fixtures.postgres import PostgresServer, running_postgres
 from tests.fixtures.s3 import S3Bucket
 from tests.integration.s3_steps import keys_are, s3_ingestion
 
@@ -444,36 +440,15 @@ def test_a_database_that_another_process_keeps_locked_says_so(
     assert lake.ids("locked") == Counter([1])
 
 
-@dataclass(frozen=True)
-class OwnPostgres:
-    """A server that can be stopped and started on the same port."""
-
-    url: str
-    server: _Server
-    data: Path
-
-    def stop(self) -> None:
-        self.server.__exit__()
-
-    def start(self) -> None:
-        assert self.server._start(self.data, urlsplit(self.url).port or 0)
-
-
 @pytest.fixture
-def own_postgres(tmp_path: Path) -> Iterator[OwnPostgres]:
+def own_postgres() -> Iterator[PostgresServer]:
     """A PostgreSQL of the test's own, which it may stop."""
-    # Below /tmp itself, as in the shared fixture.
-    base = Path(tempfile.mkdtemp(prefix="autoloader-postgres-"))
-    server = _Server(base, secrets.token_hex(8))
-    try:
-        with server as url:
-            yield OwnPostgres(url, server, base / "data")
-    finally:
-        shutil.rmtree(base)
+    with running_postgres() as server:
+        yield server
 
 
 def test_a_database_that_is_down_says_so_and_loses_nothing(
-    lake: Lake, own_postgres: OwnPostgres, monkeypatch: pytest.MonkeyPatch
+    lake: Lake, own_postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_ids(lake.folder(), "a.csv", 1)
     with closing(ProcessedFiles(own_postgres.url)) as lake.store:
