@@ -34,9 +34,9 @@ def retry(
     with ending_in_order(), progress() as tell:
         tell("start")
         from autoloader_dagster.orchestration.home import ensure_dagster_home
-        from autoloader_dagster.orchestration.jobs import RETRY_JOB
         from autoloader_dagster.orchestration.launch import run_now
         from autoloader_dagster.orchestration.launch_job import run_job_now
+        from autoloader_dagster.orchestration.retry_job import RETRY_JOB
 
         ensure_dagster_home(settings)
         config = {"ingestion": loaded.ingestion_id, "files": files or []}

@@ -51,8 +51,8 @@ def undo(
     with ending_in_order(), progress() as tell:
         from autoloader_dagster.loading.undo_plan import plan_undo
         from autoloader_dagster.orchestration.home import ensure_dagster_home
-        from autoloader_dagster.orchestration.jobs import UNDO_JOB
         from autoloader_dagster.orchestration.launch_job import run_job_now
+        from autoloader_dagster.orchestration.undo_job import UNDO_JOB
 
         tell("count the rows in the table")
         ingestion = open_ingestion(loaded, specs, settings)

@@ -43,6 +43,7 @@ class UndoOutcome:
         left: Files that were asked for and were left as they are, with the reason.
         rows: Rows that were taken out.
         seconds: From the claim to the record.
+        earlier_run: The run that did it, if it was not this one; ``files`` is empty then.
     """
 
     batch_id: str
@@ -52,6 +53,7 @@ class UndoOutcome:
     left: tuple[LeftAsItIs, ...]
     rows: int
     seconds: float
+    earlier_run: str | None = None
 
 
 def undo(
@@ -62,6 +64,7 @@ def undo(
     run_id: str,
     accept_differences: bool = False,
     over_runs: Collection[str] = (),
+    earlier_runs: Collection[str] = (),
     step: Callable[[str], None] = lambda name: None,
     lease: timedelta = LEASE,
 ) -> UndoOutcome:
@@ -74,6 +77,8 @@ def undo(
         run_id: Recorded with the batch.
         accept_differences: Take out what is there, even if it is not what was loaded.
         over_runs: Runs that have ended; their batches are settled without waiting for the lease.
+        earlier_runs: Runs that this one tries again. If one of them died after it had published,
+            that was it: names and patterns are not asked for what was loaded since.
         step: Told the name of each step, for progress.
         lease: How long the batch belongs to a worker that is not heard of any more.
 
@@ -91,6 +96,9 @@ def undo(
         table.columns()
         recover(ingestion, lambda name: IcebergTable(spark, name), over_runs)
         catch_up(ingestion, table)
+        done = _done_by(ingestion, earlier_runs)
+        if done is not None:
+            return done
         step("count rows")
         plan = make_plan(ingestion, table, names, batch_id)
         if not accept_differences:
@@ -110,6 +118,25 @@ def undo(
             return _Undoing(
                 ingestion, table, batch, plan, whole, kept, step, accept_differences
             ).run()
+
+
+def _done_by(ingestion: Ingestion, run_ids: Collection[str]) -> UndoOutcome | None:
+    """What one of these runs has taken out, if it has."""
+    for run_id in run_ids:
+        for batch in ingestion.store.batches(ingestion.id, run_id=run_id):
+            if batch.kind == "undo" and batch.status == "RECORDED":
+                ended = batch.finished_at or batch.started_at
+                return UndoOutcome(
+                    batch.id,
+                    batch.snapshot_id,
+                    batch.table,
+                    (),
+                    (),
+                    batch.rows or 0,
+                    (ended - batch.started_at).total_seconds(),
+                    run_id,
+                )
+    return None
 
 
 class _Undoing:

@@ -17,6 +17,7 @@ from autoloader_dagster.orchestration import metadata as keys
 ROWS_TAKEN_OUT = "autoloader/rows_taken_out"
 ROWS_REPLACED = "autoloader/rows_replaced"
 BATCHES = "autoloader/batches"
+DONE_BY_RUN = "autoloader/done_by_run"
 LEFT = "autoloader/left_as_they_are"
 DIFFERENCES = "autoloader/differences"
 
@@ -40,6 +41,13 @@ def of_undo_plan(plan: UndoPlan) -> Metadata:
 
 def of_undo(outcome: UndoOutcome) -> Metadata:
     """What an undo took out."""
+    if outcome.earlier_run is not None:
+        return {
+            ROWS_TAKEN_OUT: dg.MetadataValue.int(outcome.rows),
+            keys.BATCH_ID: dg.MetadataValue.text(outcome.batch_id),
+            keys.SNAPSHOT_ID: dg.MetadataValue.text(str(outcome.snapshot_id or "")),
+            DONE_BY_RUN: dg.MetadataValue.dagster_run(outcome.earlier_run),
+        }
     return {
         ROWS_TAKEN_OUT: dg.MetadataValue.int(outcome.rows),
         keys.FILES: dg.MetadataValue.int(len(outcome.files)),
@@ -51,7 +59,13 @@ def of_undo(outcome: UndoOutcome) -> Metadata:
 
 
 def undone(key: dg.AssetKey, outcome: UndoOutcome) -> Iterator[dg.AssetObservation]:
-    """An observation for each partition that lost rows."""
+    """An observation for each partition that lost rows; one in all if an earlier run did it."""
+    if outcome.earlier_run is not None:
+        yield dg.AssetObservation(
+            asset_key=key,
+            description=f"told late: run {outcome.earlier_run} died after it had undone this",
+            metadata=of_undo(outcome),
+        )
     groups: dict[str | None, list[LoadedVersion]] = defaultdict(list)
     for file in outcome.files:
         groups[file.partition_key].append(file)

@@ -33,6 +33,15 @@ def failed_runs(instance: dg.DagsterInstance, run_ids: Iterable[str]) -> set[str
     return {run.run_id for run in found if run.status in _ENDED - {dg.DagsterRunStatus.SUCCESS}}
 
 
+def failed_tries(instance: dg.DagsterInstance, run: dg.DagsterRun) -> set[str]:
+    """The runs that this run tries again, the first one and the one before it, if all failed.
+
+    A run that is started again after it had succeeded is to do its work once more.
+    """
+    earlier = {run_id for run_id in (run.root_run_id, run.parent_run_id) if run_id}
+    return earlier if failed_runs(instance, earlier) == earlier else set()
+
+
 def runs_for_pending(instance: dg.DagsterInstance, digest: str) -> list[dg.RunRecord]:
     """The runs that were asked for to load exactly this pending set, newest first."""
     return list(instance.get_run_records(dg.RunsFilter(tags={PENDING_TAG: digest}), limit=20))

@@ -1,13 +1,20 @@
 """``undo``, ``retry`` and ``trace`` as a person uses them, and their jobs by GraphQL."""
 
 import json
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
+from autoloader_dagster.loading.ingestion import Ingestion
+from autoloader_dagster.loading.undo import undo
+from autoloader_dagster.processed_files.store import ProcessedFiles
 from autoloader_dagster.settings import Settings
+from autoloader_dagster.sources.factory import open_source
 from autoloader_dagster.spark.session import connect
+from autoloader_dagster.specs.loader import load_specs
 from tests.fixtures.lake import read_table
 from tests.fixtures.project import Project as Served
 from tests.fixtures.project import wait_for
@@ -16,6 +23,9 @@ from tests.integration.cli_steps import Project
 _LAUNCH = """mutation L($p: ExecutionParams!) { launchPipelineExecution(executionParams: $p) {
     __typename ... on LaunchRunSuccess { run { runId } }
     ... on RunConfigValidationInvalid { errors { message } } ... on PythonError { message } } }"""
+_LAUNCH_AGAIN = """mutation A($p: ReexecutionParams!) {
+    launchPipelineReexecution(reexecutionParams: $p) {
+    __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
 _RUN = """query R($id: ID!) { runOrError(runId: $id) { ... on Run { status
     eventConnection(limit: 500) { events { __typename ... on MessageEvent { message }
     ... on ExecutionStepOutputEvent { metadataEntries { label } }
@@ -217,6 +227,7 @@ def test_undo_is_a_job_for_the_launchpad_and_graphql(project_served: Served) -> 
     project = project_served
     project.write_spec("orders", partition={"by": "none"})
     (project.landing("orders") / "a.csv").write_text("id\n1\n2\n")
+    (project.landing("orders") / "c.csv").write_text("id\n9\n")
     assert project.run("autoloader_dagster.cli.app", "run", "orders").returncode == 0
     with project.dagster_dev() as server:
         selector = {
@@ -237,8 +248,15 @@ def test_undo_is_a_job_for_the_launchpad_and_graphql(project_served: Served) -> 
             }
             got = server.ask(_LAUNCH, p=params)["launchPipelineExecution"]
             assert got["__typename"] == "LaunchRunSuccess", got
-            run_id = got["run"]["runId"]
+            return end_of(got["run"]["runId"])
 
+        def launch_again(run_id: str) -> dict:
+            params = {"parentRunId": run_id, "strategy": "ALL_STEPS"}
+            got = server.ask(_LAUNCH_AGAIN, p=params)["launchPipelineReexecution"]
+            assert got["__typename"] == "LaunchRunSuccess", got
+            return end_of(got["run"]["runId"])
+
+        def end_of(run_id: str) -> dict:
             def ended() -> dict | None:
                 run = server.ask(_RUN, id=run_id)["runOrError"]
                 return run if run["status"] in ("SUCCESS", "FAILURE", "CANCELED") else None
@@ -248,18 +266,37 @@ def test_undo_is_a_job_for_the_launchpad_and_graphql(project_served: Served) -> 
         dry = launch({"ingestion": "orders", "files": ["a.csv"]})
         assert dry["status"] == "SUCCESS"
         assert '"autoloader/rows_taken_out"' in json.dumps(dry)
-        assert project.ids("orders") == [1, 2]
+        assert project.ids("orders") == [1, 2, 9]
         wrong = launch({"ingestion": "orders", "files": ["b.csv"], "dry_run": False})
         assert wrong["status"] == "FAILURE"
         assert "knows no file b.csv" in json.dumps(wrong)
+        # As if it had failed after it had published: then there is nothing left to do.
+        with _ingestion(project.settings, "orders") as ingestion:
+            undo(ingestion, ["c.csv"], run_id=wrong["run_id"])
+        again = launch_again(wrong["run_id"])
+        assert again["status"] == "SUCCESS"
+        assert f"run {wrong['run_id']}, which this one tries again" in json.dumps(again)
+        assert '"autoloader/done_by_run"' in json.dumps(again)
+        assert project.ids("orders") == [1, 2]
         done = launch({"ingestion": "orders", "files": ["a.csv"], "dry_run": False})
         assert done["status"] == "SUCCESS"
         assert project.ids("orders") == []
         key = {"path": [project.namespace, "orders"]}
-        (shown,) = server.ask(_OBSERVED, k=key)["assetOrError"]["assetObservations"]
+        shown, late = server.ask(_OBSERVED, k=key)["assetOrError"]["assetObservations"]
+        assert late["runId"] == again["run_id"]
         assert shown["runId"] == done["run_id"]
         entries = {e["label"]: e.get("intValue", e.get("text")) for e in shown["metadataEntries"]}
         assert entries["autoloader/rows_taken_out"] == 2
+        # A run that did its work is to do it anew, and there is nothing to do it on.
+        assert launch_again(done["run_id"])["status"] == "FAILURE"
+
+
+@contextmanager
+def _ingestion(settings: Settings, name: str) -> Iterator[Ingestion]:
+    loaded = load_specs(settings.specs_dir).get(name)
+    source = open_source(loaded.spec, None)
+    with closing(ProcessedFiles(settings.database_url)) as store:
+        yield Ingestion(loaded, source, store, lambda: connect(settings), settings.staging_dir)
 
 
 @pytest.fixture

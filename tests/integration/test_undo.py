@@ -260,6 +260,31 @@ def test_an_undo_that_died_after_publishing_is_recorded_by_the_next_run(
     assert (batch.status, batch.rows) == ("RECORDED", 1)
 
 
+def test_an_undo_that_is_tried_again_takes_out_nothing_that_was_loaded_since(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_ids(lake.folder(), "a.csv", 1, 2)
+    ingestion = lake.ingestion("tried_again")
+    lake.load(ingestion)
+    with monkeypatch.context() as killed:
+        _die_at(killed, ProcessedFiles, "record_undo")
+        with pytest.raises(SystemExit):
+            _undo(ingestion, "*.csv")
+    write_ids(lake.folder(), "b.csv", 3)
+    lake.load(ingestion)
+
+    again = undo(
+        ingestion, ["*.csv"], run_id="second", over_runs={"undo-run"}, earlier_runs={"undo-run"}
+    )
+    assert again.earlier_run == "undo-run"
+    assert again.rows == 2
+    (batch,) = [b for b in lake.store.batches(ingestion.id) if b.kind == "undo"]
+    assert (again.batch_id, again.snapshot_id) == (batch.id, batch.snapshot_id)
+    assert lake.ids("tried_again") == Counter([3])
+    # Asked for anew, it is done anew.
+    assert undo(ingestion, ["*.csv"], run_id="third").rows == 1
+
+
 def test_an_undo_whose_snapshot_expired_before_anybody_heard_of_it_is_recorded(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:

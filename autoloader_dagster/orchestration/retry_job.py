@@ -1,0 +1,54 @@
+"""The job that lets files wait again that failed or were set aside, for all ways to start it."""
+
+import dagster as dg
+from pydantic import Field
+
+from autoloader_dagster.loading.retry import RetryOutcome, plan_retry, retry
+from autoloader_dagster.orchestration import job_metadata
+from autoloader_dagster.orchestration.job import (
+    DRY_RUN,
+    RETURNED,
+    ChosenFiles,
+    job_of,
+    op_name,
+    opened,
+)
+from autoloader_dagster.orchestration.resources import ProcessedFilesResource, SparkConnectResource
+from autoloader_dagster.specs.loader import SpecSet
+
+RETRY_JOB = "autoloader_retry"
+
+
+class RetryConfig(ChosenFiles):
+    """Which files to let wait again; without files all that failed or were quarantined."""
+
+    dry_run: bool = Field(default=False, description=DRY_RUN)
+
+
+def retry_job(specs: SpecSet) -> dg.JobDefinition:
+    """The job."""
+
+    @dg.op(name=op_name(RETRY_JOB), out=RETURNED)
+    def retry_op(
+        context: dg.OpExecutionContext,
+        config: RetryConfig,
+        spark_connect: SparkConnectResource,
+        processed_files: ProcessedFilesResource,
+    ) -> RetryOutcome:
+        with opened(specs, config.ingestion, spark_connect, processed_files) as ingestion:
+            do = plan_retry if config.dry_run else retry
+            outcome = do(ingestion, config.files)
+            context.log.info(
+                "%d files %s",
+                len(outcome.files),
+                "would wait again; nothing was changed" if config.dry_run else "wait again",
+            )
+            context.add_output_metadata(job_metadata.of_retry(outcome))
+            return outcome
+
+    return job_of(
+        RETRY_JOB,
+        retry_op,
+        "Lets files that failed, or were set aside, skipped or undone, wait to be loaded again. "
+        "The next run of the asset loads them.",
+    )
