@@ -2,7 +2,9 @@
 
 A writer waits for other writers instead of failing: SQLite begins with BEGIN IMMEDIATE and a long
 busy timeout; PostgreSQL takes an advisory lock for the ingestion, which also rules out deadlocks
-between those that change many rows in different order.
+between those that change many rows in different order. A writer that is stopped within a
+transaction, by SIGSTOP or with its machine, would keep the others waiting as long as it stands
+still. PostgreSQL ends its transaction; SQLite cannot, and there the others give up after a while.
 """
 
 import hashlib
@@ -45,6 +47,8 @@ VERSION_TABLE = "autoloader_alembic_version"
 REVISIONS = ("0001", "0002", "0003", "0004")
 
 _BUSY_TIMEOUT_SECONDS = 60
+# Between two statements of a transaction pass milliseconds.
+_STANDSTILL_SECONDS = 30
 _CONNECT_TIMEOUT_SECONDS = 10
 _BEGIN = "autoloader_begin"
 
@@ -146,6 +150,12 @@ def write_transaction(connection: Connection, ingestion_id: str | None = None) -
     connection.execution_options(**{_BEGIN: "IMMEDIATE"})
     try:
         with connection.begin():
+            if connection.dialect.name == "postgresql":
+                # Here and not as options of the connection, which a pooler between would refuse.
+                connection.exec_driver_sql(
+                    f"SET LOCAL lock_timeout = '{_BUSY_TIMEOUT_SECONDS}s'; "
+                    f"SET LOCAL idle_in_transaction_session_timeout = '{_STANDSTILL_SECONDS}s'"
+                )
             if ingestion_id is not None and connection.dialect.name == "postgresql":
                 digest = hashlib.blake2b(f"autoloader {ingestion_id}".encode(), digest_size=8)
                 key = int.from_bytes(digest.digest(), "big", signed=True)

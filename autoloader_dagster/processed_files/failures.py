@@ -41,6 +41,11 @@ _SQLITE = (
 
 # The beginning of PostgreSQL's SQLSTATE -> the same.
 _POSTGRESQL = (
+    (
+        "25P03",
+        "has ended a step of this process, which stood still in the middle of it",
+        "Nothing of this step was recorded; the next run does it again.",
+    ),
     ("53100", "is on a disk that is full", _DISK_FULL),
     ("53300", "has no free connection", "Raise max_connections, or run fewer workers."),
     ("25006", "is read-only", _READ_ONLY),

@@ -55,10 +55,10 @@ class Worker:
 
     def answer(self, seconds: float = JOB_SECONDS) -> dict[str, Any] | None:
         """What came of the job; None if the process ended before it was done."""
-        try:
-            return self._next(seconds)
-        finally:
-            self.busy = False
+        # Without an answer it stays busy, and is not used again.
+        answer = self._next(seconds)
+        self.busy = False
+        return answer
 
     def do(self, job: Mapping[str, Any], seconds: float = JOB_SECONDS) -> dict[str, Any] | None:
         """Have a job done."""

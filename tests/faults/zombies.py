@@ -18,6 +18,7 @@ CLEAR = (
     "was taken over by another worker",
     "was settled by another worker",
     "is not held by",
+    "which stood still",
 )
 
 

@@ -280,6 +280,49 @@ def test_a_database_that_stays_locked_is_said(
     state.close()
 
 
+def test_a_writer_that_stands_still_is_ended_and_keeps_nobody_waiting(
+    postgres_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "_STANDSTILL_SECONDS", 1)
+    state = ProcessedFiles(postgres_database_url)
+    state.upgrade()
+    discover(state, ref("a.csv"))
+    batch = claim(state)
+    assert batch
+    stopped = Database(postgres_database_url)
+
+    def stand_still() -> None:
+        with stopped.writing(INGESTION) as connection:
+            connection.execute(text("UPDATE batches SET attempt = 7"))
+            assert state.release(batch.batch_id, owner=None)
+            connection.execute(text("UPDATE batches SET attempt = 8"))
+
+    with pytest.raises(StateError, match="has ended a step of this process, which stood still"):
+        stand_still()
+    (row,) = state.batches(INGESTION)
+    assert (row.status, row.attempt) == ("RELEASED", 0)
+    stopped.close()
+    state.close()
+
+
+def test_a_row_that_stays_locked_is_said(
+    postgres_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "_BUSY_TIMEOUT_SECONDS", 1)
+    state = ProcessedFiles(postgres_database_url)
+    state.upgrade()
+    discover(state, ref("a.csv"))
+    batch = claim(state)
+    assert batch
+    with psycopg.connect(postgres_database_url) as other:
+        other.execute("UPDATE batches SET attempt = 7")
+        with pytest.raises(StateError, match="is locked by another process"):
+            state.release(batch.batch_id, owner=None)
+        other.rollback()
+    assert state.release(batch.batch_id, owner=None)
+    state.close()
+
+
 def test_a_full_disk_is_said_and_nothing_of_the_step_is_recorded(tmp_path: Path) -> None:
     state = ProcessedFiles(f"sqlite:///{tmp_path / 'state.db'}")
     state.upgrade()
