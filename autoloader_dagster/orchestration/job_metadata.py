@@ -41,18 +41,16 @@ def of_undo_plan(plan: UndoPlan) -> Metadata:
 
 def of_undo(outcome: UndoOutcome) -> Metadata:
     """What an undo took out."""
-    if outcome.earlier_run is not None:
-        return {
-            ROWS_TAKEN_OUT: dg.MetadataValue.int(outcome.rows),
-            keys.BATCH_ID: dg.MetadataValue.text(outcome.batch_id),
-            keys.SNAPSHOT_ID: dg.MetadataValue.text(str(outcome.snapshot_id or "")),
-            DONE_BY_RUN: dg.MetadataValue.dagster_run(outcome.earlier_run),
-        }
-    return {
+    taken_out = {
         ROWS_TAKEN_OUT: dg.MetadataValue.int(outcome.rows),
-        keys.FILES: dg.MetadataValue.int(len(outcome.files)),
         keys.BATCH_ID: dg.MetadataValue.text(outcome.batch_id),
         keys.SNAPSHOT_ID: dg.MetadataValue.text(str(outcome.snapshot_id or "")),
+    }
+    if outcome.earlier_run is not None:
+        return {**taken_out, DONE_BY_RUN: dg.MetadataValue.dagster_run(outcome.earlier_run)}
+    return {
+        **taken_out,
+        keys.FILES: dg.MetadataValue.int(len(outcome.files)),
         keys.FILE_TABLE: _versions(outcome.files),
         LEFT: _left(outcome.left),
     }

@@ -156,10 +156,10 @@ def write_transaction(connection: Connection, ingestion_id: str | None = None) -
                     f"SET LOCAL lock_timeout = '{_BUSY_TIMEOUT_SECONDS}s'; "
                     f"SET LOCAL idle_in_transaction_session_timeout = '{_STANDSTILL_SECONDS}s'"
                 )
-            if ingestion_id is not None and connection.dialect.name == "postgresql":
-                digest = hashlib.blake2b(f"autoloader {ingestion_id}".encode(), digest_size=8)
-                key = int.from_bytes(digest.digest(), "big", signed=True)
-                connection.execute(select(func.pg_advisory_xact_lock(key)))
+                if ingestion_id is not None:
+                    digest = hashlib.blake2b(f"autoloader {ingestion_id}".encode(), digest_size=8)
+                    key = int.from_bytes(digest.digest(), "big", signed=True)
+                    connection.execute(select(func.pg_advisory_xact_lock(key)))
             yield
     finally:
         connection.execution_options(**{_BEGIN: "DEFERRED"})

@@ -17,7 +17,7 @@ from autoloader_dagster.errors import StateError, UsageError
 from autoloader_dagster.processed_files import ProcessedFiles, TableState, database
 from autoloader_dagster.processed_files.database import REVISIONS, VERSION_TABLE, Database
 from autoloader_dagster.processed_files.upgrade import alembic_config
-from tests.integration.state_steps import INGESTION, claim, discover, ref
+from tests.integration.state_steps import INGESTION, claim, claimed, discover, ref
 
 
 def test_an_empty_database_is_upgraded_once_for_all(state_url: str) -> None:
@@ -287,8 +287,7 @@ def test_a_writer_that_stands_still_is_ended_and_keeps_nobody_waiting(
     state = ProcessedFiles(postgres_database_url)
     state.upgrade()
     discover(state, ref("a.csv"))
-    batch = claim(state)
-    assert batch
+    batch = claimed(state)
     stopped = Database(postgres_database_url)
 
     def stand_still() -> None:
@@ -312,8 +311,7 @@ def test_a_row_that_stays_locked_is_said(
     state = ProcessedFiles(postgres_database_url)
     state.upgrade()
     discover(state, ref("a.csv"))
-    batch = claim(state)
-    assert batch
+    batch = claimed(state)
     with psycopg.connect(postgres_database_url) as other:
         other.execute("UPDATE batches SET attempt = 7")
         with pytest.raises(StateError, match="is locked by another process"):
