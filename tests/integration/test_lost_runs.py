@@ -1,6 +1,7 @@
 """Runs without a worker are failed, living ones are not, and a signal ends a run in order."""
 
 import os
+import secrets
 import signal
 import subprocess
 import time
@@ -20,7 +21,7 @@ _RELEASED_WITHIN = 30
 
 
 @pytest.fixture
-def project(tmp_path: Path, spark_settings: Settings, request: pytest.FixtureRequest) -> Project:
+def project(tmp_path: Path, spark_settings: Settings) -> Project:
     """A project with one spec and one file."""
     environ = {
         "AUTOLOADER_DATABASE_URL": f"sqlite:///{tmp_path / 'state.db'}",
@@ -29,7 +30,7 @@ def project(tmp_path: Path, spark_settings: Settings, request: pytest.FixtureReq
     (tmp_path / "dagster").mkdir()
     (tmp_path / "dagster" / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
     project = Project(tmp_path, spark_settings.home, environ)
-    name = f"lake.lost.t{abs(hash(request.node.nodeid))}"
+    name = f"lake.lost.t{secrets.token_hex(6)}"
     project.spec("orders", partition={"by": "none"}, table={"name": name})
     (project.folder() / "a.csv").write_text("id\n1\n2\n")
     return project
