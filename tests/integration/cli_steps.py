@@ -10,6 +10,8 @@ from typing import Any
 
 import yaml
 
+from tests.fixtures.forks import FORKED
+
 _SECONDS = 120
 
 
@@ -69,15 +71,19 @@ class Project:
         return [sys.executable, "-m", "autoloader_dagster.cli.app", *arguments]
 
     def run(self, *arguments: str, **environ: str) -> Done:
-        """Run a command to its end."""
-        done = subprocess.run(
-            self.command(*arguments),
-            cwd=self.root,
-            env=self.env(**environ),
-            capture_output=True,
-            text=True,
-            timeout=_SECONDS,
-            check=False,
-        )
+        """Run a command to its end; forked, where its environment allows that."""
+        env = self.env(**environ)
+        if FORKED.can_run(env):
+            done = FORKED.run(arguments, self.root, env, _SECONDS)
+        else:
+            done = subprocess.run(
+                self.command(*arguments),
+                cwd=self.root,
+                env=env,
+                capture_output=True,
+                text=True,
+                timeout=_SECONDS,
+                check=False,
+            )
         assert "Traceback" not in done.stderr, done.stderr
         return Done(done.returncode, done.stdout, done.stderr)

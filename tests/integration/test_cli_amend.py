@@ -17,7 +17,7 @@ from autoloader_dagster.spark.session import connect
 from autoloader_dagster.specs.loader import load_specs
 from tests.fixtures.lake import read_table
 from tests.fixtures.project import Project as Served
-from tests.fixtures.project import wait_for
+from tests.fixtures.project import served_project, wait_for
 from tests.integration.cli_steps import Project
 
 _LAUNCH = """mutation L($p: ExecutionParams!) { launchPipelineExecution(executionParams: $p) {
@@ -300,13 +300,9 @@ def _ingestion(settings: Settings, name: str) -> Iterator[Ingestion]:
 
 
 @pytest.fixture
-def project_served(request: pytest.FixtureRequest) -> Served:
+def project_served(spark_settings: Settings, tmp_path: Path) -> Served:
     """The project of the Dagster tests; ``project`` is another one here."""
-    from tests.fixtures.project import project as made
-
-    return made.__wrapped__(  # pyright: ignore[reportAttributeAccessIssue]
-        request.getfixturevalue("spark_settings"), request.getfixturevalue("tmp_path"), request
-    )
+    return served_project(spark_settings, tmp_path)
 
 
 def _ids(settings: Settings) -> list[int]:
