@@ -12,10 +12,6 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 
-# Spark knows no nanoseconds; with this it reads such a column as a number, else it fails.
-_NANOSECONDS_AS_NUMBERS = "spark.sql.legacy.parquet.nanosAsLong"
-
-
 def parquet_types(context: ReadContext, file: SourceFile, group: ParquetGroup) -> dict[str, str]:
     """The Spark SQL type of each column of a file, from its footer."""
     frame = _frame(context, [file])
@@ -24,7 +20,7 @@ def parquet_types(context: ReadContext, file: SourceFile, group: ParquetGroup) -
 
 
 def _frame(context: ReadContext, files: Sequence[SourceFile]) -> "DataFrame":
-    context.spark.conf.set(_NANOSECONDS_AS_NUMBERS, "true")
+    # Columns of nanoseconds come as numbers, by a setting of the session.
     return load_files(context, reader(context), "parquet", files)
 
 

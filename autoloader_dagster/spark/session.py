@@ -14,6 +14,7 @@ from autoloader_dagster.settings import Settings
 from autoloader_dagster.spark.address import answers
 from autoloader_dagster.spark.jars import Progress
 from autoloader_dagster.spark.server import EmbeddedServer
+from autoloader_dagster.spark.session_conf import settle
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -36,7 +37,7 @@ class SparkConnect:
     """Opens sessions on the server that the settings name: a cluster's, or the embedded one.
 
     Each session is a fresh one, with settings and temporary views of its own, and may be used from
-    several threads.
+    several threads. Its settings are those of ``session_conf``, whatever the server's are.
     """
 
     def __init__(self, settings: Settings, progress: Progress | None = None) -> None:
@@ -59,7 +60,8 @@ class SparkConnect:
 
         Raises:
             SparkUnavailable: The server does not answer, or refuses the token.
-            SparkSetupError: The embedded server cannot be started.
+            SparkSetupError: The embedded server cannot be started, or a server does not take the
+                settings that loading depends on.
             UsageError: ``SPARK_REMOTE`` is not an address.
         """
         with ExitStack() as stack:
@@ -149,7 +151,8 @@ def _open_session(channel: "Channel", server: str, seconds: float) -> Iterator["
     session.client.set_retry_policies([BriefRetries()])
     try:
         try:
-            _within(seconds, lambda: session.version)
+            # The first call to the server, so it also tells whether the server answers.
+            _within(seconds, lambda: settle(session, server))
         except FutureTimeoutError as error:
             raise SparkUnavailable(
                 f"{server} takes connections and does not answer within {seconds:.0f} s",
