@@ -9,6 +9,7 @@ pytest_plugins = [
     "tests.fixtures.catalogs",
     "tests.fixtures.lake",
     "tests.fixtures.project",
+    "tests.fixtures.shared",
 ]
 
 # A shell has its background jobs ignore SIGINT, and what a test starts would inherit that and never
