@@ -1,0 +1,153 @@
+"""What an oracle expects of one file, and how a table's rows are held against it."""
+
+import json
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+
+class Any_:
+    """A value that the oracle does not predict."""
+
+    def __repr__(self) -> str:
+        return "ANY"
+
+
+ANY = Any_()
+
+
+@dataclass(frozen=True)
+class Row:
+    """One expected row.
+
+    Attributes:
+        values: Column -> value; columns that are null may be absent.
+        rescued: The texts in ``_rescued`` in order, or whether there are any; None where either is
+            right.
+    """
+
+    values: Mapping[str, Any]
+    rescued: tuple[str, ...] | bool | None = False
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What must become of one file.
+
+    Attributes:
+        rows: The rows in the table, in any order; None if the file must be quarantined.
+        or_quarantined: Whether quarantine is right as well (a documented ambiguity).
+        anything: Whether the file is not predicted at all; only the counts must agree.
+    """
+
+    rows: Sequence[Row] | None
+    or_quarantined: bool = False
+    anything: bool = False
+
+
+QUARANTINED = Expected(None)
+UNPREDICTED = Expected((), anything=True)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the table and the state hold of one file.
+
+    Attributes:
+        status: In the state.
+        reason: Error type and message.
+        rows: The rows in the table: column -> value, and the text in ``_rescued``.
+        counted: Rows and bad rows in the state.
+    """
+
+    status: str
+    reason: str = ""
+    rows: Sequence[tuple[Mapping[str, Any], str | None]] = field(default=())
+    counted: tuple[int, int] = (0, 0)
+
+
+def difference(expected: Expected, found: Found) -> str | None:
+    """What is wrong with a file, in words; None if nothing is."""
+    if found.status == "QUARANTINED":
+        if found.rows:
+            return f"quarantined, but {len(found.rows)} rows are in the table"
+        if expected.rows is None or expected.or_quarantined or expected.anything:
+            return None
+        return f"quarantined ({found.reason}); expected {len(expected.rows)} rows"
+    if found.status != "SUCCESS":
+        return f"is {found.status} ({found.reason})"
+    bad = sum(rescued is not None for _, rescued in found.rows)
+    if found.counted != (len(found.rows), bad):
+        return f"counted {found.counted}, but the table has {(len(found.rows), bad)}"
+    if expected.anything:
+        return None
+    if expected.rows is None:
+        return f"loaded with {len(found.rows)} rows; expected it to be quarantined"
+    if len(expected.rows) != len(found.rows):
+        return f"has {len(found.rows)} rows, expected {len(expected.rows)}" + _sample(
+            expected, found
+        )
+    return _unmatched(expected, found)
+
+
+def _unmatched(expected: Expected, found: Found) -> str | None:
+    rows = expected.rows or ()
+    exact = Counter((_key(row.values), row.rescued) for row in rows if _is_exact(row))
+    left = []
+    for values, rescued in found.rows:
+        key = (_key(values), rescued is not None)
+        if exact[key] > 0:
+            exact[key] -= 1
+        else:
+            left.append((values, rescued))
+    for row in (row for row in rows if not _is_exact(row)):
+        match = next((r for r in left if _matches(row, *r)), None)
+        if match is None:
+            return f"no row is {dict(row.values)} (rescued: {row.rescued}); left: {left[:3]}"
+        left.remove(match)
+    missing = list(exact.elements())
+    if missing:
+        return f"no row is {missing[0]}; instead: {left[:3]}"
+    return None
+
+
+def _sample(expected: Expected, found: Found) -> str:
+    return f"; expected {[dict(r.values) for r in expected.rows or ()][:3]}, found {found.rows[:3]}"
+
+
+def _is_exact(row: Row) -> bool:
+    return isinstance(row.rescued, bool) and all(v is not ANY for v in row.values.values())
+
+
+def _matches(row: Row, values: Mapping[str, Any], rescued: str | None) -> bool:
+    if row.rescued is not None and bool(row.rescued) != (rescued is not None):
+        return False
+    if isinstance(row.rescued, tuple):
+        texts = sorted(map(str, json.loads(rescued or "{}").values()))
+        if texts != sorted(row.rescued):
+            return False
+    return all(
+        value is ANY or same(value) == same(values.get(name)) for name, value in row.values.items()
+    ) and all(value is None or name in row.values for name, value in values.items())
+
+
+def _key(values: Mapping[str, Any]) -> frozenset[tuple[str, Any]]:
+    return frozenset((name, same(v)) for name, v in values.items() if v is not None)
+
+
+def same(value: Any) -> Any:
+    """A hashable form in which equal values are equal, and no others."""
+    if isinstance(value, float):
+        return ("float", "nan" if math.isnan(value) else value, math.copysign(1, value))
+    if isinstance(value, bool):
+        return ("bool", value)
+    if isinstance(value, Decimal):
+        return ("decimal", value)
+    if isinstance(value, dict):
+        return ("dict", frozenset((k, same(v)) for k, v in value.items()))
+    if isinstance(value, list | tuple):
+        return ("list", tuple(same(v) for v in value))
+    return value

@@ -1,0 +1,6 @@
+"""The oracle of each format."""
+
+from tests.differential.csv_oracle import expect as expect_csv
+from tests.differential.harness import Oracle
+
+ORACLES: dict[str, Oracle] = {"csv": expect_csv}
