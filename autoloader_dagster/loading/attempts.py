@@ -16,11 +16,11 @@ from autoloader_dagster.loading.branches import branch_name
 from autoloader_dagster.loading.catch_up import CaughtUp, catch_up
 from autoloader_dagster.loading.ingestion import Ingestion
 from autoloader_dagster.loading.isolate import short
+from autoloader_dagster.loading.lakehouse import Table
 from autoloader_dagster.loading.lease import Lease, taken_over
 from autoloader_dagster.loading.members import FilesLeft
 from autoloader_dagster.processed_files.records import Batch
 from autoloader_dagster.spark.session import translate
-from autoloader_dagster.spark.table import IcebergTable
 
 _log = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ class Attempts:
     def __init__(
         self,
         ingestion: Ingestion,
-        table: IcebergTable,
+        table: Table,
         batch: Batch,
         lease: Lease,
     ) -> None:

@@ -6,10 +6,9 @@ from dataclasses import dataclass, field
 from autoloader_dagster.errors import LoadError, PublishConflict
 from autoloader_dagster.inspection.outcome import Bad, JsonGroup
 from autoloader_dagster.loading.frame import Readable
+from autoloader_dagster.loading.lakehouse import Table
 from autoloader_dagster.spark.history import Snapshot
 from autoloader_dagster.spark.read_json import BROKEN_DOCUMENT
-from autoloader_dagster.spark.row_queries import bad_rows_by_file, rows_by_file, rows_like
-from autoloader_dagster.spark.table import IcebergTable
 from autoloader_dagster.spark.writing import Written
 from autoloader_dagster.specs.model import IngestionSpec
 
@@ -32,7 +31,7 @@ class Audited:
 
 
 def own_chain(
-    table: IcebergTable,
+    table: Table,
     branch: str,
     base: int,
     batch_id: str,
@@ -63,7 +62,7 @@ def own_chain(
 
 
 def audit_attempt(
-    table: IcebergTable,
+    table: Table,
     branch: str,
     batch_id: str,
     appended: Snapshot,
@@ -102,7 +101,7 @@ def audit_attempt(
         if isinstance(r.look.group, JsonGroup) and r.look.group.layout == "document"
     ]
     if any(path in bad_rows for path in documents):
-        for path in rows_like(table, branch, batch_id, BROKEN_DOCUMENT):
+        for path in table.rows_like(branch, batch_id, BROKEN_DOCUMENT):
             bad_files[path] = Bad(
                 "NotJson", "is not a JSON document of the layout that the spec says; not loaded"
             )
@@ -121,7 +120,7 @@ def audit_attempt(
 
 
 def _counts(
-    table: IcebergTable,
+    table: Table,
     branch: str,
     batch_id: str,
     appended: Snapshot,
@@ -130,11 +129,11 @@ def _counts(
 ) -> tuple[dict[str, int], dict[str, int]]:
     if written.rows is None:
         rows = {readable[0].file.path: appended.added_records}
-        return rows, bad_rows_by_file(table, branch, batch_id)
+        return rows, table.bad_rows_by_file(branch, batch_id)
     if sum(written.rows.values()) == appended.added_records and written.bad_rows is not None:
         return written.rows, written.bad_rows
     # A task that Spark ran twice was counted twice; the rows themselves tell.
-    return rows_by_file(table, branch, batch_id), bad_rows_by_file(table, branch, batch_id)
+    return table.rows_by_file(branch, batch_id), table.bad_rows_by_file(branch, batch_id)
 
 
 def _problem(item: Readable, rows: int) -> Bad | None:

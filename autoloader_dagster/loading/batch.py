@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from autoloader_dagster import failpoints
 from autoloader_dagster.errors import (
@@ -22,9 +22,10 @@ from autoloader_dagster.inspection.look import look_at
 from autoloader_dagster.inspection.outcome import Look
 from autoloader_dagster.loading.attempts import Attempt, Attempts
 from autoloader_dagster.loading.audit import Audited, audit_attempt, own_chain
-from autoloader_dagster.loading.frame import Readable, batch_frame, columns_of_files
+from autoloader_dagster.loading.frame import Readable
 from autoloader_dagster.loading.ingestion import BatchOutcome, Ingestion
 from autoloader_dagster.loading.isolate import TryRead, find_unreadable, short
+from autoloader_dagster.loading.lakehouse import append_counted
 from autoloader_dagster.loading.lease import Lease
 from autoloader_dagster.loading.members import FilesLeft, Members
 from autoloader_dagster.loading.stage import stage, unstage
@@ -34,12 +35,10 @@ from autoloader_dagster.spark.history import KIND_PROPERTY
 from autoloader_dagster.spark.lineage import PARTITION_KEY, SourceFile
 from autoloader_dagster.spark.reading import LIST_FOLDERS_FROM, Column
 from autoloader_dagster.spark.session import translate
-from autoloader_dagster.spark.table import IcebergTable
-from autoloader_dagster.spark.taking_out import delete
-from autoloader_dagster.spark.writing import Written, append_counted
+from autoloader_dagster.spark.writing import Written
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import SparkSession
 
 _log = logging.getLogger(__name__)
 
@@ -68,15 +67,16 @@ class BatchLoad:
         self._ingestion = ingestion
         self._spec = ingestion.spec
         self._store = ingestion.store
-        self._spark = spark
         self._batch = batch
         self._lease = lease
         self._step = step
-        self._table = IcebergTable(spark, self._spec.table.name)
+        self._table = ingestion.table(spark)
         self._attempts = Attempts(ingestion, self._table, batch, lease)
         self._members = members or Members(ingestion, batch)
         self._staging = ingestion.staging_dir / batch.batch_id
-        self._reader_options = ingestion.source.spark_options()
+        self._frames = ingestion.lakehouse.frames(
+            spark, self._spec, ingestion.source.spark_options()
+        )
         self._started = time.monotonic()
         # As this attempt has found or left them.
         self._table_columns: tuple[Column, ...] = ()
@@ -195,7 +195,7 @@ class BatchLoad:
         self._table_columns = self._table.columns() if new else known
 
     def _columns(self, readable: Sequence[Readable], known: Sequence[Column] = ()) -> list[Column]:
-        return columns_of_files(self._spark, self._spec, readable, self._reader_options, known)
+        return self._frames.columns(readable, known)
 
     def _write(self, attempt: Attempt, readable: Sequence[Readable]) -> Audited:
         """Write to the branch and audit it.
@@ -213,7 +213,7 @@ class BatchLoad:
             self._table.tagged(attempt.tag, batch_id if not readable else None, kind),
         ):
             if to_go:
-                delete(self._table, branch, to_go)
+                self._table.delete(branch, to_go)
                 failpoints.reach("deleted")
             failpoints.reach("writing")
             written = (
@@ -255,15 +255,9 @@ class BatchLoad:
             raise FilesLeft
         return audited
 
-    def _frame(self, readable: Sequence[Readable]) -> "DataFrame":
-        return batch_frame(
-            self._spark,
-            self._spec,
-            readable,
-            self._reader_options,
-            self._table_columns,
-            self._batch.batch_id,
-            self._known_files(),
+    def _frame(self, readable: Sequence[Readable]) -> Any:
+        return self._frames.frame(
+            readable, self._table_columns, self._batch.batch_id, self._known_files()
         )
 
     def _known_files(self) -> int:
@@ -274,7 +268,7 @@ class BatchLoad:
         return sum(total.files for total in counts.values())
 
     def _read_to_the_end(self, readable: Sequence[Readable]) -> None:
-        self._frame(readable).write.format("noop").mode("overwrite").save()
+        self._frames.read_to_the_end(self._frame(readable))
 
     @contextmanager
     def _finding_the_file_to_blame(

@@ -8,8 +8,8 @@ import logging
 import re
 
 from autoloader_dagster.errors import TableError
+from autoloader_dagster.loading.lakehouse import Table
 from autoloader_dagster.processed_files.store import ProcessedFiles
-from autoloader_dagster.spark.table import IcebergTable
 
 _log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ def left_behind(store: ProcessedFiles, branches: list[str]) -> list[str]:
     ]
 
 
-def drop_branches(table: IcebergTable, branches: list[str]) -> list[str]:
+def drop_branches(table: Table, branches: list[str]) -> list[str]:
     """Drop them; returns those that are gone. One that cannot be dropped costs disk space only."""
     dropped: list[str] = []
     for branch in branches:

@@ -17,15 +17,14 @@ from autoloader_dagster.loading.gone_from_main import (
     take_back_vanished,
 )
 from autoloader_dagster.loading.ingestion import Ingestion
+from autoloader_dagster.loading.lakehouse import Table
 from autoloader_dagster.processed_files.records import (
     Batch,
     LoadedFile,
     TableState,
     UndoneFile,
 )
-from autoloader_dagster.spark.row_queries import bad_rows_by_file, batch_ids, files_of_batch
-from autoloader_dagster.spark.table import IcebergTable
-from autoloader_dagster.spark.taking_out import Rows, count, kind_of, undone_by
+from autoloader_dagster.spark.taking_out import Rows
 
 _log = logging.getLogger(__name__)
 
@@ -43,7 +42,7 @@ class CaughtUp:
     table_id: str
 
 
-def catch_up(ingestion: Ingestion, table: IcebergTable, look_into_unknown: bool = True) -> CaughtUp:
+def catch_up(ingestion: Ingestion, table: Table, look_into_unknown: bool = True) -> CaughtUp:
     """Bring the state up to main: record what is there, take back what is there no longer.
 
     The batches are found in main's snapshots since the last look. If that look's snapshot has
@@ -74,7 +73,7 @@ def catch_up(ingestion: Ingestion, table: IcebergTable, look_into_unknown: bool 
     found = {s.batch_id: s.snapshot_id for s in reversed(main[:seen]) if s.batch_id}
     in_rows: list[str] = []
     if seen is None and not (complete and (until is None or until in history.snapshots)):
-        in_rows = batch_ids(table)
+        in_rows = table.batch_ids()
         if until is not None and until not in history.snapshots:
             take_back_vanished(store, table, head)
     known = store.known_batches([*found, *in_rows])
@@ -100,17 +99,17 @@ def catch_up(ingestion: Ingestion, table: IcebergTable, look_into_unknown: bool 
 
 
 def _record_from_table(
-    ingestion: Ingestion, table: IcebergTable, batch_id: str, snapshot_id: int, own_snapshot: bool
+    ingestion: Ingestion, table: Table, batch_id: str, snapshot_id: int, own_snapshot: bool
 ) -> None:
     store = ingestion.store
     batch = store.batch(batch_id)
-    kind = batch.kind if batch is not None else kind_of(table, batch_id, snapshot_id)
+    kind = batch.kind if batch is not None else table.kind_of(batch_id, snapshot_id)
     if kind == "undo":
         _record_undo(ingestion, table, batch_id, snapshot_id, batch)
         return
     on_change = ingestion.spec.source.on_change
-    there = files_of_batch(table, batch_id)
-    bad = bad_rows_by_file(table, "main", batch_id)
+    there = table.files_of_batch(batch_id)
+    bad = table.bad_rows_by_file("main", batch_id)
     if batch is not None:
         rows = {file.path: file.rows for file in there}
         files = [LoadedFile(f.id, rows.get(f.path, 0), bad.get(f.path, 0)) for f in batch.files]
@@ -154,11 +153,11 @@ def _record_from_table(
 
 
 def _record_undo(
-    ingestion: Ingestion, table: IcebergTable, batch_id: str, snapshot_id: int, batch: Batch | None
+    ingestion: Ingestion, table: Table, batch_id: str, snapshot_id: int, batch: Batch | None
 ) -> None:
     store = ingestion.store
     whose = batch.ingestion_id if batch is not None else ingestion.id
-    undone = undone_by(table, batch_id, snapshot_id)
+    undone = table.undone_by(batch_id, snapshot_id)
     if undone is not None:
         loaded_by = {(file.path, file.modified_at): file.batch_id for file in undone}
         if not ingestion.spec.table.shared:
@@ -197,7 +196,7 @@ def _record_undo(
     _log.info("the undo %s was in %s already; it is recorded now", batch_id, table.name)
 
 
-def _record_undo_without_snapshot(ingestion: Ingestion, table: IcebergTable, batch: Batch) -> None:
+def _record_undo_without_snapshot(ingestion: Ingestion, table: Table, batch: Batch) -> None:
     """Record an undo whose snapshot has expired, by the rows of its files, which are gone.
 
     The snapshot of an attempt that was not published is held by its branch.
@@ -211,7 +210,7 @@ def _record_undo_without_snapshot(ingestion: Ingestion, table: IcebergTable, bat
     paths: dict[str, list[str]] = {}
     for row in loaded:
         paths.setdefault(row.batch_id or "", []).append(row.file_path)
-    if loaded and not count(table, "main", Rows(paths)):
+    if loaded and not table.count("main", Rows(paths)):
         ingestion.store.record_undo(
             batch.batch_id,
             None,
@@ -225,7 +224,7 @@ def _record_undo_without_snapshot(ingestion: Ingestion, table: IcebergTable, bat
 
 def recover(
     ingestion: Ingestion,
-    open_table: Callable[[str], IcebergTable],
+    open_table: Callable[[str], Table],
     over_runs: Collection[str] = (),
 ) -> list[Batch]:
     """Settle batches whose worker is gone: record those that are in main, release the others.

@@ -8,6 +8,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Sequence
 
+from autoloader_dagster.loading.lakehouse import Table
 from autoloader_dagster.processed_files.records import (
     Batch,
     DisplacedFile,
@@ -16,15 +17,11 @@ from autoloader_dagster.processed_files.records import (
 )
 from autoloader_dagster.processed_files.store import ProcessedFiles
 from autoloader_dagster.spark.history import History, Snapshot
-from autoloader_dagster.spark.row_queries import batch_ids, files_of_batch, rows_of_files
-from autoloader_dagster.spark.table import IcebergTable
 
 _log = logging.getLogger(__name__)
 
 
-def take_back_rolled_back(
-    store: ProcessedFiles, table: IcebergTable, history: History
-) -> frozenset[str]:
+def take_back_rolled_back(store: ProcessedFiles, table: Table, history: History) -> frozenset[str]:
     """Take back the batches whose snapshot is there, but is not among main's ancestors.
 
     Returns:
@@ -51,7 +48,7 @@ def take_back_rolled_back(
     return frozenset(taken)
 
 
-def _say(table: IcebergTable, reason: str, withdrawn: Withdrawal) -> None:
+def _say(table: Table, reason: str, withdrawn: Withdrawal) -> None:
     _log.warning(
         "%s: %s; its %d files are not loaded any more, and are not loaded again by themselves. "
         "'autoloader retry %s FILE' lets a file wait again",
@@ -62,11 +59,11 @@ def _say(table: IcebergTable, reason: str, withdrawn: Withdrawal) -> None:
     )
 
 
-def _reinstate_as_before(store: ProcessedFiles, table: IcebergTable, reload: Batch) -> None:
+def _reinstate_as_before(store: ProcessedFiles, table: Table, reload: Batch) -> None:
     """Note the files of a reload that is gone as loaded by the batches whose rows are back."""
     members = {(file.path, file.modified_at): file.id for file in reload.files}
     by_batch: dict[str, list[LoadedFile]] = defaultdict(list)
-    for each in rows_of_files(table):
+    for each in table.rows_of_files():
         file_id = members.get((each.path, each.modified_at))
         if file_id is not None:
             by_batch[each.batch_id].append(LoadedFile(file_id, each.rows, each.bad_rows))
@@ -97,7 +94,7 @@ def _recorded_off_main(store: ProcessedFiles, history: History) -> list[tuple[Sn
     return sorted(recorded, key=lambda each: history.generation(each[0]), reverse=True)
 
 
-def _with_rows(table: IcebergTable, displaced: Sequence[DisplacedFile]) -> list[int]:
+def _with_rows(table: Table, displaced: Sequence[DisplacedFile]) -> list[int]:
     """Of the versions whose rows a batch took out, those whose rows are in main now.
 
     Not all of them need be: a rollback may end between the delete and the append of one batch.
@@ -105,19 +102,19 @@ def _with_rows(table: IcebergTable, displaced: Sequence[DisplacedFile]) -> list[
     there = {
         (batch_id, file.path)
         for batch_id in {each.batch_id for each in displaced}
-        for file in files_of_batch(table, batch_id)
+        for file in table.files_of_batch(batch_id)
     }
     return [each.id for each in displaced if (each.batch_id, each.path) in there]
 
 
-def take_back_of_old_table(store: ProcessedFiles, table: IcebergTable, table_id: str) -> None:
+def take_back_of_old_table(store: ProcessedFiles, table: Table, table_id: str) -> None:
     """Let the files wait again that went with another table of this name.
 
     Those whose batch is in this table too stay as they are: it may be a copy.
     """
     of_old = store.loaded_batches(table.name, but_table_uuid=table_id)
     # Read after the state, so that nothing that was recorded meanwhile is missed.
-    there = set(batch_ids(table)) if of_old else set()
+    there = set(table.batch_ids()) if of_old else set()
     lost = [batch_id for batch_id in of_old if batch_id not in there]
     if not lost:
         return
@@ -130,13 +127,13 @@ def take_back_of_old_table(store: ProcessedFiles, table: IcebergTable, table_id:
     )
 
 
-def take_back_vanished(store: ProcessedFiles, table: IcebergTable, head: int) -> None:
+def take_back_vanished(store: ProcessedFiles, table: Table, head: int) -> None:
     """Take back the batches without a row in main, when its history cannot tell what happened.
 
     Main may have been rolled back, and the snapshots that it left may have expired since.
     """
     loaded = store.loaded_batches(table.name)
-    there = set(batch_ids(table)) if loaded else set()
+    there = set(table.batch_ids()) if loaded else set()
     for batch_id in (b for b, rows in loaded.items() if rows and b not in there):
         reason = f"batch {batch_id} has no row in snapshot {head}, and its own snapshot has expired"
         withdrawn = store.withdraw(batch_id, None, reason)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from autoloader_dagster.loading.lakehouse import SPARK, Lakehouse, Table
 from autoloader_dagster.processed_files.store import ProcessedFiles
 from autoloader_dagster.sources.base import FileSource
 from autoloader_dagster.spark.reading import Column
@@ -26,6 +27,7 @@ class Ingestion:
         store: What is known of each file and each batch.
         connect: Opens a Spark session; called only when there is something to load.
         staging_dir: Where copies go that Spark cannot read in place.
+        lakehouse: Opens tables, and reads files, in such a session.
     """
 
     loaded: LoadedSpec
@@ -33,6 +35,7 @@ class Ingestion:
     store: ProcessedFiles
     connect: "Callable[[], AbstractContextManager[SparkSession]]"
     staging_dir: Path
+    lakehouse: Lakehouse = SPARK
 
     @property
     def spec(self) -> IngestionSpec:
@@ -43,6 +46,10 @@ class Ingestion:
     def id(self) -> str:
         """``tenant/name``."""
         return self.loaded.ingestion_id
+
+    def table(self, session: "SparkSession", name: str | None = None) -> Table:
+        """A table of this ingestion in a session, by default the one that it loads."""
+        return self.lakehouse.table(session, name or self.spec.table.name)
 
 
 @dataclass(frozen=True, slots=True)

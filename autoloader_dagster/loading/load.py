@@ -17,7 +17,6 @@ from autoloader_dagster.processed_files.records import (
     PartitionRange,
     Partitions,
 )
-from autoloader_dagster.spark.table import IcebergTable
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -69,7 +68,7 @@ def load(
                 opened.append(stack.enter_context(ingestion.connect()))
             return opened[0]
 
-        if recover(ingestion, lambda name: IcebergTable(spark(), name), over_runs):
+        if recover(ingestion, lambda name: ingestion.table(spark(), name), over_runs):
             # The listing before left files alone of which another version was in such a batch.
             step("list again")
             discover(ingestion)

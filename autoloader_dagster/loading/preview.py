@@ -19,7 +19,6 @@ from autoloader_dagster.processed_files.records import Placement
 from autoloader_dagster.sources.base import FileRef
 from autoloader_dagster.spark.lineage import LINEAGE_COLUMNS, RESCUED, SOURCE_FILE, SourceFile
 from autoloader_dagster.spark.reading import Column
-from autoloader_dagster.spark.table import IcebergTable
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -90,7 +89,7 @@ def preview(ingestion: Ingestion, rows: int = 10, files: int = 3) -> Preview:
     keys = {ref.path: placement.partition_key for ref, placement in refs}
     good = [look for look in looks if look.bad is None and not look.empty]
     with ingestion.connect() as spark:
-        table = IcebergTable(spark, ingestion.spec.table.name)
+        table = ingestion.table(spark)
         known = table.columns_if_exists()
         columns, found = _read(ingestion, spark, good, keys, known or (), rows)
     have = {column.name.lower() for column in known or ()}

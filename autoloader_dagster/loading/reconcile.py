@@ -14,10 +14,9 @@ from autoloader_dagster.loading.branches import drop_branches, left_behind
 from autoloader_dagster.loading.catch_up import catch_up, recover
 from autoloader_dagster.loading.discover import discover
 from autoloader_dagster.loading.ingestion import Ingestion
+from autoloader_dagster.loading.lakehouse import Table
 from autoloader_dagster.processed_files.comparison import Comparison
 from autoloader_dagster.processed_files.records import Difference, DifferenceKind, LoadedFile
-from autoloader_dagster.spark.row_queries import rows_of_files
-from autoloader_dagster.spark.table import IcebergTable
 
 _log = logging.getLogger(__name__)
 
@@ -93,20 +92,20 @@ def reconcile(
     began = time.monotonic()
     store, spec = ingestion.store, ingestion.spec
     with ingestion.connect() as spark:
-        table = IcebergTable(spark, spec.table.name)
+        table = ingestion.table(spark)
         stale = tuple(
             batch.batch_id for batch in store.stale_batches(ingestion.id, over_runs=over_runs)
         )
         exists = table.columns_if_exists() is not None
         branches = left_behind(store, list(table.branches())) if exists else []
         if apply:
-            recover(ingestion, lambda name: IcebergTable(spark, name), over_runs)
+            recover(ingestion, lambda name: ingestion.table(spark, name), over_runs)
         # What the state does not know at all is found below, by one look at all rows.
         head = catch_up(ingestion, table, False).head if apply and exists else None
         with store.comparison(
             ingestion.id,
             spec.table.shared,
-            rows_of_files(table) if exists else (),
+            table.rows_of_files() if exists else (),
             ingestion.source.list_pages(),
         ) as comparison:
             found = left = comparison.compare()
@@ -187,7 +186,7 @@ def _tell(
 
 
 def _mend(
-    ingestion: Ingestion, table: IcebergTable, comparison: Comparison, head: int | None
+    ingestion: Ingestion, table: Table, comparison: Comparison, head: int | None
 ) -> dict[DifferenceKind, int]:
     """Bring the state up to the table; returns the differences that are left."""
     comparison.add_versions(ingestion.loaded.tenant)
@@ -211,7 +210,7 @@ def _mend(
     return comparison.compare()
 
 
-def _record(ingestion: Ingestion, table: IcebergTable, comparison: Comparison, head: int) -> None:
+def _record(ingestion: Ingestion, table: Table, comparison: Comparison, head: int) -> None:
     """Record what the table has rows of, batch by batch."""
     store = ingestion.store
     snapshot_of = {s.batch_id: s.snapshot_id for s in table.history().main()[0] if s.batch_id}

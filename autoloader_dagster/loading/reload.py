@@ -20,7 +20,6 @@ from autoloader_dagster.loading.partitioning import placer
 from autoloader_dagster.loading.reload_members import ReloadMembers
 from autoloader_dagster.processed_files.records import Amendment, FileRow, Partitions
 from autoloader_dagster.sources.base import FileRef
-from autoloader_dagster.spark.table import IcebergTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,9 +145,9 @@ def reload(
     chosen = _loaded_ids(ingestion, partitions, names)
     step("connect to Spark")
     with ingestion.connect() as spark:
-        table = IcebergTable(spark, ingestion.spec.table.name)
+        table = ingestion.table(spark)
         table.columns()
-        recover(ingestion, lambda name: IcebergTable(spark, name), over_runs)
+        recover(ingestion, lambda name: ingestion.table(spark, name), over_runs)
         catch_up(ingestion, table)
         for rows in _chunks(ingestion, chosen):
             members, left = _members(ingestion, rows)

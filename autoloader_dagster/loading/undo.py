@@ -15,6 +15,7 @@ from autoloader_dagster.loading.attempts import Attempts
 from autoloader_dagster.loading.catch_up import catch_up, recover
 from autoloader_dagster.loading.choose import LeftAsItIs, what_it_is
 from autoloader_dagster.loading.ingestion import Ingestion
+from autoloader_dagster.loading.lakehouse import Table
 from autoloader_dagster.loading.lease import LEASE, Lease, new_owner
 from autoloader_dagster.loading.undo_plan import (
     LoadedVersion,
@@ -27,8 +28,7 @@ from autoloader_dagster.loading.undo_plan import (
 )
 from autoloader_dagster.processed_files.records import Amendment, Batch, UndoneFile
 from autoloader_dagster.spark.history import KIND_PROPERTY
-from autoloader_dagster.spark.table import IcebergTable
-from autoloader_dagster.spark.taking_out import Undone, count, delete, note, summary_of
+from autoloader_dagster.spark.taking_out import Undone, summary_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +92,9 @@ def undo(
     check_asked(ingestion, names, batch_id)
     step("connect to Spark")
     with ingestion.connect() as spark:
-        table = IcebergTable(spark, ingestion.spec.table.name)
+        table = ingestion.table(spark)
         table.columns()
-        recover(ingestion, lambda name: IcebergTable(spark, name), over_runs)
+        recover(ingestion, lambda name: ingestion.table(spark, name), over_runs)
         catch_up(ingestion, table)
         done = _done_by(ingestion, earlier_runs)
         if done is not None:
@@ -145,7 +145,7 @@ class _Undoing:
     def __init__(
         self,
         ingestion: Ingestion,
-        table: IcebergTable,
+        table: Table,
         batch: Batch,
         plan: UndoPlan,
         whole: Sequence[str],
@@ -177,7 +177,7 @@ class _Undoing:
         self._leave_out_what_changed()
         rows = rows_of(self._files.values(), self._whole)
         # In main: if that moves, the attempt cannot be published.
-        found = count(self._table, "main", rows)
+        found = self._table.count("main", rows)
         if not self._files and not found:
             self._store.release(
                 self._batch.batch_id, self._batch.owner, "all of its files had changed meanwhile"
@@ -192,10 +192,10 @@ class _Undoing:
         properties = {KIND_PROPERTY: "undo", **summary_of(_undone(self._files.values()))}
         with self._table.tagged(attempt.tag, self._batch.batch_id, properties):
             if found:
-                delete(self._table, attempt.branch, rows)
+                self._table.delete(attempt.branch, rows)
             else:
                 # Nothing is there to be taken out, but a state that is lost must learn of it.
-                note(self._table, attempt.branch)
+                self._table.note(attempt.branch)
         failpoints.reach("written")
         self._step("audit")
         snapshot_id = self._audit(attempt.branch, attempt.base, attempt.tag, plan.rows)

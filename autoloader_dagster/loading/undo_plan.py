@@ -7,9 +7,9 @@ from datetime import datetime
 from autoloader_dagster.errors import NotAsLoaded, NotLoaded, UsageError
 from autoloader_dagster.loading.choose import LeftAsItIs, versions_named, what_it_is
 from autoloader_dagster.loading.ingestion import Ingestion
+from autoloader_dagster.loading.lakehouse import Table
 from autoloader_dagster.processed_files.records import FileRow
-from autoloader_dagster.spark.table import IcebergTable
-from autoloader_dagster.spark.taking_out import Rows, count
+from autoloader_dagster.spark.taking_out import Rows
 
 _NAMED_AT_MOST = 5
 
@@ -118,7 +118,7 @@ def plan_undo(
     """
     check_asked(ingestion, names, batch_id)
     with ingestion.connect() as spark:
-        table = IcebergTable(spark, ingestion.spec.table.name)
+        table = ingestion.table(spark)
         table.columns()
         return make_plan(ingestion, table, names, batch_id)
 
@@ -132,7 +132,7 @@ def check_asked(ingestion: Ingestion, names: Sequence[str], batch_id: str | None
 
 
 def make_plan(
-    ingestion: Ingestion, table: IcebergTable, names: Sequence[str], batch_id: str | None
+    ingestion: Ingestion, table: Table, names: Sequence[str], batch_id: str | None
 ) -> UndoPlan:
     if batch_id is not None:
         asked = _files_of_batch(ingestion, batch_id)
@@ -148,7 +148,7 @@ def make_plan(
     head = table.head()
     found: dict[tuple[str, str], int] = {}
     if chosen or batch_id is not None:
-        found = count(table, "main", rows_of(chosen, [batch_id] if batch_id else []))
+        found = table.count("main", rows_of(chosen, [batch_id] if batch_id else []))
     if not chosen and not found:
         what = "; ".join(str(each) for each in list(left.values())[:_NAMED_AT_MOST])
         raise NotLoaded(
@@ -196,7 +196,7 @@ def rows_of(files: Collection[LoadedVersion], whole: Sequence[str]) -> Rows:
 
 def with_counts(
     ingestion: Ingestion,
-    table: IcebergTable,
+    table: Table,
     snapshot_id: int,
     files: Collection[LoadedVersion],
     found: Mapping[tuple[str, str], int],

@@ -1,0 +1,188 @@
+"""What loading asks of the place where tables are, and Spark's answer to it.
+
+Everything in this package reaches a table through these protocols. The tests explore the orders of
+concurrent work on a twin of them in memory, with the same loading code.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, Protocol
+
+from autoloader_dagster.loading.frame import Readable, batch_frame, columns_of_files
+from autoloader_dagster.processed_files.records import BatchKind, RowsOfFile
+from autoloader_dagster.spark.history import History, Snapshot
+from autoloader_dagster.spark.lake_table import LakeTable
+from autoloader_dagster.spark.lineage import SourceFile
+from autoloader_dagster.spark.reading import Column
+from autoloader_dagster.spark.row_queries import FileInTable
+from autoloader_dagster.spark.taking_out import Rows, Undone
+from autoloader_dagster.spark.writing import Written
+from autoloader_dagster.specs.model import IngestionSpec
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+
+class Table(Protocol):
+    """One table; see ``IcebergTable`` and ``LakeTable``, whose methods these are."""
+
+    name: str
+
+    def exists(self) -> bool: ...
+
+    def create(
+        self,
+        columns: Sequence[Column],
+        partition_by: Sequence[str],
+        properties: Mapping[str, str],
+        comment: str,
+    ) -> None: ...
+
+    def columns(self) -> tuple[Column, ...]: ...
+
+    def columns_if_exists(self) -> tuple[Column, ...] | None: ...
+
+    def add_columns(self, columns: Sequence[Column]) -> None: ...
+
+    def table_id(self) -> str: ...
+
+    def head(self) -> int: ...
+
+    def history(self) -> History: ...
+
+    def create_branch(self, branch: str, base: int) -> None: ...
+
+    def drop_branch(self, branch: str) -> None: ...
+
+    def branches(self) -> dict[str, int]: ...
+
+    def chain(self, branch: str, base: int) -> list[Snapshot]: ...
+
+    def main_holds(self, snapshot_id: int) -> bool: ...
+
+    def tagged(
+        self, attempt: str, batch_id: str | None = None, further: Mapping[str, str] | None = None
+    ) -> AbstractContextManager[None]: ...
+
+    def fast_forward(self, branch: str) -> int: ...
+
+    def append_counted(
+        self, frame: Any, branch: str, batch_id: str, files: Sequence[SourceFile], by_key: bool
+    ) -> Written: ...
+
+    def delete(self, branch: str, rows: Rows) -> None: ...
+
+    def note(self, branch: str) -> None: ...
+
+    def count(self, ref: str, rows: Rows) -> dict[tuple[str, str], int]: ...
+
+    def kind_of(self, batch_id: str, snapshot_id: int) -> BatchKind: ...
+
+    def undone_by(self, batch_id: str, snapshot_id: int) -> list[Undone] | None: ...
+
+    def rows_by_file(self, ref: str, batch_id: str) -> dict[str, int]: ...
+
+    def bad_rows_by_file(self, ref: str, batch_id: str) -> dict[str, int]: ...
+
+    def rows_like(self, ref: str, batch_id: str, rescued: str) -> dict[str, int]: ...
+
+    def batch_ids(self) -> list[str]: ...
+
+    def files_of_batch(self, batch_id: str) -> list[FileInTable]: ...
+
+    def rows_of_files(self) -> Iterator[RowsOfFile]: ...
+
+
+class Frames(Protocol):
+    """Makes what is appended to a table from the files of a batch."""
+
+    def columns(self, readable: Sequence[Readable], known: Sequence[Column]) -> list[Column]:
+        """The columns that these files have; see ``columns_of_files``."""
+        ...
+
+    def frame(
+        self,
+        readable: Sequence[Readable],
+        columns: Sequence[Column],
+        batch_id: str,
+        source_files: int = 0,
+    ) -> Any:
+        """All rows of these files, for ``Table.append_counted``; see ``batch_frame``."""
+        ...
+
+    def read_to_the_end(self, frame: Any) -> None:
+        """Read a frame and keep nothing; raises what reading its files raises."""
+        ...
+
+
+class Lakehouse(Protocol):
+    """Opens tables, and reads files for them, in a session of ``Ingestion.connect``."""
+
+    def table(self, session: Any, name: str) -> Table:
+        """A table by its full name."""
+        ...
+
+    def frames(self, session: Any, spec: IngestionSpec, options: dict[str, str]) -> Frames:
+        """Reads the files of a spec.
+
+        Args:
+            session: The session.
+            spec: The spec.
+            options: The source's own options of a reader.
+        """
+        ...
+
+
+class SparkLakehouse:
+    """Iceberg tables and files, by Spark."""
+
+    def table(self, session: "SparkSession", name: str) -> Table:
+        """A table by its full name."""
+        return LakeTable(session, name)
+
+    def frames(
+        self, session: "SparkSession", spec: IngestionSpec, options: dict[str, str]
+    ) -> Frames:
+        """Reads the files of a spec."""
+        return _SparkFrames(session, spec, options)
+
+
+class _SparkFrames:
+    def __init__(
+        self, session: "SparkSession", spec: IngestionSpec, options: dict[str, str]
+    ) -> None:
+        self._session = session
+        self._spec = spec
+        self._options = options
+
+    def columns(self, readable: Sequence[Readable], known: Sequence[Column]) -> list[Column]:
+        return columns_of_files(self._session, self._spec, readable, self._options, known)
+
+    def frame(
+        self,
+        readable: Sequence[Readable],
+        columns: Sequence[Column],
+        batch_id: str,
+        source_files: int = 0,
+    ) -> Any:
+        return batch_frame(
+            self._session, self._spec, readable, self._options, columns, batch_id, source_files
+        )
+
+    def read_to_the_end(self, frame: Any) -> None:
+        frame.write.format("noop").mode("overwrite").save()
+
+
+SPARK = SparkLakehouse()
+
+
+def append_counted(
+    table: Table,
+    frame: Any,
+    branch: str,
+    batch_id: str,
+    files: Sequence[SourceFile],
+    by_key: bool,
+) -> Written:
+    """Append a frame to a branch, and count its rows by file."""
+    return table.append_counted(frame, branch, batch_id, files, by_key)
