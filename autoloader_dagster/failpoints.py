@@ -13,6 +13,8 @@ the second time that the point is reached (default: the first), and ``#*`` every
     raise           an InjectedFault
     sleep:3         so many seconds
     pause:/path     until that file exists; ``/path.reached`` is made when the point is reached
+
+In the process itself, ``on`` has a function called where a point is reached.
 """
 
 import os
@@ -20,6 +22,8 @@ import re
 import signal
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,6 +69,7 @@ class _Fault:
 
 _armed: dict[str, list[_Fault]] = {}
 _armed_by = ""
+_functions: dict[str, list[Callable[[], object]]] = {}
 _reached: dict[str, int] = {}
 _counting = threading.Lock()
 
@@ -93,6 +98,31 @@ def reach(point: str) -> None:
     """Say that the point is reached; does nothing unless a test has armed it."""
     if _armed:
         _act(point)
+    if _functions:
+        for function in tuple(_functions.get(point, ())):
+            function()
+
+
+@contextmanager
+def on(point: str, function: Callable[[], object]) -> Iterator[None]:
+    """Call a function each time the point is reached within the block; its errors pass through.
+
+    It is called in the thread that reaches the point, whichever thread has entered the block.
+
+    Raises:
+        UsageError: There is no such point.
+    """
+    if point not in POINTS:
+        raise UsageError(f"there is no failpoint '{point}'", f"The points: {', '.join(POINTS)}.")
+    with _counting:
+        _functions.setdefault(point, []).append(function)
+    try:
+        yield
+    finally:
+        with _counting:
+            _functions[point].remove(function)
+            if not _functions[point]:
+                del _functions[point]
 
 
 def _parse(item: str) -> tuple[str, _Fault]:

@@ -51,6 +51,8 @@ _BUSY_TIMEOUT_SECONDS = 60
 _STANDSTILL_SECONDS = 30
 _CONNECT_TIMEOUT_SECONDS = 10
 _BEGIN = "autoloader_begin"
+# An option of an engine or a connection: a function that gives the time, in place of the database.
+CLOCK = "autoloader_clock"
 
 
 class Database:
@@ -167,6 +169,9 @@ def write_transaction(connection: Connection, ingestion_id: str | None = None) -
 
 def now(connection: Connection) -> datetime:
     """The time by the database's clock, which all workers share."""
+    clock = connection.get_execution_options().get(CLOCK)
+    if clock is not None:
+        return clock()
     if connection.dialect.name == "postgresql":
         moment = connection.scalar(select(func.clock_timestamp()))
         if isinstance(moment, datetime):

@@ -110,3 +110,18 @@ def test_a_signal_ends_the_process_at_the_point(
     )
     done = subprocess.run([sys.executable, "-c", program, armed], timeout=30, check=False)
     assert done.returncode == (-ended_by if ended_by else 0)
+
+
+def test_a_function_is_called_where_its_point_is_reached_within_the_block() -> None:
+    called: list[str] = []
+    with failpoints.on("claimed", lambda: called.append("claimed")):
+        failpoints.reach("claimed")
+        failpoints.reach("looked")
+        failpoints.reach("claimed")
+    failpoints.reach("claimed")
+    assert called == ["claimed", "claimed"]
+
+
+def test_a_function_for_a_point_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(UsageError, match="nowhere"), failpoints.on("nowhere", list):
+        pass
