@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from autoloader_dagster import failpoints
 from autoloader_dagster.errors import FilesInUse, NotAsLoaded, NotLoaded, TableError, UsageError
-from autoloader_dagster.loading import undo as undo_module
 from autoloader_dagster.loading.attempts import Attempts
 from autoloader_dagster.loading.ingestion import Ingestion
 from autoloader_dagster.loading.retry import retry
@@ -401,25 +401,21 @@ def test_a_state_from_before_the_undo_learns_of_it(lake: Lake) -> None:
     assert lake.store.known_batches([outcome.batch_id])[outcome.batch_id].status == "RECORDED"
 
 
-def test_a_replace_that_is_published_during_an_undo_wins_for_its_file(
-    lake: Lake, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_replace_that_is_published_during_an_undo_wins_for_its_file(lake: Lake) -> None:
     folder = lake.folder()
     write_ids(folder, "a.csv", 1)
     write_ids(folder, "b.csv", 2)
     ingestion = _replacing(lake, "race")
     lake.load(ingestion)
     write_ids(folder, "a.csv", 10, 11)
-    real, once = undo_module.delete, iter([True])
+    once = iter([True])
 
-    def a_load_comes_first(*args):
+    def a_load_comes_first():
         if next(once, False):
             lake.load(ingestion)
-        real(*args)
 
-    monkeypatch.setattr(undo_module, "delete", a_load_comes_first)
-
-    outcome = _undo(ingestion, "a.csv", "b.csv")
+    with failpoints.on("branched", a_load_comes_first):
+        outcome = _undo(ingestion, "a.csv", "b.csv")
 
     assert [Path(f.path).name for f in outcome.files] == ["b.csv"]
     assert [each.status for each in outcome.left] == ["REPLACED"]
@@ -453,22 +449,20 @@ def test_an_undo_that_is_published_during_a_replace_hinders_it_not(
 
 
 def test_an_undo_all_of_whose_files_are_replaced_meanwhile_ends_without_a_snapshot(
-    lake: Lake, monkeypatch: pytest.MonkeyPatch
+    lake: Lake,
 ) -> None:
     write_ids(lake.folder(), "a.csv", 1)
     ingestion = _replacing(lake, "none_left")
     lake.load(ingestion)
     write_ids(lake.folder(), "a.csv", 10, 11)
-    real, once = undo_module.delete, iter([True])
+    once = iter([True])
 
-    def a_load_comes_first(*args):
+    def a_load_comes_first():
         if next(once, False):
             lake.load(ingestion)
-        real(*args)
 
-    monkeypatch.setattr(undo_module, "delete", a_load_comes_first)
-
-    outcome = _undo(ingestion, "a.csv")
+    with failpoints.on("branched", a_load_comes_first):
+        outcome = _undo(ingestion, "a.csv")
 
     assert (outcome.snapshot_id, outcome.files, outcome.rows) == (None, (), 0)
     assert lake.store.known_batches([outcome.batch_id])[outcome.batch_id].status == "RELEASED"
