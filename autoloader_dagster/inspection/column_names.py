@@ -30,6 +30,8 @@ def normalise(
     names: Sequence[str],
     style: Literal["normalised", "original"] = "normalised",
     known: Mapping[str, str] | None = None,
+    *,
+    by_position: bool = True,
 ) -> list[str]:
     """Give every name of a file a column, all different without regard to case.
 
@@ -44,11 +46,15 @@ def normalise(
         style: ``normalised``: lower case, NFKC, every run of signs but a-z and 0-9 becomes one
             ``_``. ``original``: as they are, as far as a table can have them.
         known: The columns of names that were met before.
+        by_position: Whether a blank name is called by its position; else ``column_empty``, as a
+            key of a JSON object has no position.
 
     Returns:
         One column for each name, in the same order.
     """
-    bases = [_base(name, i, style) for i, name in enumerate(names, 1)]
+    bases = [
+        _base(name, str(i) if by_position else "empty", style) for i, name in enumerate(names, 1)
+    ]
     columns: list[str | None] = [None] * len(names)
     taken: set[str] = set()
 
@@ -68,7 +74,7 @@ def normalise(
     ]
 
 
-def _base(name: str, position: int, style: str) -> str:
+def _base(name: str, position: str, style: str) -> str:
     if not name.strip():
         return f"column_{position}"
     if style == "original":

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from autoloader_dagster.inspection.column_names import normalise
+from autoloader_dagster.inspection.json_values import original_of
 from autoloader_dagster.inspection.outcome import CsvGroup, Look
 from autoloader_dagster.inspection.type_inference import ColumnSample
 from autoloader_dagster.specs.format import CsvFormat, JsonFormat
@@ -77,7 +78,7 @@ def sniff_columns(
     return {
         name: SniffedColumn(
             hints.get(name) or hints.get(column.original) or column.sample.sql_type,
-            column.original,
+            original_of(column.original) if is_json else column.original,
         )
         for name, column in found.items()
     }
@@ -86,5 +87,6 @@ def sniff_columns(
 def _names_of_keys(keys: tuple[str, ...], spec: IngestionSpec, known: dict[str, str]) -> list[str]:
     """Columns of JSON keys; a key has one column in all files, whatever stands beside it."""
     together = [*known, *(key for key in keys if key not in known)]
-    known.update(zip(together, normalise(together, spec.columns.names, known), strict=True))
+    named = normalise(together, spec.columns.names, known, by_position=False)
+    known.update(zip(together, named, strict=True))
     return [known[key] for key in keys]

@@ -1,28 +1,34 @@
 """One JSON document: whether it is whole, and where its records are."""
 
 import json
-import re
 from collections.abc import Iterator
 
-from autoloader_dagster.inspection.json_values import parse, parse_each
+from autoloader_dagster.inspection.json_records import Records
+from autoloader_dagster.inspection.json_values import parse
 from autoloader_dagster.inspection.outcome import SetAside, beginning
 
 SPACE = b" \t\r\n"
 
 
+class SeveralValues(Exception):
+    """Other text follows the first value; never leaves this package."""
+
+
 def parse_document(data: bytes) -> object:
+    """Parse a text that is one JSON value.
+
+    Raises:
+        SeveralValues: It may be several values one after the other.
+        SetAside: It is not JSON.
+    """
     text = data.decode()
     try:
         return parse(text)
     except json.JSONDecodeError as error:
         if is_cut(error):
             raise truncated(data) from error
-        if error.msg == "Extra data" and text[error.pos : error.pos + 1] in ("{", "["):
-            raise SetAside(
-                "NotJson",
-                f"holds a second JSON value on line {error.lineno:,}; if it is one record a line, "
-                "set format.options.layout: lines",
-            ) from error
+        if error.msg == "Extra data":
+            raise SeveralValues from error
         raise not_json(data, error, f"line {error.lineno:,}, column {error.colno:,}") from error
     except (ValueError, RecursionError) as error:
         raise not_json(data, error, "the document does not parse") from error
@@ -37,16 +43,7 @@ def records_of(document: object, record_path: str | None) -> list[object]:
     if record_path is None:
         return document if isinstance(document, list) else [document]
     parents = document if isinstance(document, list) else [document]
-    found: list[object] = []
-    faults = []
-    for parent in parents:
-        try:
-            found += _records_below(parent, record_path)
-        except SetAside as fault:
-            faults.append(fault)
-    if faults and len(faults) == len(parents):
-        raise faults[0]
-    return found
+    return [record for parent in parents for record in _records_below(parent, record_path)]
 
 
 def _records_below(document: object, record_path: str) -> list[object]:
@@ -74,13 +71,21 @@ def _kind(value: object) -> str:
 
 
 def first_records(head: bytes, record_path: str | None) -> Iterator[object]:
-    """The records at the beginning of a document that is too large to be parsed here."""
-    text = head.decode("utf-8", "ignore")
-    opening = r"\s*\["
-    if record_path:
-        opening = re.escape(json.dumps(record_path.split(".")[-1])) + r"\s*:\s*\["
-    found = re.search(opening, text) if record_path else re.match(opening, text)
-    return parse_each(text, found.end()) if found else iter(())
+    """The records at the beginning of a text of which only the head is here.
+
+    Raises:
+        SetAside: What is here is broken already.
+    """
+    try:
+        for _, record in Records([_whole_characters(head)], record_path):
+            yield record
+    except SetAside as fault:
+        if fault.bad.error_type != "TruncatedJson":
+            raise
+
+
+def _whole_characters(head: bytes) -> bytes:
+    return head.decode("utf-8", "ignore").encode()
 
 
 def is_cut(error: json.JSONDecodeError) -> bool:

@@ -11,6 +11,7 @@ from autoloader_dagster.inspection.content import HEAD_BYTES, Content, gather, l
 from autoloader_dagster.inspection.csv_look import MAX_COLUMNS
 from autoloader_dagster.inspection.json_document import (
     SPACE,
+    SeveralValues,
     first_records,
     is_cut,
     not_json,
@@ -18,7 +19,13 @@ from autoloader_dagster.inspection.json_document import (
     records_of,
     truncated,
 )
-from autoloader_dagster.inspection.json_values import parse, simplified
+from autoloader_dagster.inspection.json_records import Records
+from autoloader_dagster.inspection.json_values import (
+    has_half_pairs,
+    is_encodable,
+    parse,
+    simplified,
+)
 from autoloader_dagster.inspection.outcome import JsonGroup, Look, SetAside, Value, beginning
 from autoloader_dagster.inspection.text import MAX_LINE_BYTES, checked_text
 from autoloader_dagster.specs.format import JsonOptions
@@ -27,6 +34,8 @@ from autoloader_dagster.specs.format import JsonOptions
 MAX_DOCUMENT_BYTES = 32 * 2**20
 _SMALL_DOCUMENT_BYTES = 2**20
 _HINT = "JSON is UTF-8; convert the file"
+# What is split while it is staged becomes one record a line.
+SPLIT = JsonGroup("lines")
 
 # Parsed JSON takes some ten times its size in memory, and there are many threads.
 _large_documents = threading.BoundedSemaphore(2)
@@ -66,6 +75,7 @@ def _choose_layout(head: bytes, whole: bool, text: Iterator[bytes]) -> tuple[byt
     try:
         is_record = isinstance(parse(line.decode()), dict)
     except (ValueError, RecursionError):
+        # A document, or several values one after the other.
         is_record = False
     return head, whole, "lines" if is_record else "document"
 
@@ -162,7 +172,6 @@ def _look_at_document(
     look: Look,
     rows: int,
 ) -> Look:
-    group = JsonGroup("document")
     start = head.lstrip(SPACE)
     if start[:1] not in (b"{", b"["):
         raise SetAside("NotJson", f"begins with '{beginning(start)}', which is not a JSON document")
@@ -170,16 +179,36 @@ def _look_at_document(
         head, whole = gather(text, MAX_DOCUMENT_BYTES, head)
     if not whole:
         tail = content.tail if look.compression == "none" else last_bytes(text, head)
-        if tail.rstrip(SPACE)[-1:] != (b"}" if start[:1] == b"{" else b"]"):
+        if not _may_end(start[:1], tail.rstrip(SPACE)[-1:]):
             raise truncated(tail)
         columns, sample = _sample(first_records(head[:HEAD_BYTES], record_path), rows)
-        return replace(look, group=group, columns=columns, sample=sample)
+        return replace(look, group=SPLIT, split=True, columns=columns, sample=sample)
     with _large_documents if len(head) > _SMALL_DOCUMENT_BYTES else nullcontext():
-        found = records_of(parse_document(head), record_path)
+        try:
+            document = parse_document(head)
+            # Spark reads a sound document in one piece. Half a surrogate pair is the matter of one
+            # record, and documents in an array each have records below their path.
+            split = has_half_pairs(head.decode()) or (
+                record_path is not None and isinstance(document, list)
+            )
+            found = records_of(document, record_path)
+        except SeveralValues:
+            split, found = True, [record for _, record in Records([head], record_path)]
         columns, sample = _sample(found, rows)
     if found and not columns and not any(isinstance(record, dict) for record in found):
         raise SetAside("NoRecords", "holds an array in which no element is a record in {}")
-    return replace(look, group=group, columns=columns, sample=sample, empty=not found)
+    if split:
+        return replace(
+            look, group=SPLIT, split=True, columns=columns, sample=sample, empty=not found
+        )
+    return replace(
+        look, group=JsonGroup("document"), columns=columns, sample=sample, empty=not found
+    )
+
+
+def _may_end(first: bytes, last: bytes) -> bool:
+    """Whether a large text can be whole by its last character; staging it reads every record."""
+    return last in ((b"}", b"]", b",") if first == b"{" else (b"}", b"]"))
 
 
 # --- both ---------------------------------------------------------------------------------------
@@ -200,7 +229,8 @@ def _sample(
             continue
         is_new = not record.keys() <= keys.keys()
         if is_new:
-            keys.update(dict.fromkeys(record))
+            # A key that UTF-8 cannot hold has no column; Spark rescues the record.
+            keys.update((key, None) for key in record if is_encodable(key))
         if len(keys) > MAX_COLUMNS:
             raise SetAside(
                 "TooManyColumns",

@@ -1,7 +1,7 @@
 """JSON values as they are written: no digit is lost, and no constant that JSON does not have."""
 
 import json
-from collections.abc import Iterator
+import re
 from typing import NoReturn
 
 
@@ -44,18 +44,55 @@ def parse(text: str) -> object:
     return _DECODER.decode(text)
 
 
-def parse_each(text: str, at: int) -> Iterator[object]:
-    """The elements of an array from a place inside of it, as far as they can be parsed."""
-    while True:
-        while text[at : at + 1] in (" ", "\t", "\r", "\n", ","):
-            at += 1
-        try:
-            value, at = _DECODER.raw_decode(text, at)
-        except (ValueError, RecursionError):
-            return
-        yield value
+def decode_at(text: str, at: int) -> tuple[object, int]:
+    """Parse the value that begins at a place, and return it with the place where it ends.
+
+    Raises:
+        ValueError: It is not JSON (``json.JSONDecodeError``), or ``BadConstant``.
+        RecursionError: It is nested too deeply.
+    """
+    return _DECODER.raw_decode(text, at)
 
 
 def simplified(value: object) -> object:
     """A value for a sample: nested ones only as a mark."""
-    return NESTED if isinstance(value, dict | list) else value
+    if isinstance(value, dict | list):
+        return NESTED
+    return value if not isinstance(value, str) or is_encodable(value) else "\ufffd"
+
+
+def is_encodable(text: str) -> bool:
+    """Whether a text can be written as UTF-8; one with half a surrogate pair cannot."""
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+# What JSON may write for half a surrogate pair, and what is none: an escaped backslash, a pair.
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")
+_NO_HALF = re.compile(r"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}")
+
+
+def has_half_pairs(text: str) -> bool:
+    """Whether a JSON text escapes half a surrogate pair, which no text in UTF-8 can hold."""
+    return _HALF.search(text) is not None and _HALF.search(_NO_HALF.sub(" ", text)) is not None
+
+
+def original_of(key: str) -> str:
+    """A key as the original name of its column, which must not be blank."""
+    return json.dumps(key) if not key.strip() or key.startswith('"') else key
+
+
+def key_of(original: str) -> str:
+    """The key that a column's original name stands for."""
+    if original.startswith('"'):
+        try:
+            key = json.loads(original)
+        except ValueError:
+            return original
+        return key if isinstance(key, str) else original
+    return original

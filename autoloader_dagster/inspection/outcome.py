@@ -111,6 +111,7 @@ class Look:
         sample: Some records, each with one value a column; None stands for no value.
         rows: Exact number of rows where a footer gives it.
         empty: A good file without rows, which is not given to Spark.
+        split: The copy that Spark is given holds one record a line, whatever the file's layout is.
         lines: What a small file holds, which goes to Spark in place of its name; None where Spark
             reads the file.
     """
@@ -126,6 +127,7 @@ class Look:
     sample: tuple[tuple[Value, ...], ...] = ()
     rows: int | None = None
     empty: bool = False
+    split: bool = False
     lines: Lines | None = None
 
 

@@ -8,7 +8,7 @@ from autoloader_dagster.inspection.outcome import Bad, JsonGroup
 from autoloader_dagster.loading.frame import Readable
 from autoloader_dagster.loading.lakehouse import Table
 from autoloader_dagster.spark.history import Snapshot
-from autoloader_dagster.spark.read_json import BROKEN_DOCUMENT
+from autoloader_dagster.spark.json_records import BROKEN_DOCUMENT, NOT_UTF8
 from autoloader_dagster.spark.writing import Written
 from autoloader_dagster.specs.model import IngestionSpec
 
@@ -95,15 +95,17 @@ def audit_attempt(
         problem = _problem(item, rows.get(item.file.path, 0))
         if problem:
             bad_files[item.file.path] = problem
-    documents = [
-        r.file.path
-        for r in readable
-        if isinstance(r.look.group, JsonGroup) and r.look.group.layout == "document"
-    ]
-    if any(path in bad_rows for path in documents):
+    json_files = {r.file.path: r for r in readable if isinstance(r.look.group, JsonGroup)}
+    if any(path in bad_rows for path in json_files):
         for path in table.rows_like(branch, batch_id, BROKEN_DOCUMENT):
             bad_files[path] = Bad(
-                "NotJson", "is not a JSON document of the layout that the spec says; not loaded"
+                "NotJson",
+                "is not a JSON document of the layout that the spec says, or has an object with a "
+                "key twice, or is nested more than 1,000 deep; not loaded",
+            )
+        for path in table.rows_like(branch, batch_id, NOT_UTF8):
+            bad_files[path] = Bad(
+                "WrongEncoding", "has a line that is not UTF-8; JSON is UTF-8, convert the file"
             )
     if spec.errors.bad_rows == "quarantine":
         for path, count in bad_rows.items():

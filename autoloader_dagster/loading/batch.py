@@ -22,7 +22,7 @@ from autoloader_dagster.inspection.look import look_at
 from autoloader_dagster.inspection.outcome import Look
 from autoloader_dagster.loading.attempts import Attempt, Attempts
 from autoloader_dagster.loading.audit import Audited, audit_attempt, own_chain
-from autoloader_dagster.loading.frame import Readable
+from autoloader_dagster.loading.frame import Readable, record_path_of
 from autoloader_dagster.loading.ingestion import BatchOutcome, Ingestion
 from autoloader_dagster.loading.isolate import TryRead, find_unreadable, short
 from autoloader_dagster.loading.lakehouse import append_counted
@@ -128,15 +128,18 @@ class BatchLoad:
         while True:
             looks = [look for look in looks if look.ref.path in self._members.here]
             try:
-                copies = stage(self._ingestion.source, looks, self._staging)
+                staged = stage(
+                    self._ingestion.source, looks, self._staging, record_path_of(self._spec)
+                )
                 break
             except FileChanged:
                 if not self._members.take_out_changed():
                     raise
-        source = self._ingestion.source
+        self._members.quarantine(staged.bad)
+        source, copies = self._ingestion.source, staged.copies
         return [
             Readable(
-                look,
+                staged.of(look),
                 SourceFile(
                     path=look.ref.path,
                     modified_at=look.ref.modified_at,
@@ -148,6 +151,7 @@ class BatchLoad:
                 ),
             )
             for look in looks
+            if look.ref.path in self._members.here
         ]
 
     # --- one attempt ----------------------------------------------------------------------------

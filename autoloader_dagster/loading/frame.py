@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from autoloader_dagster.inspection.column_names import normalise
 from autoloader_dagster.inspection.columns import sniff_columns
+from autoloader_dagster.inspection.json_values import key_of
 from autoloader_dagster.inspection.outcome import CsvGroup, JsonGroup, Look, ParquetGroup
 from autoloader_dagster.inspection.type_inference import merge_types
 from autoloader_dagster.spark.lineage import SourceFile
@@ -43,10 +44,13 @@ def columns_of_files(
 ) -> list[Column]:
     """The columns that these files have, in order of appearance, with inferred types and hints."""
     if isinstance(spec.format, CsvFormat | JsonFormat):
+        is_json = isinstance(spec.format, JsonFormat)
         found = sniff_columns(
             [r.look for r in readable],
             spec,
-            known={c.original: c.name for c in known if c.original},
+            known={
+                key_of(c.original) if is_json else c.original: c.name for c in known if c.original
+            },
         )
         return [Column(name, sql_type, original) for name, (sql_type, original) in found.items()]
     columns: dict[str, Column] = {}
@@ -64,6 +68,11 @@ def columns_of_files(
                 both = merge_types(found.sql_type, types[original])
                 columns[name] = Column(name, both, found.original)
     return list(columns.values())
+
+
+def record_path_of(spec: IngestionSpec) -> str | None:
+    """Where the JSON documents of a spec keep their records."""
+    return spec.format.options.record_path if isinstance(spec.format, JsonFormat) else None
 
 
 def batch_frame(
@@ -86,7 +95,7 @@ def batch_frame(
         column_of = {g: tuple(normalise(g.header, spec.columns.names)) for g in csv_groups}
         return united(read_csv(context, spec.format.options, csv_groups, column_of))
     if isinstance(spec.format, JsonFormat):
-        keys = {c.original or c.name: c.name for c in columns}
+        keys = {key_of(c.original) if c.original else c.name: c.name for c in columns}
         return united(
             [
                 read_json(context, spec.format.options, g.layout, files, keys)

@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from autoloader_dagster.inspection.look import look_at
 from autoloader_dagster.inspection.outcome import Look
-from autoloader_dagster.loading.frame import Readable, batch_frame, columns_of_files
+from autoloader_dagster.loading.frame import (
+    Readable,
+    batch_frame,
+    columns_of_files,
+    record_path_of,
+)
 from autoloader_dagster.loading.ingestion import FileOutcome, Ingestion
 from autoloader_dagster.loading.partitioning import placer
 from autoloader_dagster.loading.stage import stage, unstage
@@ -152,10 +157,11 @@ def _read(
         return list(known), []
     folder = ingestion.staging_dir / f"preview-{uuid.uuid4().hex[:12]}"
     try:
-        copies = stage(ingestion.source, looks, folder)
+        staged = stage(ingestion.source, looks, folder, record_path_of(ingestion.spec))
+        copies = staged.copies
         readable = [
             Readable(
-                look,
+                staged.of(look),
                 SourceFile(
                     path=look.ref.path,
                     modified_at=look.ref.modified_at,
@@ -167,6 +173,7 @@ def _read(
                 ),
             )
             for look in looks
+            if look.ref.path not in staged.bad
         ]
         options = ingestion.source.spark_options()
         wanted = columns_of_files(spark, ingestion.spec, readable, options, known)

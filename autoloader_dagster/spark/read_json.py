@@ -4,9 +4,16 @@ Every record is read as a variant, which keeps every key whatever the file's oth
 like. What has a column goes there, what does not fit or has no column goes to ``_rescued``.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from autoloader_dagster.spark.json_records import (
+    BROKEN_DOCUMENT,
+    NOT_UTF8,
+    Marks,
+    parsed_records,
+)
 from autoloader_dagster.spark.lineage import RESCUED, SourceFile, add_lineage
 from autoloader_dagster.spark.reading import ReadContext, in_table_order, load_files, reader
 from autoloader_dagster.spark.typing import is_nested, literal, quoted, typed
@@ -15,8 +22,8 @@ from autoloader_dagster.specs.format import JsonOptions
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-# A document that does not parse leaves this one row; the audit then sets its file aside.
-BROKEN_DOCUMENT = '{"_document":"could not be parsed"}'
+# A key that the path syntax of variants can name as it is.
+_PLAIN_KEY = re.compile(r"[^\"'\\\[\]\x00-\x1f]+")
 
 
 def read_json(
@@ -38,41 +45,30 @@ def read_json(
     from pyspark.sql import functions as F
 
     document = layout == "document"
-    data = (
-        reader(context)
-        .schema("_v variant, _c string")
-        .options(
-            singleVariantColumn="_v",
-            columnNameOfCorruptRecord="_c",
-            multiLine=str(document).lower(),
-            allowSingleQuotes="false",
-            allowNonNumericNumbers="false",
-        )
-    )
+    data = reader(context).schema("value string").option("wholetext", str(document).lower())
     file_column = ["_file"] if len(files) > 1 else []
-    frame = load_files(context, data, "json", files)
+    frame = load_files(context, data, "text", files)
     frame = frame.select(
-        "_v", "_c", *[F.col("_metadata.file_path").alias(name) for name in file_column]
+        "value", *[F.col("_metadata.file_path").alias(name) for name in file_column]
     )
-    if document:
-        frame = _records(frame, options, file_column)
+    marks = Marks()
+    frame = parsed_records(frame, marks, document, options.record_path, file_column)
+    frame = frame.select("*", F.expr("try_variant_get(_v, '$', 'map<string,variant>')").alias("_m"))
     types = {column.name: column.sql_type for column in context.columns}
     present = {key: name for key, name in keys.items() if name in types}
-    # Keys that the path syntax cannot name stay in _rescued.
-    present = {key: name for key, name in present.items() if '"' not in key and "\\" not in key}
     values, texts, raws = [], [], {}
     for i, (key, name) in enumerate(present.items()):
         raws[key] = f"_raw_{i}"
-        texts.append((raws[key], _value_at(key, "string")))
+        texts.append((raws[key], marks.removed(_value_at(key, "string"))))
         if is_nested(types[name]):
-            values.append((name, _value_at(key, types[name])))
+            values.append((name, _nested(key, raws[key], types[name])))
         else:
             values.append((name, typed(raws[key], types[name], options.timestamp_formats)))
     frame = frame.select("*", *[F.expr(text).alias(raw) for raw, text in texts])
     frame = frame.select("*", *[F.expr(value).alias(name) for name, value in values])
     frame = frame.select(
         *[F.col(quoted(name)) for name in present.values()],
-        F.expr(_rescued(present, raws, document)).alias(RESCUED),
+        F.expr(_rescued(present, raws, marks)).alias(RESCUED),
         *file_column,
     )
     frame = add_lineage(context.spark, frame, files, context.batch_id)
@@ -80,45 +76,30 @@ def read_json(
 
 
 def _value_at(key: str, sql_type: str) -> str:
-    path = f'$["{key}"]'
-    return f"try_variant_get(_v, {literal(path)}, {literal(sql_type)})"
+    if _PLAIN_KEY.fullmatch(key):
+        path = f'$["{key}"]'
+        return f"try_variant_get(_v, {literal(path)}, {literal(sql_type)})"
+    return f"try_variant_get(try_element_at(_m, {literal(key)}), '$', {literal(sql_type)})"
 
 
-def _records(frame: "DataFrame", options: JsonOptions, file_column: Sequence[str]) -> "DataFrame":
-    """One row a record of each document, and one row with ``_c`` for a document that is broken."""
-    from pyspark.sql import functions as F
-
-    if options.record_path:
-        path = "$" + "".join(f'["{part}"]' for part in options.record_path.split("."))
-        records = f"try_variant_get(_v, {literal(path)}, 'array<variant>')"
-    else:
-        records = (
-            "if(schema_of_variant(_v) like 'ARRAY%', "
-            "try_variant_get(_v, '$', 'array<variant>'), array(_v))"
-        )
-    # An array that is null is no array of records: the document is not what the spec says.
-    frame = frame.select(F.expr(records).alias("_records"), *file_column)
-    return frame.select(
-        F.expr("if(_records is null, array(null), _records)").alias("_records"),
-        F.expr(f"if(_records is null, {literal(BROKEN_DOCUMENT)}, null)").alias("_c"),
-        *file_column,
-    ).select(F.explode("_records").alias("_v"), "_c", *file_column)
+def _nested(key: str, raw: str, sql_type: str) -> str:
+    """A value of a nested type; where numbers carry marks, from its text."""
+    without_marks = f"try_variant_get(try_parse_json({raw}), '$', {literal(sql_type)})"
+    return f"if(_odd, {without_marks}, {_value_at(key, sql_type)})"
 
 
-def _rescued(present: Mapping[str, str], raws: Mapping[str, str], document: bool) -> str:
+def _rescued(present: Mapping[str, str], raws: Mapping[str, str], marks: Marks) -> str:
     fits = " ".join(
         f"when {literal(key)} then ({quoted(name)} is null and {raws[key]} is not null)"
         for key, name in present.items()
     )
     keep = f"case k {fits} else true end" if fits else "true"
-    leftover = (
-        "nullif(to_json(map_filter("
-        f"try_variant_get(_v, '$', 'map<string,variant>'), (k, x) -> {keep})), '{{}}')"
-    )
-    broken = "_c" if document else "to_json(named_struct('_row', _c))"
+    leftover = f"nullif(to_json(map_filter(_m, (k, x) -> {keep})), '{{}}')"
+    # A document or a line that is broken says so by itself; other text goes in as it is.
+    whole_file = f"_c in ({literal(BROKEN_DOCUMENT)}, {literal(NOT_UTF8)})"
     return (
-        f"case when _c is not null then {broken} "
-        "when schema_of_variant(_v) not like 'OBJECT%' "
-        "then to_json(named_struct('_row', to_json(_v))) "
-        f"else {leftover} end"
+        f"case when _c is not null then if({whole_file}, _c, to_json(named_struct('_row', _c))) "
+        f"when _m is null then to_json(named_struct('_row', "
+        f"coalesce({marks.removed('to_json(_v)')}, 'null'))) "
+        f"else {marks.removed(leftover)} end"
     )

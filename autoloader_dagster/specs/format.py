@@ -72,8 +72,9 @@ class JsonOptions(SpecModel):
 
     layout: Literal["auto", "lines", "document"] = Field(
         default="auto",
-        description="'lines': one record a line. 'document': the whole file is one value, an "
-        "array of records or one record. 'auto' looks into each file.",
+        description="'lines': one record a line. 'document': arrays of records and records, one "
+        "after the other, with or without line breaks or commas between. 'auto' looks into each "
+        "file.",
     )
     record_path: str | None = Field(
         default=None,

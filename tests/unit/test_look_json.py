@@ -80,7 +80,7 @@ def test_a_key_that_comes_late_has_a_value_in_the_sample(tmp_path):
 )
 def test_no_records_is_a_good_file_without_rows(tmp_path, data, path):
     found = look(tmp_path, data, record_path=path)
-    assert (found.bad, found.empty, found.group) == (None, True, DOCUMENT)
+    assert (found.bad, found.empty) == (None, True)
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,8 @@ def test_one_bad_line_is_a_bad_row_and_not_a_bad_file(tmp_path, data):
         ("a,b\n", {"layout": "document"}, "NotJson", "not a JSON document"),
         ('{\n"a": x}', {}, "NotJson", "line 2, column 6"),
         ('[{"a": NaN}]', {}, "NotJson", "NaN, which JSON does not have"),
-        ('[{"a": 1}]\n[{"a": 2}]', {}, "NotJson", "layout: lines"),
+        ('[{"a": 1}]\n[{"a": 2 x}]', {}, "NotJson", "from line 2 on, after 1 records"),
+        ('{"a": 1}{"a": 2} garbage', {}, "NotJson", "after 2 records"),
         ("[1]\n", {"layout": "lines"}, "NotJson", "each line should be one record"),
         ("{\n}\n", {"layout": "lines"}, "NotJson", "first line is not a JSON value"),
         ("[" * 100_000 + "]" * 100_000, {}, "TooDeep", "nested too deeply"),
@@ -182,7 +183,7 @@ def test_a_large_document_is_looked_at_by_its_ends(tmp_path):
     found = look(tmp_path, records, record_path="Records")
     assert (found.bad, found.columns, found.empty) == (None, ("a", "b"), False)
     assert 50 <= len(found.sample) <= 16_000
-    assert look(tmp_path, records).group == DOCUMENT
+    assert (look(tmp_path, records).split, found.split) == (True, True)
 
 
 def test_long_lines(tmp_path):
