@@ -8,6 +8,10 @@ from autoloader_dagster.inspection.outcome import Compression, SetAside
 from autoloader_dagster.sources.base import FileRef
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+# The answers of S3 are XML, which has no such characters: Spark's client fails on them.
+_NOT_IN_XML = re.compile(r"[\ufffe\uffff]")
+# Spark takes such a name for a pattern, and Hadoop cannot match one with a colon.
+_PATTERN = re.compile(r"[\\\[\]{}*?]")
 _SCHEME = re.compile(r"[a-z][a-z0-9]*://")
 # What uploaders leave behind that says nothing about the stored bytes.
 _PLAIN_ENCODINGS = {None, "", "identity", "aws-chunked"}
@@ -26,6 +30,29 @@ def refuse_unreadable_name(ref: FileRef) -> None:
         )
 
 
+def is_misread(path: str) -> bool:
+    """Whether Spark would find nothing under this address, or another file.
+
+    Hadoop makes '//' one '/', resolves '.' and '..', and so would read another file than the one
+    that is named, one outside of the source too.
+
+    Args:
+        path: A full address in raw characters.
+    """
+    scheme = _SCHEME.match(path)
+    below = path[scheme.end() :] if scheme else path[1:]
+    *folders, name = below.split("/")
+    return bool(
+        # Spark takes these for hidden files and reads zero rows, without an error.
+        name.startswith((".", "_"))
+        or name.endswith("._COPYING_")
+        or not name
+        or any(folder in ("", ".", "..") for folder in folders)
+        or (":" in below and (not scheme or _PATTERN.search(below)))
+        or (scheme and _NOT_IN_XML.search(path))
+    )
+
+
 def stage_as(ref: FileRef, kind: str, compression: Compression) -> str | None:
     """The suffix to stage a file under; None for one that Spark reads well in place.
 
@@ -34,18 +61,8 @@ def stage_as(ref: FileRef, kind: str, compression: Compression) -> str | None:
         kind: The format: ``csv``, ``json`` or ``parquet``.
         compression: What the content is.
     """
+    misread = is_misread(ref.path) or ref.content_encoding not in _PLAIN_ENCODINGS
     name = posixpath.basename(ref.path)
-    scheme = _SCHEME.match(ref.path)
-    below = ref.path[scheme.end() :] if scheme else ref.path
-    misread = (
-        # Spark takes these for hidden files and reads zero rows, without an error.
-        name.startswith((".", "_"))
-        or name.endswith("._COPYING_")
-        # Hadoop makes '//' one '/', and then finds nothing.
-        or "//" in below
-        or (not scheme and ":" in below)
-        or ref.content_encoding not in _PLAIN_ENCODINGS
-    )
     # A Parquet reader goes by the content alone.
     if misread or (kind != "parquet" and not fits_name(compression, name)):
         return f".{kind}{SUFFIXES[compression]}"

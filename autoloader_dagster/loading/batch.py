@@ -33,7 +33,7 @@ from autoloader_dagster.processed_files.records import Batch, LoadedFile
 from autoloader_dagster.spark.environment import is_environment
 from autoloader_dagster.spark.history import KIND_PROPERTY
 from autoloader_dagster.spark.lineage import PARTITION_KEY, SourceFile
-from autoloader_dagster.spark.reading import LIST_FOLDERS_FROM, Column
+from autoloader_dagster.spark.reading import LIST_FOLDERS_FROM, TOO_MANY_TO_LIST, Column
 from autoloader_dagster.spark.session import translate
 from autoloader_dagster.spark.writing import Written
 
@@ -268,6 +268,8 @@ class BatchLoad:
         """How many files the source has; not asked where the way of reading does not hang on it."""
         if len(self._members.here) < LIST_FOLDERS_FROM:
             return 0
+        if not self._ingestion.source.lists_by_folder:
+            return TOO_MANY_TO_LIST
         counts = self._store.counts(self._ingestion.id).get(self._ingestion.id, {})
         return sum(total.files for total in counts.values())
 

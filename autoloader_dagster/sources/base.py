@@ -45,6 +45,15 @@ class FileSource(Protocol):
         """Files that the last listing met and the filters did not choose."""
         ...
 
+    @property
+    def lists_by_folder(self) -> bool:
+        """Whether Spark may list the folders of this source instead of asking for each name.
+
+        False until a listing has shown that no address has an empty part, '.' or '..', because
+        Hadoop resolves these, and takes one file's length for that of another.
+        """
+        ...
+
     def list_pages(self) -> Iterator[list[FileRef]]:
         """List the files that the spec's filters choose, in pages of at most some thousands.
 

@@ -65,6 +65,11 @@ class LocalFileSource:
         """Files that the last listing met and the filters did not choose."""
         return self._left_out
 
+    @property
+    def lists_by_folder(self) -> bool:
+        """Never: Spark asks a local disk for each name as fast."""
+        return False
+
     def list_pages(self) -> Iterator[list[FileRef]]:
         """List in pages of 1,000, folder by folder, sorted by name within each.
 

@@ -63,11 +63,17 @@ class S3FileSource:
         self._access: S3Access | None = None
         self._lock = Lock()
         self._left_out = 0
+        self._lists_by_folder = False
 
     @property
     def left_out(self) -> int:
         """Objects that the last listing met and the filters did not choose."""
         return self._left_out
+
+    @property
+    def lists_by_folder(self) -> bool:
+        """Whether the last listing met no key that Hadoop resolves to another one."""
+        return self._lists_by_folder
 
     def list_pages(self) -> Iterator[list[FileRef]]:
         """List in pages of the store's size (1,000 keys), in the store's order.
@@ -80,12 +86,21 @@ class S3FileSource:
         """
         empty = True
         self._left_out = 0
-        for objects in self._list(self._prefix + self._chosen.prefix):
+        self._lists_by_folder = False
+        begin = self._prefix + self._chosen.prefix
+        folder = begin[: begin.rfind("/") + 1]
+        # Of a folder whose beginning alone is listed, the rest is asked for.
+        resolved = _is_resolved(f"{begin}x") or (
+            folder != begin and any(self._holds(f"{folder}{part}") for part in ("/", "./", "../"))
+        )
+        for objects in self._list(begin):
             empty = empty and not objects
+            resolved = resolved or any(_is_resolved(listed["Key"]) for listed in objects)
             if page := self._choose(objects):
                 yield page
         if empty and self._object_key and (page := self._choose_object(self._object_key)):
             yield page
+        self._lists_by_folder = not resolved
 
     def stat(self, paths: Sequence[str]) -> dict[str, FileRef | None]:
         """Ask for these objects again, 16 at a time; None for one that is gone.
@@ -181,6 +196,9 @@ class S3FileSource:
                 )
             seen.add(following)
             token = {"ContinuationToken": following}
+
+    def _holds(self, prefix: str) -> bool:
+        return bool(self._ask("list_objects_v2", self._place, Prefix=prefix, MaxKeys=1)["KeyCount"])
 
     def _choose(self, objects: list[dict[str, Any]]) -> list[FileRef]:
         page: list[FileRef] = []
@@ -290,6 +308,13 @@ class S3FileSource:
         modified: datetime = answer["LastModified"]
         modified_at = modified.astimezone(timezone.utc).replace(microsecond=0)
         return FileRef(path, relative_path, size, modified_at, version=etag, etag=etag)
+
+
+def _is_resolved(key: str) -> bool:
+    """Whether a key has an empty part, '.' or '..', which Hadoop resolves."""
+    if "//" not in key and "/." not in key and not key.startswith((".", "/")):
+        return False
+    return any(part in ("", ".", "..") for part in key.removesuffix("/").split("/"))
 
 
 def _etag(answer: Mapping[str, Any]) -> str:

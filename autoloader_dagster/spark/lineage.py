@@ -31,8 +31,13 @@ LINEAGE_COLUMNS: dict[str, tuple[str, str]] = {
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
-# What java.net.URI leaves as it is in a path, besides letters, digits and everything non-ASCII.
-_KEPT = frozenset("-_.!~*'(),;:$&+=@/")
+# What java.net.URI quotes in a path: of ASCII all but letters, digits and some punctuation; of the
+# rest control and space characters as Java has them (Zs, Zl, Zp), and nothing else. Python's
+# isprintable would quote joiners, private-use and new characters too, and miss the row's file.
+_QUOTED = re.compile(
+    r"[^A-Za-z0-9\-_.!~*'(),;:$&+=@/\u0080-\U0010ffff]"
+    r"|[\u0080-\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"
+)
 _GLOB = re.compile(r"([\\\[\]{}*?])")
 
 
@@ -62,15 +67,11 @@ def spark_uri(path: str) -> str:
         scheme, rest = "file", path
     if scheme == "file":
         rest = "/" + rest.lstrip("/")
-    return f"{scheme}:" + "".join(_uri_character(character) for character in rest)
+    return f"{scheme}:{_QUOTED.sub(_percent_encoded, rest)}"
 
 
-def _uri_character(character: str) -> str:
-    if character in _KEPT or (character.isascii() and character.isalnum()):
-        return character
-    if not character.isascii() and not character.isspace() and character.isprintable():
-        return character
-    return "".join(f"%{byte:02X}" for byte in character.encode())
+def _percent_encoded(found: re.Match[str]) -> str:
+    return "".join(f"%{byte:02X}" for byte in found[0].encode())
 
 
 def glob_escaped(path: str) -> str:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 LIST_FOLDERS_FROM = 33
 _REQUESTS_A_NAME = 4
 _FILES_A_LISTING = 1000
+# As the number of a source's files: so many that each file of a batch is asked for by its name.
+TOO_MANY_TO_LIST = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
