@@ -164,7 +164,7 @@ def reload(
             failpoints.reach("claimed")
             with Lease(ingestion.store, batch.batch_id, owner, lease).kept() as held:
                 outcome = BatchLoad(
-                    ingestion, spark, batch, held, step, ReloadMembers(ingestion, batch)
+                    ingestion, spark, batch, held, step, ReloadMembers(ingestion, batch, rows)
                 ).run()
             yield BatchOutcome(
                 outcome.batch_id,

@@ -1,11 +1,11 @@
 """The files of a reload: loaded before, and loaded until it is recorded."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from autoloader_dagster.loading.ingestion import FileOutcome, Ingestion
 from autoloader_dagster.loading.members import FilesLeft, Members
-from autoloader_dagster.processed_files.records import Batch, ClaimedFile
+from autoloader_dagster.processed_files.records import Batch, ClaimedFile, FileRow
 from autoloader_dagster.spark.taking_out import Rows
 
 # Id, batch and rows of each loaded version of a path.
@@ -18,11 +18,20 @@ class ReloadMembers(Members):
     Args:
         ingestion: What is loaded again.
         batch: The claimed reload.
+        chosen: The loaded versions that it was claimed for, as they were before the claim.
     """
 
-    def __init__(self, ingestion: Ingestion, batch: Batch) -> None:
+    def __init__(self, ingestion: Ingestion, batch: Batch, chosen: Sequence[FileRow]) -> None:
         super().__init__(ingestion, batch)
-        self._loaded = self._loaded_now()
+        now = self._loaded_now()
+        # A file that was undone or loaded again between choice and claim is left out later,
+        # because it differs from what is loaded now.
+        gone = {
+            path: versions
+            for path, versions in self._by_path(chosen).items()
+            if not versions <= now.get(path, frozenset())
+        }
+        self._loaded: Mapping[str, _Loaded] = {**now, **gone}
 
     @property
     def replaces(self) -> bool:
@@ -61,11 +70,15 @@ class ReloadMembers(Members):
             raise FilesLeft
 
     def _loaded_now(self) -> Mapping[str, _Loaded]:
+        rows = self._ingestion.store.files(self._ingestion.id, ("SUCCESS",), paths=list(self._here))
+        return self._by_path(rows)
+
+    def _by_path(self, rows: Iterable[FileRow]) -> Mapping[str, _Loaded]:
+        """The versions whose rows this reload puts others in the place of."""
         found: dict[str, set[tuple[int, str | None, int]]] = defaultdict(set)
-        for row in self._ingestion.store.files(
-            self._ingestion.id, ("SUCCESS",), paths=list(self._here)
-        ):
-            if self.replaces or row.id == self._here[row.file_path].id:
+        for row in rows:
+            member = self._here.get(row.file_path)
+            if member is not None and (self.replaces or row.id == member.id):
                 found[row.file_path].add((row.id, row.batch_id, row.records_ingested or 0))
         return {path: frozenset(loaded) for path, loaded in found.items()}
 

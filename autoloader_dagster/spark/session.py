@@ -3,6 +3,7 @@
 import atexit
 import logging
 import os
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
@@ -121,10 +122,13 @@ def translate(error: BaseException, server: str) -> SparkUnavailable | None:
         error: From any call of pyspark.
         server: How to call the server in the message.
     """
-    from autoloader_dagster.spark.client import reason_of
-
     if isinstance(error, SparkUnavailable):
         return error
+    if "pyspark" not in sys.modules:
+        # Then it comes from no call of pyspark, and importing that only to ask takes a second.
+        return None
+    from autoloader_dagster.spark.client import reason_of
+
     reason = reason_of(error)
     return SparkUnavailable(f"{server} {reason[0]}", reason[1]) if reason else None
 
