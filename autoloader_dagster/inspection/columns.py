@@ -41,8 +41,7 @@ def sniff_columns(
     Args:
         looks: Of all files that are read together; bad ones are passed over.
         spec: Style of names, hints and timestamp formats.
-        known: The columns of JSON keys that were met before. A CSV header is named by itself, for
-            the reader names its cells by position.
+        known: The columns of names that were met before, by their exact original names.
 
     Returns:
         For each column its type and original name.
@@ -63,13 +62,17 @@ def sniff_columns(
         names = names_of.get(look.columns)
         if names is None:
             if isinstance(look.group, CsvGroup):
-                names = normalise(look.columns, spec.columns.names)
+                names = normalise(look.columns, spec.columns.names, keys)
             else:
                 names = _names_of_keys(look.columns, spec, keys)
             names_of[look.columns] = names
         for original, name in zip(look.columns, names, strict=True):
             if name not in found:
                 found[name] = _Found(original, ColumnSample(formats, is_json=is_json))
+                is_new = original.strip() and name not in keys.values()
+                if isinstance(look.group, CsvGroup) and is_new:
+                    # The same that the table's columns will say.
+                    keys.setdefault(original, name)
         samples = [found[name].sample for name in names]
         for row in look.sample:
             for sample, value in zip(samples, row, strict=True):

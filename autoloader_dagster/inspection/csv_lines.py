@@ -1,6 +1,6 @@
-"""What a small CSV file holds, as the lines that Spark is to parse.
+"""What a small CSV file holds, as the records that Spark is to parse.
 
-The look reads a small file whole, so its lines can go to Spark with the plan. Spark then opens no
+The look reads a small file whole, so its records can go to Spark with the plan. Spark then opens no
 file, which costs it more than parsing one, and parses exactly what was looked at.
 """
 
@@ -14,45 +14,28 @@ INLINE_FILE_BYTES = HEAD_BYTES // 2
 # sent, and Spark's driver once.
 INLINE_BATCH_BYTES = 32 * 2**20
 
-# What Java's trim() takes off, so that what is blank for Spark's reader is blank here.
-_TRIMMED = bytes(range(33))
+# Between two records: no file has it, because the look refuses NUL.
+SEPARATOR = b"\0"
 
 
-def inline_lines(text: bytes, options: CsvOptions, multiline: bool) -> Lines | None:
-    """The records of a whole file; None if Spark had better read it.
+def is_small(text: bytes) -> bool:
+    """Whether the records of this whole file should go along with the plan."""
+    return len(text) <= INLINE_FILE_BYTES
+
+
+def inline_lines(records: list[bytes], options: CsvOptions, encoding: str) -> Lines | None:
+    """The records of a small file without its header; None if there are none.
 
     Args:
-        text: All of it, without a byte order mark.
-        options: How it is written.
-        multiline: Whether a value may go on in the next line.
+        records: All of them.
+        options: How they are written.
+        encoding: Of the records.
     """
-    # UTF-16 is read by Spark as if values had line breaks, for which other rules hold.
-    if multiline or len(text) > INLINE_FILE_BYTES or options.encoding.startswith("utf-16"):
-        return None
-    if options.encoding == "iso-8859-1":
-        text = text.decode(options.encoding).encode()
-    if b"\r" in text:
-        text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    text = text.removesuffix(b"\n")
-    if options.comment or _may_have_blank_lines(text):
-        text = b"\n".join(_records(text, options.comment))
     if options.header:
-        text = text.partition(b"\n")[2]
-    return Lines(text, text.count(b"\n") + 1) if text else None
-
-
-def _may_have_blank_lines(text: bytes) -> bool:
-    # Most files have no line that begins with a blank, which is found faster than by its lines.
-    import numpy as np
-
-    signs = np.frombuffer(text, np.uint8)
-    begin = np.flatnonzero(signs[:-1] == ord("\n")) + 1
-    return text[:1] <= b" " or bool((signs[begin] <= ord(" ")).any())
-
-
-def _records(text: bytes, comment: str | None) -> list[bytes]:
-    lines = [line for line in text.split(b"\n") if line.strip(_TRIMMED)]
-    if not comment:
-        return lines
-    sign = comment.encode()
-    return [line for line in lines if not line.startswith(sign)]
+        records = records[1:]
+    if not records:
+        return None
+    text = SEPARATOR.join(records)
+    if encoding == "iso-8859-1":
+        text = text.decode(encoding).encode()
+    return Lines(text, len(records))

@@ -1,18 +1,18 @@
 """The look at a CSV file: its header, whether values hold line breaks, and whether it is CSV."""
 
-import csv
 import itertools
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Literal
 
 from autoloader_dagster.inspection.compression import decompressed
 from autoloader_dagster.inspection.content import HEAD_BYTES, Content, gather
-from autoloader_dagster.inspection.csv_lines import inline_lines
+from autoloader_dagster.inspection.csv_lines import inline_lines, is_small
 from autoloader_dagster.inspection.csv_records import records
 from autoloader_dagster.inspection.outcome import CsvGroup, Look, SetAside, beginning
-from autoloader_dagster.inspection.quote_scan import QuoteScan
+from autoloader_dagster.inspection.record_scan import RecordScan
 from autoloader_dagster.inspection.slices import Slices
 from autoloader_dagster.inspection.text import checked_text, whole_lines
 from autoloader_dagster.specs.format import CsvOptions
@@ -30,8 +30,8 @@ TakeSample = Callable[[int], tuple[tuple[object, ...], ...]]
 def look_at_csv(content: Content, options: CsvOptions, look: Look) -> tuple[Look, TakeSample]:
     """Look at one CSV file.
 
-    With ``multiline: auto`` the whole file is read, and so every byte of it is checked; otherwise
-    only its head is, unless it is compressed.
+    The whole file is read, and so every byte of it is checked, whatever the options are: neither a
+    quote that swallows lines nor a wrong encoding is noticed by Spark.
 
     Args:
         content: The file.
@@ -57,35 +57,53 @@ def look_at_csv(content: Content, options: CsvOptions, look: Look) -> tuple[Look
     if not first:
         raise SetAside("EmptyFile", "is empty: it holds nothing but a byte order mark")
     _refuse_other_formats(first[:HEAD_BYTES].decode(encoding, "replace"), options)
-    multiline, slices = options.multiline is True, Slices()
-    if options.multiline == "auto" and options.quote:
-        scan = QuoteScan(options, encoding)
+    scan, slices = RecordScan(options, encoding), Slices()
+    lines = None
+    if whole and is_small(first):
+        lines = inline_lines(scan.cut(first), options, encoding)
+    else:
         for block in itertools.chain([first], blocks):
             scan.feed(block)
             slices.feed(block)
         scan.finish()
-        multiline = scan.multiline
-    elif options.multiline == "auto" or look.compression != "none":
-        for block in itertools.chain([first], blocks):
-            slices.feed(block)
+    multiline = options.multiline is True or scan.multiline
+    # Read line by line, records of blanks alone are dropped, and UTF-16 is damaged.
+    as_document = multiline or scan.blank_records or options.encoding.startswith("utf-16")
     head = _cut(first)
     whole = whole and len(head) == len(first)
     text_head = head.decode(encoding)
-    header, has_rows = _header(text_head, options, multiline, whole)
-    group = CsvGroup(header, multiline)
+    header = _header(text_head, options, multiline, whole)
+    line_end = _line_end(scan, lines is not None) if as_document else "lf"
+    group = CsvGroup(header, as_document, line_end)
+    count = scan.records - options.header
     # Of a file with line breaks in values no part but the first can be split into records.
     rest = "" if multiline or whole else slices.text().decode(encoding)
 
     def take_sample(rows: int) -> tuple[tuple[object, ...], ...]:
-        return _sample(text_head, rest, options, group, whole, rows)
+        return _sample(text_head, rest, options, len(header), multiline, whole, rows)
 
     return replace(
         look,
         group=group,
         columns=header,
-        empty=not has_rows,
-        lines=inline_lines(first, options, multiline) if whole and has_rows else None,
+        rows=count,
+        empty=not count,
+        lines=lines,
     ), take_sample
+
+
+def _line_end(scan: RecordScan, are_cut: bool) -> Literal["lf", "crlf", "cr"]:
+    """What ends the records of a file that Spark does not read line by line."""
+    kinds = scan.line_ends
+    if "cr" not in kinds and not (scan.quoted_cr and "crlf" in kinds):
+        return "crlf" if "crlf" in kinds else "lf"
+    if kinds == {"cr"} or are_cut:
+        return "cr"
+    raise SetAside(
+        "MixedLineEnds",
+        "has values with line breaks, and a CR alone beside line ends of another kind, so Spark "
+        "cannot tell where a record ends; fix the line ends",
+    )
 
 
 def _refuse_other_formats(text: str, options: CsvOptions) -> None:
@@ -125,18 +143,8 @@ def _cut(block: bytes) -> bytes:
     return block[: cut or block.find(line_end) + 1 or len(block)]
 
 
-def _header(
-    text: str, options: CsvOptions, multiline: bool, whole: bool
-) -> tuple[tuple[str, ...], bool]:
-    """The header, and whether there are records after it."""
-    rows = records(text, options, multiline)
-    try:
-        first = next(rows, None)
-        second = next(rows, None) if options.header else first
-    except csv.Error as error:
-        raise SetAside(
-            "NotCsv", f"has a value of more than 131,072 characters in its first record ({error})"
-        ) from error
+def _header(text: str, options: CsvOptions, multiline: bool, whole: bool) -> tuple[str, ...]:
+    first = next(records(text, options, multiline), None)
     if first is None:
         if not whole:
             raise SetAside("NotCsv", "begins with more than 256 KiB of blank or comment lines")
@@ -148,35 +156,31 @@ def _header(
             "see whether format.options.delimiter is right",
         )
     names = first if options.header else [f"column_{i}" for i in range(1, len(first) + 1)]
-    return tuple(names), second is not None or not whole
+    return tuple(names)
 
 
 def _sample(
-    head: str, rest: str, options: CsvOptions, group: CsvGroup, whole: bool, wanted: int
+    head: str,
+    rest: str,
+    options: CsvOptions,
+    width: int,
+    multiline: bool,
+    whole: bool,
+    wanted: int,
 ) -> tuple[tuple[object, ...], ...]:
-    taken = list(_up_to_error(records(head, options, group.multiline)))
+    taken = list(records(head, options, multiline))
     if options.header:
         del taken[:1]
-    if group.multiline and not whole:
+    if multiline and not whole:
         # The last record may be cut; a line is not.
         del taken[-1:]
-    taken += _up_to_error(records(rest, options, multiline=False))
+    taken += records(rest, options, multiline=False)
     # The first ones, for people to see, and the others evenly.
     first = min(wanted // 2, len(taken))
     step = max((len(taken) - first) // max(wanted - first, 1), 1)
     taken = taken[:first] + taken[first::step]
-    nulls = set(options.null_values)
+    nulls = {"", *options.null_values}
     # A row of another width is malformed, and says nothing about the columns.
     return tuple(
-        tuple(None if cell in nulls else cell for cell in row)
-        for row in taken
-        if len(row) == len(group.header)
+        tuple(None if cell in nulls else cell for cell in row) for row in taken if len(row) == width
     )
-
-
-def _up_to_error(rows: Iterator[list[str]]) -> Iterator[list[str]]:
-    try:
-        yield from rows
-    except csv.Error:
-        # A very long value is no fault, but it ends the sample.
-        return

@@ -1,74 +1,88 @@
-"""The first and last records of a CSV text, split as Spark's reader splits them."""
+"""The cells of records, split as Spark's reader splits them; for headers and samples.
 
-import csv
-import itertools
+Not Python's ``csv`` module, because that takes escapes outside of quotes too, joins what stands
+around quotes, and refuses long values.
+"""
+
+import re
 from collections.abc import Iterator
 
 from autoloader_dagster.specs.format import CsvOptions
 
-_LINE_ENDS = "\r\n"
+_LINE = re.compile(r"[^\r\n]*")
+_LINE_END = re.compile(r"\r\n|\r|\n|\Z")
+# What Java's trim() takes off.
+_BLANKS = "".join(map(chr, range(33)))
 
 
 def records(text: str, options: CsvOptions, multiline: bool) -> Iterator[list[str]]:
-    """Records in order, without blank and comment lines.
+    """The cells of each record in order, without blank and comment lines.
 
     Args:
         text: Whole lines.
         options: How the file is written.
         multiline: Whether a quoted value may go on in the next line.
-
-    Raises:
-        csv.Error: A quoted value of more than 131,072 characters.
     """
-    lines = _Lines(text, options, multiline)
-    while (line := lines.next_first()) is not None:
-        if not options.quote or options.quote not in line:
-            # No quote, nothing to undo; the csv module would also take escapes outside of quotes.
-            yield line.rstrip(_LINE_ENDS).split(options.delimiter)
-        elif multiline:
-            yield next(_reader(lines.from_here(line), options))
+    if not options.quote:
+        multiline = False
+    cells = _Cells(options, multiline)
+    at = 0
+    while at < len(text):
+        line = _line_at(text, at)
+        if not (line.strip(_BLANKS) or options.delimiter in line) or (
+            options.comment and line.startswith(options.comment)
+        ):
+            at += len(line)
+        elif not options.quote or (not multiline and options.quote not in line):
+            yield line.split(options.delimiter)
+            at += len(line)
         else:
-            yield next(_reader(iter([line.rstrip(_LINE_ENDS)]), options))
+            found, at = cells.at(text, at)
+            yield found
+        end = _LINE_END.match(text, at)
+        at = end.end() if end else at + 1
 
 
-class _Lines:
-    """Lines of which the first of a record is chosen and the others are taken as they come."""
-
-    def __init__(self, text: str, options: CsvOptions, multiline: bool) -> None:
-        self._rest = iter(_split(text))
-        self._comment = options.comment
-        self._multiline = multiline
-
-    def next_first(self) -> str | None:
-        for line in self._rest:
-            # Line by line Spark trims before it calls a line blank, but not in multi-line files.
-            content = line.rstrip(_LINE_ENDS) if self._multiline else line.strip()
-            if content and not (self._comment and line.startswith(self._comment)):
-                return line
-        return None
-
-    def from_here(self, line: str) -> Iterator[str]:
-        # Not a generator with 'yield from', which would close the rest when the reader is let go.
-        return itertools.chain([line], self._rest)
+def _line_at(text: str, at: int) -> str:
+    line = _LINE.match(text, at)
+    return line[0] if line else ""
 
 
-def _split(text: str) -> Iterator[str]:
-    # str.splitlines would also split at form feeds, U+2028 and others.
-    start = 0
-    while start < len(text):
-        lf = text.find("\n", start)
-        end = len(text) if lf < 0 else lf + 1
-        cr = text.find("\r", start, end)
-        if cr >= 0 and text[cr : cr + 2] != "\r\n":
-            end = cr + 1
-        yield text[start:end]
-        start = end
+class _Cells:
+    def __init__(self, options: CsvOptions, multiline: bool) -> None:
+        self._delimiter, self._quote = options.delimiter, options.quote
+        delimiter, quote = re.escape(options.delimiter), re.escape(options.quote)
+        ends = "" if multiline else r"\r\n"
+        if options.escape == options.quote:
+            within = f"[^{quote}{ends}]|{quote}{quote}"
+            self._escaped = re.compile(f"{quote}({quote})")
+        elif options.escape:
+            escape = re.escape(options.escape)
+            within = (
+                f"[^{quote}{escape}{ends}]|{escape}[^{ends}]"
+                if ends
+                else (f"[^{quote}{escape}]|{escape}.")
+            )
+            self._escaped = re.compile(f"{escape}([{quote}{escape}])")
+        else:
+            within, self._escaped = f"[^{quote}{ends}]", None
+        after = rf"(?={delimiter}|\r|\n|\Z)"
+        # Quotes in any other place are characters like others.
+        self._cell = re.compile(
+            f"{quote}((?:{within})*){quote}{after}|([^{delimiter}\\r\\n]*)", re.DOTALL
+        )
 
-
-def _reader(lines: Iterator[str], options: CsvOptions) -> Iterator[list[str]]:
-    return csv.reader(
-        lines,
-        delimiter=options.delimiter,
-        quotechar=options.quote,
-        escapechar=options.escape if options.escape not in ("", options.quote) else None,
-    )
+    def at(self, text: str, at: int) -> tuple[list[str], int]:
+        cells = []
+        while True:
+            found = self._cell.match(text, at)
+            if found is None:
+                return cells, at
+            quoted, plain = found.groups()
+            if quoted is not None and self._escaped:
+                quoted = self._escaped.sub(r"\1", quoted)
+            cells.append(plain if quoted is None else quoted)
+            at = found.end()
+            if not text.startswith(self._delimiter, at):
+                return cells, at
+            at += 1

@@ -42,10 +42,13 @@ class CsvGroup:
         header: The names as they stand in the first record, without a byte order mark; they may be
             empty or repeat. ``column_1``, ``column_2``, … where the files have no header.
         multiline: Whether a quoted value holds a line break, so that no line can be read alone.
+        line_end: What ends each record of a file with ``multiline``, because Spark must be told;
+            ``crlf`` also where some end with LF. Otherwise ``lf``.
     """
 
     header: tuple[str, ...]
     multiline: bool
+    line_end: Literal["lf", "crlf", "cr"] = "lf"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +85,10 @@ Value = object
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """The records of a small CSV file, each of which is one line.
+    """The records of a small CSV file.
 
     Attributes:
-        text: The lines in UTF-8, separated by LF, without the header, blank and comment lines.
+        text: The records in UTF-8, separated by NUL, without the header, blank and comment lines.
         count: How many.
     """
 
@@ -109,7 +112,7 @@ class Look:
         columns: Names as the file has them, in order: the header, the top-level keys found, or
             the columns of the footer.
         sample: Some records, each with one value a column; None stands for no value.
-        rows: Exact number of rows where a footer gives it.
+        rows: Exact number of rows: from a footer, or as the look has counted a CSV file's records.
         empty: A good file without rows, which is not given to Spark.
         split: The copy that Spark is given holds one record a line, whatever the file's layout is.
         lines: What a small file holds, which goes to Spark in place of its name; None where Spark

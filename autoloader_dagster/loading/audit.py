@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from autoloader_dagster.errors import LoadError, PublishConflict
-from autoloader_dagster.inspection.outcome import Bad, JsonGroup
+from autoloader_dagster.inspection.outcome import Bad, CsvGroup, JsonGroup
 from autoloader_dagster.loading.frame import Readable
 from autoloader_dagster.loading.lakehouse import Table
 from autoloader_dagster.spark.history import Snapshot
@@ -140,8 +140,16 @@ def _counts(
 
 def _problem(item: Readable, rows: int) -> Bad | None:
     expected = item.look.rows
-    if expected is not None and rows != expected:
-        return Bad("RowsMissing", f"has {expected} rows by its footer, and {rows} could be read")
+    is_csv = isinstance(item.look.group, CsvGroup)
+    if expected is not None and rows != expected and not (is_csv and rows == 0):
+        if not is_csv:
+            what = f"has {expected} rows by its footer, and {rows} could be read"
+            return Bad("RowsMissing", what)
+        return Bad(
+            "RowsMissing",
+            f"has {expected} records, and Spark made {rows} rows of them; check its quotes and "
+            "line ends, and format.options.quote, escape and multiline",
+        )
     if rows == 0:
         return Bad(
             "NoRows",

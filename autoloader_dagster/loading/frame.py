@@ -48,9 +48,9 @@ def columns_of_files(
         found = sniff_columns(
             [r.look for r in readable],
             spec,
-            known={
-                key_of(c.original) if is_json else c.original: c.name for c in known if c.original
-            },
+            known={key_of(o): name for o, name in _by_original(known).items()}
+            if is_json
+            else _by_original(known),
         )
         return [Column(name, sql_type, original) for name, (sql_type, original) in found.items()]
     columns: dict[str, Column] = {}
@@ -92,7 +92,8 @@ def batch_frame(
     groups = {g: [r.file for r in members] for g, members in _by_group(readable).items()}
     if isinstance(spec.format, CsvFormat):
         csv_groups = {g: files for g, files in groups.items() if isinstance(g, CsvGroup)}
-        column_of = {g: tuple(normalise(g.header, spec.columns.names)) for g in csv_groups}
+        known = _by_original(columns)
+        column_of = {g: tuple(normalise(g.header, spec.columns.names, known)) for g in csv_groups}
         return united(read_csv(context, spec.format.options, csv_groups, column_of))
     if isinstance(spec.format, JsonFormat):
         keys = {key_of(c.original) if c.original else c.name: c.name for c in columns}
@@ -110,6 +111,16 @@ def batch_frame(
             if isinstance(g, ParquetGroup)
         ]
     )
+
+
+def _by_original(columns: Sequence[Column]) -> dict[str, str]:
+    """The column of each original name; of a name that a file repeats, the first."""
+    known: dict[str, str] = {}
+    for column in columns:
+        # A blank name has its column by its position.
+        if column.original.strip():
+            known.setdefault(column.original, column.name)
+    return known
 
 
 def _parquet_names(group: ParquetGroup, spec: IngestionSpec) -> dict[str, str]:

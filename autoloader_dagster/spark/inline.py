@@ -32,7 +32,7 @@ def lines_frame(
     files: Sequence[SourceFile],
     index_of: Callable[[SourceFile], Sequence[int]] | None = None,
 ) -> "DataFrame":
-    """One row a line: ``_line`` and the lineage columns of its file.
+    """One row a record: ``_line`` and the lineage columns of its file.
 
     Args:
         spark: The session.
@@ -56,4 +56,4 @@ def lines_frame(
         columns["_ix"] = pa.array([index_of(file) for file in ordered], pa.list_(pa.int32()))
     frame = spark.createDataFrame(pa.table(columns))
     kept = [name for name in columns if name != "_text"]
-    return frame.select(*kept, F.explode(F.split("_text", "\n")).alias("_line"))
+    return frame.select(*kept, F.explode(F.split("_text", "\0")).alias("_line"))

@@ -2,15 +2,15 @@
 
 Two ways, with the same result:
 
-* one reader a header, while there are few headers. Spark's reader parses numbers itself, and only
-  a row that it flags is parsed again, as strings, to see what in it did not fit. This is as fast
-  as Spark's plain typed read.
+* one reader a header, while there are few headers. Spark's reader parses integers itself, and only
+  a row that it flags is parsed again, as strings, to see what in it did not fit. This is nearly as
+  fast as Spark's plain typed read.
 * one reader a width, when there are many headers. Cells are read as strings into an array, and an
   index array a file says which cell belongs to which column. The plan does not grow with the
   number of headers.
 
-Either way the lines of small files are parsed by ``from_csv``, which is the same parser, and those
-of other files by the reader.
+Either way the records of small files are parsed by ``from_csv``, which is the same parser, and
+those of other files by the reader.
 """
 
 from collections import defaultdict
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 # Above this many headers the analysis of one reader a header costs more than the index arrays.
 MAX_HEADER_READERS = 10
+# Spark takes LF for a line end as well where it is told CRLF.
+_LINE_ENDS = {"lf": "\n", "crlf": "\r\n", "cr": "\r"}
 
 
 def read_csv(
@@ -51,32 +53,45 @@ def read_csv(
             for group, files in groups.items()
             for some in inline_or_not(files)
         ]
-    by_width: dict[tuple[int, bool, bool], dict[CsvGroup, list[SourceFile]]] = defaultdict(dict)
+    by_width: dict[tuple[CsvGroup, bool], dict[CsvGroup, list[SourceFile]]] = defaultdict(dict)
     for group, files in groups.items():
         for some in inline_or_not(files):
             inline = some[0].lines is not None
-            by_width[len(group.header), group.multiline, inline][group] = some
+            # How records are told apart does not matter once they are.
+            kind = CsvGroup(
+                ("",) * len(group.header),
+                multiline=group.multiline and not inline,
+                line_end="lf" if inline else group.line_end,
+            )
+            by_width[kind, inline].setdefault(group, []).extend(some)
     return [
-        _by_width(context, options, width, multiline, members, column_of)
-        for (width, multiline, _), members in by_width.items()
+        _by_width(context, options, kind, members, column_of)
+        for (kind, _), members in by_width.items()
     ]
 
 
-def _reader_options(options: CsvOptions, multiline: bool) -> dict[str, str]:
-    # Spark knows one null marker; '' is always one. Further ones are handled by _cell.
-    marker = next((value for value in options.null_values if value), "")
+def _reader_options(options: CsvOptions, multiline: bool, line_end: str = "lf") -> dict[str, str]:
+    # Spark knows one null marker, which an empty cell without quotes always becomes; further ones
+    # are handled by _cell. With NUL, which no file has, no other cell is one.
+    empty = "" in options.null_values
+    marker = next((value for value in options.null_values if value), "" if empty else "\0")
     chosen = {
         "header": str(options.header).lower(),
         "sep": options.delimiter,
         "quote": options.quote,
         "escape": options.escape,
         "encoding": options.encoding,
-        # Spark reads UTF-16 line by line with a broken sign at each line's end.
-        "multiLine": str(multiline or options.encoding.startswith("utf-16")).lower(),
+        "multiLine": str(multiline).lower(),
         "nullValue": marker,
+        # What an empty cell in quotes becomes.
+        "emptyValue": marker if empty else "",
         "columnNameOfCorruptRecord": "_c",
         "maxColumns": "20480",
     }
+    if multiline:
+        # Left to itself Spark takes the first line break for the kind that all have, also one
+        # inside of quotes, and turns those inside of quotes into LF.
+        chosen["lineSep"] = _LINE_ENDS[line_end]
     if options.comment:
         chosen["comment"] = options.comment
     return chosen
@@ -107,7 +122,7 @@ def _by_header(
         f"{cell} {types[name] if by_reader else 'string'}"
         for cell, name, by_reader in zip(cells, columns, parsed, strict=True)
     )
-    frame, carried = _parsed(context, options, group.multiline, f"{schema}, _c string", files)
+    frame, carried = _parsed(context, options, group, f"{schema}, _c string", files)
     as_strings = ", ".join(f"{cell} string" for cell in cells) + ", _c string"
     frame = frame.select(
         *cells,
@@ -136,8 +151,7 @@ def _by_header(
 def _by_width(
     context: ReadContext,
     options: CsvOptions,
-    width: int,
-    multiline: bool,
+    kind: CsvGroup,
     groups: dict[CsvGroup, list[SourceFile]],
     column_of: dict[CsvGroup, tuple[str, ...]],
 ) -> "DataFrame":
@@ -146,7 +160,7 @@ def _by_width(
     files = [file for members in groups.values() for file in members]
     here = {name for group in groups for name in column_of[group]}
     present = [column for column in context.columns if column.name in here]
-    cells = [f"p{i}" for i in range(width)]
+    cells = [f"p{i}" for i in range(len(kind.header))]
     index_of = {
         file.path: [
             column_of[group].index(column.name) if column.name in column_of[group] else -1
@@ -156,7 +170,7 @@ def _by_width(
         for file in members
     }
     schema = ", ".join(f"{cell} string" for cell in cells) + ", _c string"
-    frame, carried = _parsed(context, options, multiline, schema, files, index_of)
+    frame, carried = _parsed(context, options, kind, schema, files, index_of)
     frame = frame.select(F.array(*cells).alias("_a"), "_c", "_ix", *carried)
     values, raws = [], []
     for i, column in enumerate(present):
@@ -172,7 +186,7 @@ def _by_width(
 def _parsed(
     context: ReadContext,
     options: CsvOptions,
-    multiline: bool,
+    group: CsvGroup,
     schema: str,
     files: Sequence[SourceFile],
     index_of: dict[str, list[int]] | None = None,
@@ -182,7 +196,7 @@ def _parsed(
     Args:
         context: Session, table columns, batch.
         options: How the files are written.
-        multiline: Whether a value may go on in the next line.
+        group: How the files' records are told apart.
         schema: Of the cells.
         files: All with their lines here, or all without.
         index_of: By path; if given, the frame has it as ``_ix``.
@@ -202,10 +216,18 @@ def _parsed(
         return frame.select("_r.*", *index_column, *CARRIED), list(CARRIED)
     frame = load_files(
         context,
-        reader(context).schema(schema).options(**_reader_options(options, multiline)),
+        reader(context)
+        .schema(schema)
+        .options(**_reader_options(options, group.multiline, group.line_end)),
         "csv",
         files,
     )
+    if group.multiline:
+        # Lines of blanks are no records, but Spark passes over them only line by line.
+        blank = (
+            f"_c rlike '^[\\\\x00-\\\\x20]*$' and not contains(_c, {literal(options.delimiter)})"
+        )
+        frame = frame.where(f"_c is null or not ({blank})")
     # A single file's columns are literals.
     if len(files) == 1 and index_of is None:
         return frame, []
@@ -218,8 +240,8 @@ def _parsed(
 
 
 def _from_csv(text: str, schema: str, options: CsvOptions) -> str:
-    """The SQL that parses one line as the reader would."""
-    of_a_file = ("header", "multiLine", "encoding")
+    """The SQL that parses one record as the reader would."""
+    of_a_file = ("header", "multiLine", "lineSep", "encoding")
     pairs = [
         f"{literal(key)}, {literal(value)}"
         for key, value in _reader_options(options, multiline=False).items()

@@ -8,12 +8,19 @@ import re
 from collections.abc import Sequence
 
 # Types that Spark's CSV reader parses by itself exactly as strictly as ``typed`` does, or more
-# strictly (then the cell is looked at again). Reading them typed is what makes a big load fast.
-PARSED_BY_READER = frozenset(
-    {"string", "tinyint", "smallint", "int", "bigint", "float", "double", "boolean"}
-)
+# strictly (then the cell is looked at again). Reading them typed is what makes a big load fast. Of
+# fractions it takes Java's notation (12D, 0x1p3), and of 1e400 it makes infinity.
+PARSED_BY_READER = frozenset({"string", "tinyint", "smallint", "int", "bigint", "boolean"})
 
 _DECIMAL = re.compile(r"decimal\((\d+),\s*(\d+)\)")
+# Neither Iceberg's other readers nor ISO 8601's users have a year 0.
+_DAY = r"(?!0000)[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}"
+# No more than microseconds, which is what a timestamp holds.
+_TIME = r"[0-9]{1,2}:[0-9]{1,2}(:[0-9]{1,2}([.][0-9]{1,6}0{0,3})?)?"
+_ZONE = r"(Z|[+-][0-9]{2}(:?[0-9]{2})?)?"
+# Digits that every float or double gives back; digits with which a program writes one so that it
+# can be read back; and up to where every integer is one.
+_FRACTIONS = {"float": (6, 9, 2**24), "double": (15, 17, 2**53)}
 
 
 def quoted(name: str) -> str:
@@ -34,32 +41,86 @@ def is_nested(sql_type: str) -> bool:
 def typed(raw: str, sql_type: str, timestamp_formats: Sequence[str] = ()) -> str:
     """A SQL expression for the string expression ``raw`` as ``sql_type``; null if it does not fit.
 
-    Stricter than ``try_cast`` where that would lose something: a fraction cut off a decimal, a
-    time cut off a date, a bare time that becomes today's timestamp, 'yes' for true.
+    Stricter than ``try_cast`` where that would lose something: a fraction cut off a decimal, digits
+    cut off a double or a timestamp, a time cut off a date, a zone cut off a local time, a bare time
+    that becomes today's timestamp, a month that becomes its first day, 'yes' for true. Blanks and
+    tabs around a value mean nothing, as in ``infer_column``.
     """
     if sql_type == "string":
         return raw
     if sql_type in ("timestamp", "timestamp_ntz"):
-        tries = [f"if(substring({raw}, 5, 1) = '-', try_cast({raw} as {sql_type}), null)"]
-        tries += [
-            f"cast(try_to_timestamp({raw}, {literal(fmt)}) as {sql_type})"
-            for fmt in timestamp_formats
-        ]
-        return f"coalesce({', '.join(tries)})" if len(tries) > 1 else tries[0]
+        return _time(raw, sql_type, timestamp_formats)
     if sql_type == "date":
-        looks_right = f"length({raw}) <= 10 and substring({raw}, 5, 1) = '-'"
-        return f"if({looks_right}, try_cast({raw} as date), null)"
+        return f"if({_like(raw, _DAY)}, try_cast({raw} as date), null)"
     if sql_type == "boolean":
-        return f"if(lower({raw}) in ('true', 'false'), try_cast({raw} as boolean), null)"
+        text = f"lower(trim(both ' \t' from {raw}))"
+        return f"if({text} in ('true', 'false'), try_cast({text} as boolean), null)"
+    if sql_type in _FRACTIONS:
+        return _fraction(raw, sql_type)
     decimal = _DECIMAL.fullmatch(sql_type)
     if decimal:
-        fits = rf"^[+-]?[0-9]*([.][0-9]{{0,{decimal[2]}}}0*)?$"
-        return f"if({raw} rlike {literal(fits)}, try_cast({raw} as {sql_type}), null)"
+        fits = rf"[+-]?[0-9]*([.][0-9]{{0,{decimal[2]}}}0*)?"
+        return f"if({_like(raw, fits)}, try_cast({raw} as {sql_type}), null)"
     if is_nested(sql_type):
         if sql_type == "variant":
             return f"try_parse_json({raw})"
         return f"from_json({raw}, {literal(sql_type)})"
     return f"try_cast({raw} as {sql_type})"
+
+
+def _like(raw: str, pattern: str) -> str:
+    whole = rf"^[ \t]*({pattern})[ \t]*$"
+    return f"{raw} rlike {literal(whole)}"
+
+
+def _time(raw: str, sql_type: str, formats: Sequence[str]) -> str:
+    zone = _ZONE if sql_type == "timestamp" else ""
+    tries = [
+        f"if({_like(raw, f'{_DAY}([T ]{_TIME}{zone})?')}, try_cast({raw} as {sql_type}), null)"
+    ]
+    if sql_type == "timestamp":
+        # Spark takes a zone only after seconds.
+        minute = f"^([^:]*:[0-9]{{1,2}}){_ZONE[:-1]}[ \t]*$"
+        padded = f"regexp_replace({raw}, {literal(minute)}, '$1:00$2')"
+        like = _like(raw, f"{_DAY}[T ][0-9]{{1,2}}:[0-9]{{1,2}}{_ZONE[:-1]}")
+        tries.append(f"if({like}, try_cast({padded} as timestamp), null)")
+    for pattern in formats:
+        found = f"cast(try_to_timestamp({raw}, {literal(pattern)}) as {sql_type})"
+        if "SSSSSSS" in pattern:
+            found = f"if({raw} rlike '[0-9]{{6}}[0-9]*[1-9]', null, {found})"
+        tries.append(found)
+    return f"coalesce({', '.join(tries)})" if len(tries) > 1 else tries[0]
+
+
+def _fraction(raw: str, sql_type: str) -> str:
+    """As ``is_exact_double``: short numbers without an exponent, or with digits that come back.
+
+    Java 17 does not always write the fewest digits, so a difference in the last one is none. A
+    program that writes 17 digits writes 0.1 as 0.10000000000000001: the 17th digit of a fraction
+    may be rounded, but not that of an integer.
+    """
+    cast = f"try_cast({raw} as {sql_type})"
+    safe, most, integers = _FRACTIONS[sql_type]
+    mantissa = "[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)"
+    short = f"length({raw}) <= {safe} and {_like(raw, mantissa)}"
+    number = _like(raw, mantissa + "([eE][+-]?[0-9]{1,5})?")
+    digits, back = _digits(raw), _digits(f"cast({cast} as string)")
+    off = f"abs({_aligned(digits, most)} - {_aligned(back, most)})"
+    may_be_off = f"if(length({digits}) = {most} and abs({cast}) >= {integers}, 0, 5)"
+    named = _like(f"lower({raw})", "[+-]?(nan|inf|infinity)")
+    return (
+        f"case when {short} then {cast} when {number} then "
+        f"if(length({digits}) <= {most} and {off} <= {may_be_off}, {cast}, null) "
+        f"when {named} then {cast} end"
+    )
+
+
+def _digits(number: str) -> str:
+    return f"trim(both '0' from regexp_replace({number}, '[eE].*|[^0-9]', ''))"
+
+
+def _aligned(digits: str, length: int) -> str:
+    return f"cast(rpad({digits}, {length}, '0') as bigint)"
 
 
 def same_value(value: str, source_type: str, sql_type: str) -> str:

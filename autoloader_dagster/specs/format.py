@@ -17,24 +17,36 @@ class CsvOptions(SpecModel):
         description="Whether the first row holds the column names. Without it the columns are "
         "column_1, column_2, … by position.",
     )
-    delimiter: Character = Field(default=",", min_length=1, description="Between two values.")
+    delimiter: Character = Field(
+        default=",",
+        min_length=1,
+        description="Field delimiter, one character. An empty line is no record; a line of "
+        "delimiters is one, also where they are tabs.",
+    )
     quote: Character = Field(
-        default='"', description="Around a value; empty where nothing is quoted."
+        default='"',
+        description="Quote character; empty disables quoting. A quote that is not closed "
+        "quarantines the file.",
     )
     escape: Character = Field(
         default='"',
-        description="Before a quote inside a quoted value; a doubled quote (RFC 4180) by default.",
+        description="Character before a quote inside a quoted value; by default quotes are doubled "
+        "(RFC 4180). With another character, a doubled quote is no escape.",
     )
     encoding: Literal["utf-8", "iso-8859-1", "us-ascii", "utf-16", "utf-16le", "utf-16be"] = Field(
-        default="utf-8", description="The files' character encoding."
+        default="utf-8",
+        description="Character encoding of the files. A file with a byte that does not belong to "
+        "it is quarantined.",
     )
     multiline: Literal["auto", True, False] = Field(
         default="auto",
-        description="Whether a quoted value may hold line breaks. 'auto' looks into every file, "
-        "which reads it once more; say true or false for very large files.",
+        description="Whether a quoted value can contain line breaks, which are kept as they are. "
+        "'auto' finds out for every file; with false a file that has such a value is quarantined.",
     )
     null_values: tuple[Text, ...] = Field(
-        default=("",), description="Cells that mean 'no value', for example ['', 'NA']."
+        default=("",),
+        description="Cells that mean 'no value', for example ['', 'NA'], in quotes or not. An "
+        "empty cell without quotes is always null; without '' in this list, \"\" is an empty text.",
     )
     timestamp_formats: tuple[str, ...] = Field(
         default=(),
@@ -42,7 +54,9 @@ class CsvOptions(SpecModel):
         "'M/d/yyyy H:mm'.",
     )
     comment: Character | None = Field(
-        default=None, min_length=1, description="Lines that begin with this sign are left out."
+        default=None,
+        min_length=1,
+        description="Lines that begin with this character are ignored, except inside quotes.",
     )
 
     @model_validator(mode="after")
@@ -54,6 +68,9 @@ class CsvOptions(SpecModel):
         ):
             if sign and sign == self.delimiter:
                 raise KeyFault(f"is the delimiter too ({sign!r}); they must differ", key)
+        for key, sign in (("quote", self.quote), ("comment", self.comment)):
+            if sign and sign <= " ":
+                raise KeyFault("is a blank or a control character; use a visible one", key)
         for name, sign in (("quote", self.quote), ("escape", self.escape)):
             if self.comment and self.comment == sign:
                 raise KeyFault(f"is the {name} too ({sign!r}); they must differ", "comment")

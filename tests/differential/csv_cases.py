@@ -209,8 +209,8 @@ class Files:
         if rng.random() < 0.02 and not self._padded:
             text = self._to_a_limit(text, columns, end)
         if self._padded:
-            text += rng.choice([" " * 999 + end, end * 100]) * (130 if rng.random() < 0.9 else 270)
-            text += end * 131_072
+            blank = "\t" if self._delimiter == " " else " "
+            text += (blank * 999 + end) * (132 if rng.random() < 0.9 else 270)
         return self._encoded(text, faulty)
 
     def _encoded(self, text: str, faulty: float) -> bytes:

@@ -20,6 +20,8 @@ from typing import Any, NamedTuple
 from tests.differential.expectation import ANY, QUARANTINED, UNPREDICTED, Expected, Row
 
 MISFIT = object()
+_LINE = re.compile(r"[^\r\n]*")
+_BLANKS = "".join(map(chr, range(33)))
 _DEFAULTS = {
     "header": True,
     "delimiter": ",",
@@ -82,7 +84,11 @@ def expect(spec: Mapping[str, Any], data: bytes, types: Mapping[str, str]) -> Ex
         columns = [f"column_{i}" for i in range(1, width + 1)]
     if columns is None or (any(name not in types for name in columns) and records):
         return UNPREDICTED
-    return Expected([_row(r, columns, options, types) for r in records])
+    # Of a larger file Spark's reader may not tell the records apart; then it is quarantined.
+    lines = any("\n" in r.text or "\r" in r.text for r in records) or options["multiline"] is True
+    lines = lines or options["encoding"].startswith("utf-16") or options["delimiter"] <= " "
+    unclear = len(text) >= 120_000 and lines and ("\r" in text or width == 1 or " \n" in text)
+    return Expected([_row(r, columns, options, types) for r in records], or_quarantined=unclear)
 
 
 def names_of(header: list[str]) -> list[str] | None:
@@ -136,8 +142,8 @@ def _text(data: bytes, encoding: str) -> str:
 def _records(text: str, options: Mapping[str, Any]) -> Iterator[Record]:
     at = 0
     while at < len(text):
-        line = re.compile(r"[^\r\n]*").match(text, at)[0]
-        blank = all(c <= " " for c in line) and options["delimiter"] not in line
+        line = _LINE.match(text, at)[0]
+        blank = not line.strip(_BLANKS) and options["delimiter"] not in line
         if blank or (options["comment"] and line.startswith(options["comment"])):
             at = _after_line_end(text, at + len(line))
             continue
@@ -172,7 +178,7 @@ def _cell(text: str, at: int, options: Mapping[str, Any]) -> tuple[Cell, int]:
         if at >= len(text):
             raise _Bad
         here, both = text[at], text[at : at + 2]
-        if both == quote * 2:
+        if both == quote * 2 and escape == quote:
             value.append(quote)
             at += 2
         elif escape not in ("", quote) and both in (escape + quote, escape * 2):
@@ -268,10 +274,14 @@ def _double(text: str) -> Any:
     digits = _digits(text)
     if math.isinf(number) or len(digits) > 17:
         return MISFIT
-    back = _digits(repr(number))
-    if digits == back or (len(digits) == 17 > len(back) and abs(number) < 1e15 and number):
+    if abs(number) < 1e-300 and number:
+        # Such numbers have fewer digits.
+        return number if digits == _digits(repr(number)) else ANY
+    back = _digits(f"{number:.{max(len(digits), 1) - 1}e}")
+    if digits == back:
         return number
-    return MISFIT
+    # The 17th digit of a fraction may be rounded.
+    return number if len(digits) == 17 and abs(number) < 2**53 else MISFIT
 
 
 def _digits(text: str) -> str:
@@ -279,7 +289,7 @@ def _digits(text: str) -> str:
 
 
 def _date(text: str) -> Any:
-    if not re.fullmatch(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}", text):
+    if not re.fullmatch(r"(?!0000)[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}", text):
         return MISFIT
     try:
         return date(*map(int, text.split("-")))

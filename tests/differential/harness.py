@@ -192,8 +192,14 @@ def _values(column: pa.ChunkedArray) -> list[Any]:
     try:
         return column.to_pylist()
     except (OverflowError, ValueError):
-        texts = column.cast(pa.int64()).to_pylist()
-        return [None if t is None else f"{t} units" for t in texts]
+        return [_value(scalar) for scalar in column]
+
+
+def _value(scalar: pa.Scalar) -> Any:
+    try:
+        return scalar.as_py()
+    except (OverflowError, ValueError):
+        return repr(scalar)
 
 
 def _smaller(data: bytes, suffix: str) -> list[bytes]:
