@@ -97,6 +97,10 @@ class PublishConflict(TableError):
     """Main has moved since the batch was read."""
 
 
+class MainMoved(PublishConflict):
+    """Main has moved since it was read, so the state must not be changed by what was read."""
+
+
 class LoadError(AutoloaderError):
     """A batch could not be loaded, for a reason that is not one file's."""
 

@@ -38,6 +38,7 @@ POINTS = {
     "claimed": "a batch has its files and its lease",
     "looked": "every file was looked into; the bad ones have left the batch",
     "prepared": "the table is there and has the columns",
+    "followed": "the state knows what main held, and the branches left behind are still there",
     "caught-up": "the state knows what main holds",
     "branched": "the attempt has its branch",
     "deleted": "replaced rows are gone from the branch, and nothing is appended",

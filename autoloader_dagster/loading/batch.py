@@ -162,7 +162,8 @@ class BatchLoad:
             return self._give_up()
         if not with_rows and not self._members.to_go:
             self._members.leave_out_what_is_loaded()
-            return self._record(None, {}, {})
+            if not self._members.to_go:
+                return self._record(None, {}, {})
         self._step("branch")
         self._lease.check()
         with self._finding_the_file_to_blame(with_rows, self._columns):

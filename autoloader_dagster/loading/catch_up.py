@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from autoloader_dagster import failpoints
-from autoloader_dagster.errors import AutoloaderError
+from autoloader_dagster.errors import AutoloaderError, MainMoved
 from autoloader_dagster.loading.branches import branch_name, drop_branches, left_behind
 from autoloader_dagster.loading.gone_from_main import (
     take_back_of_old_table,
@@ -27,6 +27,9 @@ from autoloader_dagster.processed_files.records import (
 from autoloader_dagster.spark.taking_out import Rows
 
 _log = logging.getLogger(__name__)
+
+# How often main is read again because it moved while something had to be taken back.
+_READINGS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,17 @@ def catch_up(ingestion: Ingestion, table: Table, look_into_unknown: bool = True)
     Raises:
         TableError: The table or its catalog cannot be read. Then nothing is known, and nothing is
             released.
+        MainMoved: Other writers moved main again and again while batches were taken back.
     """
+    for _ in range(_READINGS - 1):
+        try:
+            return _catch_up(ingestion, table, look_into_unknown)
+        except MainMoved as moved:
+            _log.info("%s is read again: %s", table.name, moved)
+    return _catch_up(ingestion, table, look_into_unknown)
+
+
+def _catch_up(ingestion: Ingestion, table: Table, look_into_unknown: bool) -> CaughtUp:
     store = ingestion.store
     history = table.history()
     head = history.heads["main"]
@@ -73,7 +86,7 @@ def catch_up(ingestion: Ingestion, table: Table, look_into_unknown: bool = True)
     found = {s.batch_id: s.snapshot_id for s in reversed(main[:seen]) if s.batch_id}
     in_rows: list[str] = []
     if seen is None and not (complete and (until is None or until in history.snapshots)):
-        in_rows = table.batch_ids()
+        in_rows = table.batch_ids(head)
         if until is not None and until not in history.snapshots:
             take_back_vanished(store, table, head)
     known = store.known_batches([*found, *in_rows])
@@ -88,28 +101,33 @@ def catch_up(ingestion: Ingestion, table: Table, look_into_unknown: bool = True)
         if batch is None and not look_into_unknown:
             left_out = True
             continue
-        snapshot_id = found.get(batch_id, head)
-        _record_from_table(ingestion, table, batch_id, snapshot_id, batch_id in found)
+        _record_from_table(ingestion, table, batch_id, found.get(batch_id), head)
     # Not past a batch that is to be found the next time.
     store.save_table_state(
         table.name, ingestion.id, TableState(table_id, until if left_out else head)
     )
+    failpoints.reach("followed")
     drop_branches(table, left_behind(store, [name for name in history.heads if name != "main"]))
     return CaughtUp(head, table_id)
 
 
 def _record_from_table(
-    ingestion: Ingestion, table: Table, batch_id: str, snapshot_id: int, own_snapshot: bool
+    ingestion: Ingestion, table: Table, batch_id: str, own_snapshot: int | None, head: int
 ) -> None:
+    """Record a batch that main has: by its own snapshot, or only by its rows.
+
+    This needs no look at main again: whatever takes the rows out later is recorded later.
+    """
     store = ingestion.store
+    snapshot_id = head if own_snapshot is None else own_snapshot
     batch = store.batch(batch_id)
     kind = batch.kind if batch is not None else table.kind_of(batch_id, snapshot_id)
     if kind == "undo":
         _record_undo(ingestion, table, batch_id, snapshot_id, batch)
         return
     on_change = ingestion.spec.source.on_change
-    there = table.files_of_batch(batch_id)
-    bad = table.bad_rows_by_file("main", batch_id)
+    there = table.files_of_batch(batch_id, head)
+    bad = table.bad_rows_by_file("main", batch_id, head)
     if batch is not None:
         rows = {file.path: file.rows for file in there}
         files = [LoadedFile(f.id, rows.get(f.path, 0), bad.get(f.path, 0)) for f in batch.files]
@@ -142,7 +160,7 @@ def _record_from_table(
         ingestion_id=ingestion.id,
         tenant=ingestion.loaded.tenant,
         table=table.name,
-        own_snapshot=own_snapshot,
+        own_snapshot=own_snapshot is not None,
     )
     _log.info(
         "batch %s was in %s already, in snapshot %s; it is recorded now",
@@ -214,7 +232,7 @@ def _record_undo_without_snapshot(ingestion: Ingestion, table: Table, batch: Bat
         ingestion.store.record_undo(
             batch.batch_id,
             None,
-            [UndoneFile(file.id, None) for file in batch.files],
+            [UndoneFile(row.id, row.batch_id) for row in members],
             sum(row.records_ingested or 0 for row in loaded),
             ingestion_id=batch.ingestion_id,
             tenant=ingestion.loaded.tenant,

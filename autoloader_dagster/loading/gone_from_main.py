@@ -9,9 +9,11 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from autoloader_dagster.loading.lakehouse import Table
+from autoloader_dagster.loading.main_read import MainRead
 from autoloader_dagster.processed_files.records import (
     Batch,
     DisplacedFile,
+    FileStatus,
     LoadedFile,
     Withdrawal,
 )
@@ -32,19 +34,20 @@ def take_back_rolled_back(store: ProcessedFiles, table: Table, history: History)
     # One of them may have been published and recorded after main was read. The state was asked
     # after that, so main as it is now tells.
     history = table.history()
+    read = MainRead(table, history.heads["main"])
     taken: set[str] = set()
     for snapshot, batch_id in _recorded_off_main(store, history):
         past = snapshot.snapshot_id
         reason = f"main was rolled back past snapshot {past}, which held batch {batch_id}"
-        back_again = _with_rows(table, store.displaced_by(batch_id))
+        back_again = _with_rows(read, store.displaced_by(batch_id))
         batch = store.batch(batch_id)
-        withdrawn = store.withdraw(batch_id, past, reason, back_again)
+        withdrawn = store.withdraw(batch_id, past, reason, back_again, read.unchanged)
         if withdrawn is None:
             continue
         taken.add(batch_id)
         _say(table, reason, withdrawn)
         if batch is not None and batch.kind == "reload":
-            _reinstate_as_before(store, table, batch)
+            _reinstate_as_before(store, read, batch)
     return frozenset(taken)
 
 
@@ -59,18 +62,19 @@ def _say(table: Table, reason: str, withdrawn: Withdrawal) -> None:
     )
 
 
-def _reinstate_as_before(store: ProcessedFiles, table: Table, reload: Batch) -> None:
+def _reinstate_as_before(store: ProcessedFiles, read: MainRead, reload: Batch) -> None:
     """Note the files of a reload that is gone as loaded by the batches whose rows are back."""
     members = {(file.path, file.modified_at): file.id for file in reload.files}
     by_batch: dict[str, list[LoadedFile]] = defaultdict(list)
-    for each in table.rows_of_files():
+    for each in read.table.rows_of_files(read.head):
         file_id = members.get((each.path, each.modified_at))
         if file_id is not None:
             by_batch[each.batch_id].append(LoadedFile(file_id, each.rows, each.bad_rows))
     recorded = store.known_batches(by_batch)
     for batch_id, files in by_batch.items():
         if batch_id in recorded and recorded[batch_id].status == "RECORDED":
-            store.reinstate(reload.ingestion_id, batch_id, files)
+            seen: dict[int, FileStatus | None] = {each.file_id: "UNDONE" for each in files}
+            store.reinstate(reload.ingestion_id, batch_id, files, seen, read.unchanged)
 
 
 def _recorded_off_main(store: ProcessedFiles, history: History) -> list[tuple[Snapshot, str]]:
@@ -94,7 +98,7 @@ def _recorded_off_main(store: ProcessedFiles, history: History) -> list[tuple[Sn
     return sorted(recorded, key=lambda each: history.generation(each[0]), reverse=True)
 
 
-def _with_rows(table: Table, displaced: Sequence[DisplacedFile]) -> list[int]:
+def _with_rows(read: MainRead, displaced: Sequence[DisplacedFile]) -> list[int]:
     """Of the versions whose rows a batch took out, those whose rows are in main now.
 
     Not all of them need be: a rollback may end between the delete and the append of one batch.
@@ -102,7 +106,7 @@ def _with_rows(table: Table, displaced: Sequence[DisplacedFile]) -> list[int]:
     there = {
         (batch_id, file.path)
         for batch_id in {each.batch_id for each in displaced}
-        for file in table.files_of_batch(batch_id)
+        for file in read.table.files_of_batch(batch_id, read.head)
     }
     return [each.id for each in displaced if (each.batch_id, each.path) in there]
 
@@ -113,13 +117,16 @@ def take_back_of_old_table(store: ProcessedFiles, table: Table, table_id: str) -
     Those whose batch is in this table too stay as they are: it may be a copy.
     """
     of_old = store.loaded_batches(table.name, but_table_uuid=table_id)
+    if not of_old:
+        return
     # Read after the state, so that nothing that was recorded meanwhile is missed.
-    there = set(table.batch_ids()) if of_old else set()
+    read = MainRead(table, table.head())
+    there = set(table.batch_ids(read.head))
     lost = [batch_id for batch_id in of_old if batch_id not in there]
     if not lost:
         return
     reason = f"table {table.name} was made anew, and the file's rows went with the old one"
-    files = store.wait_again(lost, reason)
+    files = store.wait_again(lost, reason, read.unchanged)
     _log.warning(
         "%s was made anew: the %d files whose rows went with the old table are loaded again",
         table.name,
@@ -133,9 +140,9 @@ def take_back_vanished(store: ProcessedFiles, table: Table, head: int) -> None:
     Main may have been rolled back, and the snapshots that it left may have expired since.
     """
     loaded = store.loaded_batches(table.name)
-    there = set(table.batch_ids()) if loaded else set()
+    there = set(table.batch_ids(head)) if loaded else set()
     for batch_id in (b for b, rows in loaded.items() if rows and b not in there):
         reason = f"batch {batch_id} has no row in snapshot {head}, and its own snapshot has expired"
-        withdrawn = store.withdraw(batch_id, None, reason)
+        withdrawn = store.withdraw(batch_id, None, reason, (), MainRead(table, head).unchanged)
         if withdrawn is not None:
             _say(table, reason, withdrawn)

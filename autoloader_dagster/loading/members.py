@@ -118,7 +118,10 @@ class Members:
         return bool(gone or changed)
 
     def leave_out_what_is_loaded(self) -> None:
-        """Take out of the batch what catch-up found in main already.
+        """Take out of the batch what catch-up found in main already, and renew what is left.
+
+        After this the members say what the state holds at the base of the attempt. A version that
+        is published later moves main, and then this attempt cannot be published.
 
         Raises:
             FilesLeft: There was something.
@@ -130,8 +133,11 @@ class Members:
                 f"batch {self._batch.batch_id} was settled by another worker meanwhile",
                 "Nothing is lost; 'autoloader status' shows it.",
             )
-        ours = {file.path for file in current.files}
+        ours = {file.path: file for file in current.files}
         gone = [path for path in self._here if path not in ours]
+        # Catch-up may have recorded an older version that was published late. What the claim said
+        # of 'replaces' is older than that, and the rows of that version must go as well.
+        self._here.update((path, ours[path]) for path in self._here if path in ours)
         self._forget(gone, "another batch had loaded or undone it, and the state learned it now")
         if gone:
             raise FilesLeft

@@ -10,19 +10,28 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
+from autoloader_dagster.errors import MainMoved
 from autoloader_dagster.loading.branches import drop_branches, left_behind
 from autoloader_dagster.loading.catch_up import catch_up, recover
 from autoloader_dagster.loading.discover import discover
 from autoloader_dagster.loading.ingestion import Ingestion
 from autoloader_dagster.loading.lakehouse import Table
+from autoloader_dagster.loading.main_read import MainRead
 from autoloader_dagster.processed_files.comparison import Comparison
-from autoloader_dagster.processed_files.records import Difference, DifferenceKind, LoadedFile
+from autoloader_dagster.processed_files.records import (
+    Difference,
+    DifferenceKind,
+    FileStatus,
+    LoadedFile,
+)
 
 _log = logging.getLogger(__name__)
 
 # Kinds that are a fault; a file that is gone from the source is none.
 FAULTS: tuple[DifferenceKind, ...] = ("missing", "fewer", "double", "unrecorded", "unknown")
 SHOWN = 100
+# How often the table is read while main keeps moving.
+_READINGS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,20 +107,23 @@ def reconcile(
         )
         exists = table.columns_if_exists() is not None
         branches = left_behind(store, list(table.branches())) if exists else []
+        read = MainRead(table, None)
         if apply:
             recover(ingestion, lambda name: ingestion.table(spark, name), over_runs)
-        # What the state does not know at all is found below, by one look at all rows.
-        head = catch_up(ingestion, table, False).head if apply and exists else None
+            read = _read_main(ingestion, table)
+            exists = read.head is not None
         with store.comparison(
             ingestion.id,
             spec.table.shared,
-            table.rows_of_files() if exists else (),
+            table.rows_of_files(read.head) if exists else (),
             ingestion.source.list_pages(),
         ) as comparison:
             found = left = comparison.compare()
             findings = _tell(comparison, tell)
             if apply:
-                left = _mend(ingestion, table, comparison, head)
+                read = _mend(ingestion, comparison, read)
+                exists = read.head is not None
+                left = comparison.compare()
             result = Reconciliation(
                 ingestion_id=ingestion.id,
                 table=table.name,
@@ -185,47 +197,71 @@ def _tell(
     return tuple(kept)
 
 
-def _mend(
-    ingestion: Ingestion, table: Table, comparison: Comparison, head: int | None
-) -> dict[DifferenceKind, int]:
-    """Bring the state up to the table; returns the differences that are left."""
+def _read_main(ingestion: Ingestion, table: Table) -> MainRead:
+    """Bring the state up to main, and say where main is. It is read as of there."""
+    if table.columns_if_exists() is None:
+        return MainRead(table, None)
+    # What the state does not know at all is found by one look at all rows.
+    return MainRead(table, catch_up(ingestion, table, False).head)
+
+
+def _mend(ingestion: Ingestion, comparison: Comparison, read: MainRead) -> MainRead:
+    """Bring the state up to the table. If main moves meanwhile, the table is read again.
+
+    Returns:
+        The reading that the comparison holds at the end.
+    """
+    for number in range(_READINGS):
+        if number:
+            read = _read_main(ingestion, read.table)
+            there = read.head is not None
+            comparison.read_table(read.table.rows_of_files(read.head) if there else ())
+        try:
+            _mend_by(ingestion, comparison, read)
+            break
+        except MainMoved as moved:
+            _log.warning("%s is compared again: %s", read.table.name, moved)
+    return read
+
+
+def _mend_by(ingestion: Ingestion, comparison: Comparison, read: MainRead) -> None:
+    """Write what one reading of the table says to the state, as long as main stays there.
+
+    Raises:
+        MainMoved: It did not. What was written before that is right.
+    """
+    comparison.compare()
     comparison.add_versions(ingestion.loaded.tenant)
     comparison.compare()
-    if head is not None:
-        _record(ingestion, table, comparison, head)
+    if read.head is not None:
+        _record(ingestion, comparison, read, read.head)
         comparison.compare()
-    missing = [
-        each.file_id for each in comparison.differences("missing") if each.file_id is not None
-    ]
-    if missing and head is not None and table.head() != head:
-        _log.warning(
-            "%s was loaded meanwhile, so %d missing files are left as they are; reconcile again",
-            table.name,
-            len(missing),
-        )
-    elif missing:
-        gone = "has no row of it any more" if head is not None else "was dropped"
-        reason = f"it was loaded, and table {table.name} {gone}"
-        ingestion.store.files_wait_again(ingestion.id, missing, reason)
-    return comparison.compare()
+    loaded_by = {
+        each.file_id: each.batch_id
+        for each in comparison.differences("missing")
+        if each.file_id is not None
+    }
+    if loaded_by:
+        gone = "has no row of it any more" if read.head is not None else "was dropped"
+        reason = f"it was loaded, and table {read.table.name} {gone}"
+        ingestion.store.files_wait_again(ingestion.id, loaded_by, reason, read.unchanged)
 
 
-def _record(ingestion: Ingestion, table: Table, comparison: Comparison, head: int) -> None:
+def _record(ingestion: Ingestion, comparison: Comparison, read: MainRead, head: int) -> None:
     """Record what the table has rows of, batch by batch."""
     store = ingestion.store
-    snapshot_of = {s.batch_id: s.snapshot_id for s in table.history().main()[0] if s.batch_id}
+    main, _ = read.table.history().main()
+    snapshot_of = {s.batch_id: s.snapshot_id for s in main if s.batch_id}
     unrecorded = list(comparison.differences("unrecorded"))
     status = store.known_batches({each.batch_id for each in unrecorded})
-    for batch_id, group in itertools.groupby(unrecorded, key=lambda each: each.batch_id):
+    for batch_id, of_batch in itertools.groupby(unrecorded, key=lambda each: each.batch_id):
         # Of a version with rows of two batches both are recorded in turn; then it is a double.
-        files = [
-            LoadedFile(each.file_id, each.rows, each.bad_rows)
-            for each in group
-            if each.file_id is not None
-        ]
+        group = [each for each in of_batch if each.file_id is not None]
+        files = [LoadedFile(each.file_id or 0, each.rows, each.bad_rows) for each in group]
         known = status.get(batch_id)
         if known is not None and known.status == "RECORDED":
-            store.reinstate(ingestion.id, batch_id, files)
+            seen: dict[int, FileStatus | None] = {each.file_id or 0: each.status for each in group}
+            store.reinstate(ingestion.id, batch_id, files, seen, read.unchanged)
             continue
         store.record(
             batch_id,
@@ -234,7 +270,8 @@ def _record(ingestion: Ingestion, table: Table, comparison: Comparison, head: in
             seconds=0.0,
             ingestion_id=ingestion.id,
             tenant=ingestion.loaded.tenant,
-            table=table.name,
+            table=read.table.name,
             own_snapshot=batch_id in snapshot_of,
+            guard=read.unchanged,
         )
-        _log.info("batch %s is in %s, and is recorded now", batch_id, table.name)
+        _log.info("batch %s is in %s, and is recorded now", batch_id, read.table.name)

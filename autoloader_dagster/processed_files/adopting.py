@@ -4,7 +4,7 @@ A state that was lost may not have listed them yet, and the source may not have 
 rows tell when such a version was changed, and nothing else that tells it from others.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy import Connection, bindparam, exists, null, select, text, update
@@ -12,7 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from autoloader_dagster.processed_files.database import Database, now, one_of
 from autoloader_dagster.processed_files.models import StoredBatch, StoredFile
-from autoloader_dagster.processed_files.records import LoadedFile
+from autoloader_dagster.processed_files.records import FileStatus, Guard, LoadedFile
 
 # What the version of such a file begins with, until it is listed.
 UNLISTED = "unlisted since "
@@ -95,13 +95,30 @@ WHERE ingestion_id = :ingestion AND file_version LIKE :unlisted
 
 
 def reinstate(
-    database: Database, ingestion_id: str, batch_id: str, files: Sequence[LoadedFile]
-) -> None:
+    database: Database,
+    ingestion_id: str,
+    batch_id: str,
+    files: Sequence[LoadedFile],
+    seen: Mapping[int, FileStatus | None],
+    guard: Guard,
+) -> int:
     """Note files of a recorded batch as loaded; see ``ProcessedFiles.reinstate``."""
     with database.writing(ingestion_id) as connection:
-        snapshot_id = connection.scalar(
-            select(StoredBatch.snapshot_id).where(StoredBatch.id == batch_id)
+        batch = connection.execute(
+            select(StoredBatch.status, StoredBatch.snapshot_id)
+            .where(StoredBatch.id == batch_id)
+            .with_for_update()
+        ).one_or_none()
+        held = connection.execute(
+            select(StoredFile.id, StoredFile.status)
+            .where(one_of(StoredFile.id, [each.file_id for each in files], connection))
+            .with_for_update()
         )
+        unchanged = {row.id for row in held if row.status == seen.get(row.id)}
+        files = [each for each in files if each.file_id in unchanged]
+        if batch is None or batch.status != "RECORDED" or not files:
+            return 0
+        guard()
         moment = now(connection)
         connection.execute(
             update(StoredFile)
@@ -109,7 +126,7 @@ def reinstate(
             .values(
                 status="SUCCESS",
                 batch_id=batch_id,
-                snapshot_id=snapshot_id,
+                snapshot_id=batch.snapshot_id,
                 records_ingested=bindparam("rows"),
                 bad_records=bindparam("bad_rows"),
                 error_type=null(),
@@ -122,3 +139,4 @@ def reinstate(
                 for each in files
             ],
         )
+        return len(files)

@@ -184,14 +184,23 @@ class Comparison:
         self._connection = connection
         self._ingestion_id = ingestion_id
         self._shared = shared
+        self.files_in_table, self.rows_in_table = self._count()
         with connection.begin():
-            self.files_in_table, self.rows_in_table = (
-                int(value)
-                for value in connection.execute(
-                    text("SELECT count(*), coalesce(sum(rows), 0) FROM autoloader_in_table")
-                ).one()
-            )
             self.listed = int(connection.scalar(text("SELECT count(*) FROM autoloader_listing")))
+
+    def read_table(self, in_table: Iterable[RowsOfFile]) -> None:
+        """Put the table's rows in the place of those that were read before."""
+        with self._connection.begin():
+            self._run("DELETE FROM autoloader_in_table")
+        _fill(self._connection, in_table)
+        self.files_in_table, self.rows_in_table = self._count()
+
+    def _count(self) -> tuple[int, int]:
+        with self._connection.begin():
+            files, rows = self._connection.execute(
+                text("SELECT count(*), coalesce(sum(rows), 0) FROM autoloader_in_table")
+            ).one()
+        return int(files), int(rows)
 
     def compare(self) -> dict[DifferenceKind, int]:
         """Hold both against the state as it is now; the differences found, by kind."""

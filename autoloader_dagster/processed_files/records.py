@@ -53,6 +53,12 @@ class Placement:
 
 
 Place = Callable[[FileRef], Placement]
+# Raises, and so ends a transaction without a trace, unless what is to be written still holds.
+Guard = Callable[[], None]
+
+
+def no_guard() -> None:
+    """Let everything be written."""
 
 
 @dataclass(frozen=True, slots=True)

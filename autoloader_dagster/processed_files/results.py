@@ -23,7 +23,14 @@ from autoloader_dagster.processed_files.claims import owned
 from autoloader_dagster.processed_files.database import Database, now, one_of
 from autoloader_dagster.processed_files.file_ids import read_ids, write_ids
 from autoloader_dagster.processed_files.models import StoredBatch, StoredFile
-from autoloader_dagster.processed_files.records import BatchKind, LoadedFile, SetAside, TableState
+from autoloader_dagster.processed_files.records import (
+    BatchKind,
+    Guard,
+    LoadedFile,
+    SetAside,
+    TableState,
+    no_guard,
+)
 from autoloader_dagster.processed_files.table_states import write_table_state
 
 
@@ -66,6 +73,7 @@ def record(
     tenant: str | None,
     table: str | None,
     own_snapshot: bool = True,
+    guard: Guard = no_guard,
 ) -> None:
     """Note that a batch is in the table; see ``ProcessedFiles.record``."""
     with database.reading() as connection:
@@ -101,6 +109,7 @@ def record(
             if own_snapshot:
                 _refuse_other_snapshot(batch, snapshot_id)
             return
+        guard()
         _refuse_missing(connection, batch, files)
         ids = [each.file_id for each in files]
         shared = {

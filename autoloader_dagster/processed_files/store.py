@@ -34,6 +34,7 @@ from autoloader_dagster.processed_files.records import (
     DisplacedFile,
     FileRow,
     FileStatus,
+    Guard,
     KnownBatch,
     LoadedFile,
     OnChange,
@@ -47,6 +48,7 @@ from autoloader_dagster.processed_files.records import (
     TableState,
     UndoneFile,
     Withdrawal,
+    no_guard,
 )
 from autoloader_dagster.sources.base import FileRef
 
@@ -175,6 +177,7 @@ class ProcessedFiles:
         tenant: str | None = None,
         table: str | None = None,
         own_snapshot: bool = True,
+        guard: Guard = no_guard,
     ) -> None:
         """Note that the batch is in the table. The table is the truth, so this needs no lease.
 
@@ -192,6 +195,8 @@ class ProcessedFiles:
             table: The same.
             own_snapshot: Whether the batch made this snapshot; else it is known only that the
                 batch's rows are in it.
+            guard: Called before anything is written, while no other worker can record anything of
+                this ingestion. If it raises, nothing is written.
 
         Raises:
             StateError: The files are not those of the batch, or it is recorded with another
@@ -209,6 +214,7 @@ class ProcessedFiles:
             tenant=tenant,
             table=table,
             own_snapshot=own_snapshot,
+            guard=guard,
         )
 
     def release(self, batch_id: str, owner: str | None, error: str | None = None) -> bool:
@@ -349,6 +355,7 @@ class ProcessedFiles:
         snapshot_id: int | None,
         reason: str,
         back_again: Collection[int] = (),
+        guard: Guard = no_guard,
     ) -> Withdrawal | None:
         """Take back a batch that was taken out of main: its files become UNDONE.
 
@@ -359,11 +366,14 @@ class ProcessedFiles:
             snapshot_id: The snapshot that it is recorded with; None for any.
             reason: For people.
             back_again: Ids of replaced or undone versions whose rows are in main again.
+            guard: As for ``record``.
 
         Returns:
             None if it is not recorded, or with another snapshot.
         """
-        return withdrawals.withdraw(self._database, batch_id, snapshot_id, reason, back_again)
+        return withdrawals.withdraw(
+            self._database, batch_id, snapshot_id, reason, back_again, guard
+        )
 
     def comparison(
         self,
@@ -396,15 +406,50 @@ class ProcessedFiles:
         """
         adopting.add_versions(self._database, ingestion_id, tenant, versions)
 
-    def reinstate(self, ingestion_id: str, batch_id: str, files: Sequence[LoadedFile]) -> None:
-        """Note files as loaded by a batch that is recorded, for the table has its rows of them."""
-        adopting.reinstate(self._database, ingestion_id, batch_id, files)
+    def reinstate(
+        self,
+        ingestion_id: str,
+        batch_id: str,
+        files: Sequence[LoadedFile],
+        seen: Mapping[int, FileStatus | None],
+        guard: Guard = no_guard,
+    ) -> int:
+        """Note files as loaded by a recorded batch, because the table has its rows of them.
 
-    def files_wait_again(self, ingestion_id: str, file_ids: Collection[int], reason: str) -> int:
-        """Let loaded files whose rows are gone wait again, as ``wait_again`` does for batches."""
-        return withdrawals.files_wait_again(self._database, ingestion_id, file_ids, reason)
+        Args:
+            ingestion_id: ``tenant/name``.
+            batch_id: The batch; if it is not recorded any more, nothing is written.
+            files: The files with their rows.
+            seen: The status that each was compared with. A file with another one by now stays.
+            guard: As for ``record``.
 
-    def wait_again(self, batch_ids: Collection[str], reason: str) -> int:
+        Returns:
+            How many files were written.
+        """
+        return adopting.reinstate(self._database, ingestion_id, batch_id, files, seen, guard)
+
+    def files_wait_again(
+        self,
+        ingestion_id: str,
+        loaded_by: Mapping[int, str],
+        reason: str,
+        guard: Guard = no_guard,
+    ) -> int:
+        """Requeue loaded files whose rows are gone, as ``wait_again`` does for batches.
+
+        Args:
+            ingestion_id: ``tenant/name``.
+            loaded_by: For each file the batch whose rows are gone. A file that is not loaded by
+                this batch any more stays as it is.
+            reason: For people.
+            guard: As for ``record``.
+
+        Returns:
+            How many files were loaded by those batches.
+        """
+        return withdrawals.files_wait_again(self._database, ingestion_id, loaded_by, reason, guard)
+
+    def wait_again(self, batch_ids: Collection[str], reason: str, guard: Guard = no_guard) -> int:
         """Take back batches whose table is gone: their files become DISCOVERED, to be loaded again.
 
         Where the source has shown a newer version since, that one waits instead, also if it was
@@ -413,7 +458,7 @@ class ProcessedFiles:
         Returns:
             How many files are not loaded any more.
         """
-        return withdrawals.wait_again(self._database, batch_ids, reason)
+        return withdrawals.wait_again(self._database, batch_ids, reason, guard)
 
     # --- tables ---------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ Main was rolled back by hand, or the table was made anew. The table is the truth
 not loaded any more; whether they are to be loaded again is for the caller to say.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime
 
 from sqlalchemy import (
@@ -24,7 +24,12 @@ from sqlalchemy.orm import aliased
 from autoloader_dagster.processed_files.database import Database, now, one_of
 from autoloader_dagster.processed_files.file_ids import read_ids, write_ids
 from autoloader_dagster.processed_files.models import StoredBatch, StoredFile
-from autoloader_dagster.processed_files.records import FILE_CHANGED, DisplacedFile, Withdrawal
+from autoloader_dagster.processed_files.records import (
+    FILE_CHANGED,
+    DisplacedFile,
+    Guard,
+    Withdrawal,
+)
 from autoloader_dagster.processed_files.results import replaced_by
 
 # What a file that is not loaded any more has no longer.
@@ -96,6 +101,7 @@ def withdraw(
     snapshot_id: int | None,
     reason: str,
     back_again: Collection[int],
+    guard: Guard,
 ) -> Withdrawal | None:
     """Take a batch back; see ``ProcessedFiles.withdraw``."""
     with database.reading() as connection:
@@ -109,6 +115,7 @@ def withdraw(
             recorded = and_(recorded, StoredBatch.snapshot_id == snapshot_id)
         if connection.scalar(select(StoredBatch.id).where(recorded).with_for_update()) is None:
             return None
+        guard()
         loaded = and_(StoredFile.batch_id == batch_id, StoredFile.status == "SUCCESS")
         ids = list(connection.scalars(select(StoredFile.id).where(loaded)))
         connection.execute(
@@ -133,7 +140,7 @@ def withdraw(
         return Withdrawal(str(ingestion_id), len(ids))
 
 
-def wait_again(database: Database, batch_ids: Collection[str], reason: str) -> int:
+def wait_again(database: Database, batch_ids: Collection[str], reason: str, guard: Guard) -> int:
     """Take batches back and let their files wait; see ``ProcessedFiles.wait_again``."""
     with database.reading() as connection:
         ingestion_ids = connection.scalars(
@@ -142,11 +149,11 @@ def wait_again(database: Database, batch_ids: Collection[str], reason: str) -> i
             .distinct()
             .order_by(StoredBatch.ingestion_id)
         ).all()
-    return sum(_wait_again(database, each, batch_ids, reason) for each in ingestion_ids)
+    return sum(_wait_again(database, each, batch_ids, reason, guard) for each in ingestion_ids)
 
 
 def _wait_again(
-    database: Database, ingestion_id: str, batch_ids: Collection[str], reason: str
+    database: Database, ingestion_id: str, batch_ids: Collection[str], reason: str, guard: Guard
 ) -> int:
     with database.writing(ingestion_id) as connection:
         moment = now(connection)
@@ -161,6 +168,7 @@ def _wait_again(
                 .with_for_update()
             )
         )
+        guard()
         loaded = and_(
             one_of(StoredFile.batch_id, still, connection), StoredFile.status == "SUCCESS"
         )
@@ -175,18 +183,30 @@ def _wait_again(
 
 
 def files_wait_again(
-    database: Database, ingestion_id: str, file_ids: Collection[int], reason: str
+    database: Database,
+    ingestion_id: str,
+    loaded_by: Mapping[int, str],
+    reason: str,
+    guard: Guard,
 ) -> int:
-    """Let loaded files wait again; see ``ProcessedFiles.files_wait_again``."""
+    """Requeue loaded files; see ``ProcessedFiles.files_wait_again``."""
     with database.writing(ingestion_id) as connection:
-        loaded = and_(
-            StoredFile.ingestion_id == ingestion_id,
-            one_of(StoredFile.id, file_ids, connection),
-            StoredFile.status == "SUCCESS",
+        held = connection.execute(
+            select(StoredFile.id, StoredFile.batch_id)
+            .where(
+                StoredFile.ingestion_id == ingestion_id,
+                one_of(StoredFile.id, loaded_by, connection),
+                StoredFile.status == "SUCCESS",
+            )
+            .with_for_update()
         )
-        count = connection.scalar(select(func.count()).select_from(StoredFile).where(loaded))
-        _let_wait(connection, loaded, reason, now(connection))
-        return int(count or 0)
+        ids = [row.id for row in held if row.batch_id == loaded_by[row.id]]
+        if not ids:
+            return 0
+        guard()
+        still = and_(one_of(StoredFile.id, ids, connection), StoredFile.status == "SUCCESS")
+        _let_wait(connection, still, reason, now(connection))
+        return len(ids)
 
 
 def _let_wait(

@@ -53,22 +53,22 @@ class LakeTable(IcebergTable):
         """Rows of a batch for each source file, on a branch or on ``main``."""
         return row_queries.rows_by_file(self, ref, batch_id)
 
-    def bad_rows_by_file(self, ref: str, batch_id: str) -> dict[str, int]:
+    def bad_rows_by_file(self, ref: str, batch_id: str, at: int | None = None) -> dict[str, int]:
         """Rows of a batch with something in ``_rescued``, for each source file that has any."""
-        return row_queries.bad_rows_by_file(self, ref, batch_id)
+        return row_queries.bad_rows_by_file(self, ref, batch_id, at)
 
     def rows_like(self, ref: str, batch_id: str, rescued: str) -> dict[str, int]:
         """Rows of a batch with exactly this in ``_rescued``, for each source file."""
         return row_queries.rows_like(self, ref, batch_id, rescued)
 
-    def batch_ids(self) -> list[str]:
-        """Every batch that main has rows of."""
-        return row_queries.batch_ids(self)
+    def batch_ids(self, at: int | None = None) -> list[str]:
+        """Every batch that main, or the snapshot ``at``, has rows of."""
+        return row_queries.batch_ids(self, at)
 
-    def files_of_batch(self, batch_id: str) -> list[FileInTable]:
-        """The source files that main has rows of from a batch."""
-        return row_queries.files_of_batch(self, batch_id)
+    def files_of_batch(self, batch_id: str, at: int | None = None) -> list[FileInTable]:
+        """The source files that main, or the snapshot ``at``, has rows of from a batch."""
+        return row_queries.files_of_batch(self, batch_id, at)
 
-    def rows_of_files(self) -> Iterator[RowsOfFile]:
-        """The rows that main has of each file version from each batch, streamed."""
-        return row_queries.rows_of_files(self)
+    def rows_of_files(self, at: int | None = None) -> Iterator[RowsOfFile]:
+        """The rows that main, or the snapshot ``at``, has of each file version and batch."""
+        return row_queries.rows_of_files(self, at)

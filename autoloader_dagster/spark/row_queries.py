@@ -42,12 +42,15 @@ def rows_by_file(table: IcebergTable, ref: str, batch_id: str) -> dict[str, int]
     return _counts(table, ref, f"{BATCH_ID} = {literal(batch_id)}")
 
 
-def bad_rows_by_file(table: IcebergTable, ref: str, batch_id: str) -> dict[str, int]:
+def bad_rows_by_file(
+    table: IcebergTable, ref: str, batch_id: str, at: int | None = None
+) -> dict[str, int]:
     """Rows of a batch with something in ``_rescued``, for each source file that has any.
 
     Data files without one are left out by their statistics, so for clean data this reads nothing.
     """
-    return _counts(table, ref, f"{BATCH_ID} = {literal(batch_id)} and {RESCUED} is not null")
+    where = f"{BATCH_ID} = {literal(batch_id)} and {RESCUED} is not null"
+    return _counts(table, ref, where, at)
 
 
 def rows_like(table: IcebergTable, ref: str, batch_id: str, rescued: str) -> dict[str, int]:
@@ -56,18 +59,18 @@ def rows_like(table: IcebergTable, ref: str, batch_id: str, rescued: str) -> dic
     return _counts(table, ref, where)
 
 
-def batch_ids(table: IcebergTable) -> list[str]:
-    """Every batch that main has rows of. This reads one column of the whole table."""
-    rows = table.query("read", f"select distinct {BATCH_ID} as b from {table.named()}")
+def batch_ids(table: IcebergTable, at: int | None = None) -> list[str]:
+    """Every batch that main, or a snapshot, has rows of. This reads one column of the table."""
+    rows = table.query("read", f"select distinct {BATCH_ID} as b from {table.as_of(at)}")
     return [row["b"] for row in rows if row["b"] is not None]
 
 
-def files_of_batch(table: IcebergTable, batch_id: str) -> list[FileInTable]:
-    """The source files that main has rows of from a batch."""
+def files_of_batch(table: IcebergTable, batch_id: str, at: int | None = None) -> list[FileInTable]:
+    """The source files that main, or a snapshot, has rows of from a batch."""
     rows = table.query(
         "read",
         f"select {SOURCE_FILE} as f, unix_micros({SOURCE_MODIFIED_AT}) as m, "
-        f"count(*) as n, max({PARTITION_KEY}) as k from {table.named()} "
+        f"count(*) as n, max({PARTITION_KEY}) as k from {table.as_of(at)} "
         f"where {BATCH_ID} = {literal(batch_id)} "
         # Rows that a person has written need not have them.
         f"and {SOURCE_FILE} is not null and {SOURCE_MODIFIED_AT} is not null group by 1, 2",
@@ -75,8 +78,8 @@ def files_of_batch(table: IcebergTable, batch_id: str) -> list[FileInTable]:
     return [FileInTable(r["f"], moment_of(r["m"]), r["n"], r["k"]) for r in rows]
 
 
-def rows_of_files(table: IcebergTable) -> Iterator[RowsOfFile]:
-    """The rows that main has of each file version from each batch, streamed.
+def rows_of_files(table: IcebergTable, at: int | None = None) -> Iterator[RowsOfFile]:
+    """The rows that main, or a snapshot, has of each file version from each batch, streamed.
 
     Rows that somebody put there without saying where from come as of a file without a name.
     """
@@ -85,16 +88,16 @@ def rows_of_files(table: IcebergTable) -> Iterator[RowsOfFile]:
         f"select coalesce({SOURCE_FILE}, '') as f, "
         f"coalesce(unix_micros({SOURCE_MODIFIED_AT}), 0) as m, "
         f"coalesce({BATCH_ID}, '') as b, max({PARTITION_KEY}) as k, count(*) as n, "
-        f"count_if({RESCUED} is not null) as bad from {table.named()} group by 1, 2, 3",
+        f"count_if({RESCUED} is not null) as bad from {table.as_of(at)} group by 1, 2, 3",
     )
     for r in rows:
         yield RowsOfFile(r["f"], moment_of(r["m"]), r["b"], r["k"], r["n"], r["bad"])
 
 
-def _counts(table: IcebergTable, ref: str, where: str) -> dict[str, int]:
+def _counts(table: IcebergTable, ref: str, where: str, at: int | None = None) -> dict[str, int]:
+    named = table.named(ref) if at is None else table.as_of(at)
     rows = table.query(
         "count rows of",
-        f"select {SOURCE_FILE} as f, count(*) as n from {table.named(ref)} "
-        f"where {where} group by 1",
+        f"select {SOURCE_FILE} as f, count(*) as n from {named} where {where} group by 1",
     )
     return {row["f"]: row["n"] for row in rows}

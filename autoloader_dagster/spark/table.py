@@ -418,6 +418,10 @@ class IcebergTable:
         """The table in SQL, as it is on a branch or on ``main``."""
         return self._on(ref)
 
+    def as_of(self, snapshot_id: int | None) -> str:
+        """The table in SQL, as it is in a snapshot; None: as it is on ``main`` now."""
+        return self._sql_name + (f" version as of {snapshot_id}" if snapshot_id is not None else "")
+
     def _rows(self, statement: str) -> list[Any]:
         from autoloader_dagster.spark.client import rows_of
 

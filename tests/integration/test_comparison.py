@@ -2,6 +2,9 @@
 
 from datetime import timedelta
 
+import pytest
+
+from autoloader_dagster.errors import MainMoved
 from autoloader_dagster.processed_files import LoadedFile, ProcessedFiles
 from autoloader_dagster.processed_files.records import Difference, DifferenceKind, RowsOfFile
 from tests.integration.state_steps import (
@@ -164,13 +167,46 @@ def test_versions_that_catch_up_finds_are_added_once(state: ProcessedFiles) -> N
     assert statuses(state, "b.csv") == {"v1": "UNDONE"}
 
 
-def test_files_whose_rows_are_gone_wait_again(state: ProcessedFiles) -> None:
+def _main_moved() -> None:
+    raise MainMoved("by a test")
+
+
+def test_files_whose_rows_are_gone_wait_again_if_they_are_loaded_as_compared(
+    state: ProcessedFiles,
+) -> None:
     discover(state, ref("a.csv"), ref("b.csv"))
-    load(state)
+    batch_id = load(state).batch_id
     file_id = versions(state, "a.csv")["v1"].id
 
-    assert state.files_wait_again(INGESTION, [file_id], "no row of it") == 1
+    assert state.files_wait_again(INGESTION, {file_id: "another batch"}, "no row of it") == 0
+    with pytest.raises(MainMoved):
+        state.files_wait_again(INGESTION, {file_id: batch_id}, "no row of it", _main_moved)
+    assert statuses(state, "a.csv") == {"v1": "SUCCESS"}
+
+    assert state.files_wait_again(INGESTION, {file_id: batch_id}, "no row of it") == 1
 
     row = versions(state, "a.csv")["v1"]
     assert (row.status, row.error_message, row.batch_id) == ("DISCOVERED", "no row of it", None)
     assert statuses(state, "b.csv") == {"v1": "SUCCESS"}
+    assert state.files_wait_again(INGESTION, {file_id: batch_id}, "no row of it") == 0
+
+
+def test_a_file_is_reinstated_only_with_the_status_that_was_compared(
+    state: ProcessedFiles,
+) -> None:
+    discover(state, ref("a.csv"))
+    batch_id = load(state).batch_id
+    file_id = versions(state, "a.csv")["v1"].id
+    state.files_wait_again(INGESTION, {file_id: batch_id}, "no row of it")
+    files = [LoadedFile(file_id, 3)]
+
+    assert state.reinstate(INGESTION, batch_id, files, {file_id: "UNDONE"}) == 0
+    assert state.reinstate(INGESTION, "unknown", files, {file_id: "DISCOVERED"}) == 0
+    with pytest.raises(MainMoved):
+        state.reinstate(INGESTION, batch_id, files, {file_id: "DISCOVERED"}, _main_moved)
+    assert statuses(state, "a.csv") == {"v1": "DISCOVERED"}
+
+    assert state.reinstate(INGESTION, batch_id, files, {file_id: "DISCOVERED"}) == 1
+
+    row = versions(state, "a.csv")["v1"]
+    assert (row.status, row.batch_id, row.records_ingested) == ("SUCCESS", batch_id, 3)

@@ -1,0 +1,55 @@
+"""Main as it was read, and what must still hold before the state is changed because of it.
+
+The table is the truth, and reading it takes time. Meanwhile another worker may publish and record
+a load, an undo or a reload, and a person may roll main back. So whatever is written to the state
+because of a reading is written by a compare-and-set over both:
+
+1. The table is read as of one snapshot, main's head H. What is read is one moment of the table.
+2. The write takes the lock of the ingestion. From here to its end nobody records a batch, releases
+   one or requeues a file of this ingestion.
+3. Under that lock the write compares each row with what was compared before: its status, or the
+   batch that loaded it. A row that has changed stays as it is.
+4. Under that lock ``unchanged`` asks for main's head once more. It is H, or nothing is written.
+
+Why no moment is left between the check of main and the write: at step 4 main is H, so all that is
+published up to then is in H, and the reading is true. A batch that is published after step 4 is
+not recorded yet, because its record needs the lock. It is recorded after this write, by its worker
+or by a catch-up, and then sets the files that it loaded, replaced or undid, whatever this write
+made of them. Until then the files that this write requeued can be claimed, but every attempt
+catches up with main before it publishes, records that batch first and leaves its files out.
+
+If there was no table, the same holds for its absence. Main that was rolled back and forward to H
+between both looks is H again, so the reading is true again.
+"""
+
+from dataclasses import dataclass
+
+from autoloader_dagster.errors import MainMoved
+from autoloader_dagster.loading.lakehouse import Table
+
+
+@dataclass(frozen=True, slots=True)
+class MainRead:
+    """One reading of a table.
+
+    Attributes:
+        table: The table.
+        head: Main's head, as of which the rows are read; None if there is no table.
+    """
+
+    table: Table
+    head: int | None
+
+    def unchanged(self) -> None:
+        """Check that main is still where it was read; the guard of what is written because of it.
+
+        Raises:
+            MainMoved: It is not.
+        """
+        now = self.table.head() if self.table.exists() else None
+        if now != self.head:
+            raise MainMoved(
+                f"main of {self.table.name} moved from {self.head or 'no table'} to "
+                f"{now or 'no table'} while the state was compared with it",
+                "Nothing was changed. Run the command again.",
+            )
