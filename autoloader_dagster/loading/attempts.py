@@ -5,6 +5,8 @@ What it writes and how that is audited is the caller's.
 """
 
 import logging
+import random
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +30,7 @@ _log = logging.getLogger(__name__)
 MAX_ATTEMPTS = 12
 # And because the catalog's answer to a write was lost.
 _MAX_LOST = 2
+LONGEST_PAUSE_SECONDS = 5.0
 _UNSETTLED = "batch %s stays as it is until it can be settled: %s"
 
 T = TypeVar("T")
@@ -46,6 +49,16 @@ class Attempt:
     branch: str
     tag: str
     base: int
+
+
+def pause_after(conflicts: int) -> float:
+    """Seconds until the next attempt, so that a writer that commits all the time leaves a gap.
+
+    Two workers that met once need no pause. After that it doubles, and chance keeps them apart.
+    """
+    if conflicts < 2:
+        return 0.0
+    return random.uniform(0.5, 1) * min(0.1 * 2**conflicts, LONGEST_PAUSE_SECONDS)
 
 
 class Attempts:
@@ -102,12 +115,15 @@ class Attempts:
             LoadError: The table or the files kept changing.
             CommitUnknown: The answers to its writes were lost again and again.
         """
-        lost = 0
+        lost = conflicts = 0
         for _ in range(MAX_ATTEMPTS):
+            pause = 0.0
             try:
                 return attempt()
             except PublishConflict as conflict:
                 _log.info("batch %s is tried again: %s", self._batch.batch_id, conflict)
+                conflicts += 1
+                pause = pause_after(conflicts)
             except CommitUnknown as unknown:
                 # The next attempt has a branch of its own, whatever became of this one.
                 lost += 1
@@ -117,6 +133,7 @@ class Attempts:
             except FilesLeft:
                 _log.info("batch %s is tried again with fewer files", self._batch.batch_id)
             self.drop_branch()
+            time.sleep(pause)
         raise LoadError(
             f"batch {self._batch.batch_id} of {self._ingestion.id} could not be published in "
             f"{MAX_ATTEMPTS} attempts: {self._table.name} or the files kept changing",

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 from autoloader_dagster import failpoints
 from autoloader_dagster.loading.ingestion import Ingestion
-from autoloader_dagster.loading.partitioning import placer
+from autoloader_dagster.loading.partitioning import fitting, placer
 from autoloader_dagster.processed_files.records import Discovery
 from autoloader_dagster.sources.base import FileRef
 
@@ -26,6 +26,7 @@ def discover(ingestion: Ingestion, progress: Callable[[int], None] | None = None
         _counted(ingestion.source.list_pages(), progress),
         placer(ingestion.spec),
         ingestion.spec.source.on_change,
+        fitting(ingestion.spec),
     )
     failpoints.reach("discovered")
     return found

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from autoloader_dagster import failpoints
@@ -57,7 +57,6 @@ def load(
         owner=owner,
         run_id=run_id,
         lease=lease,
-        failed_before=datetime.now(timezone.utc),
     )
     with ExitStack() as stack:
         opened: list[SparkSession] = []

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from autoloader_dagster.errors import LoadError
 from autoloader_dagster.inspection.outcome import Bad
 from autoloader_dagster.loading.ingestion import FileOutcome, Ingestion
-from autoloader_dagster.loading.partitioning import placer
+from autoloader_dagster.loading.partitioning import fitting, placer
 from autoloader_dagster.processed_files.records import Batch, ClaimedFile, SetAside
 from autoloader_dagster.sources.base import FileRef
 from autoloader_dagster.spark.taking_out import Rows
@@ -114,6 +114,7 @@ class Members:
                 [changed],
                 placer(self._ingestion.spec),
                 self._ingestion.spec.source.on_change,
+                fitting(self._ingestion.spec),
             )
         return bool(gone or changed)
 

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
-from autoloader_dagster.processed_files.records import Placement
+from autoloader_dagster.processed_files.moments import storable
+from autoloader_dagster.processed_files.records import Fits, Placement
 from autoloader_dagster.sources.base import FileRef
 from autoloader_dagster.specs.model import IngestionSpec
 from autoloader_dagster.specs.table import Partition
@@ -41,6 +42,28 @@ def key_of(moment: datetime, every: str) -> str:
     return window_start(moment, every).strftime(KEY_FORMATS[every])
 
 
+def fitting(spec: IngestionSpec) -> Fits:
+    """A function that says whether a partition key is one of the spec's partitions.
+
+    A key is kept with its file, and the spec may be changed while the file waits.
+    """
+    partition = spec.partition
+    if partition.kind == "none":
+        return lambda key: key is None
+    if partition.kind == "key":
+        return lambda key: key is not None and not any(part in key for part in _NOT_IN_A_KEY)
+    first = first_window(partition)
+
+    def fits(key: str | None) -> bool:
+        try:
+            moment = datetime.strptime(key or "", KEY_FORMATS[partition.every])
+        except ValueError:
+            return False
+        return moment >= first and key_of(moment, partition.every) == key
+
+    return fits
+
+
 def placer(spec: IngestionSpec, now: datetime | None = None) -> Callable[[FileRef], Placement]:
     """A function that says where a new file belongs, and whether it must wait.
 
@@ -63,7 +86,7 @@ def placer(spec: IngestionSpec, now: datetime | None = None) -> Callable[[FileRe
             if moment is None:
                 return _no_partition(ref, partition)
         else:
-            moment = ref.modified_at.astimezone(zone).replace(tzinfo=None)
+            moment = storable(ref.modified_at).astimezone(zone).replace(tzinfo=None)
         key = key_of(moment, partition.every)
         if window_start(moment, partition.every) < first:
             return Placement(

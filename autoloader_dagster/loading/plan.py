@@ -2,12 +2,20 @@
 
 import hashlib
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from zoneinfo import ZoneInfo
 
 from autoloader_dagster.loading.ingestion import Ingestion
-from autoloader_dagster.loading.partitioning import KEY_FORMATS
-from autoloader_dagster.processed_files.records import PendingPartition
+from autoloader_dagster.loading.partitioning import (
+    KEY_FORMATS,
+    first_window,
+    fitting,
+    key_of,
+    window_start,
+)
+from autoloader_dagster.processed_files.records import Batch, PendingPartition
+from autoloader_dagster.specs.table import Partition
 
 # A planned partition costs Dagster about 11 ms even if it gets no files, a run 4 to 8 s. So two
 # ranges are joined over a gap of up to this many partitions.
@@ -49,12 +57,20 @@ def plan_runs(
         key_order: For named keys, the known keys in Dagster's order; a range goes by it.
     """
     pending = ingestion.store.pending(ingestion.id, ingestion.spec.errors.retries)
-    pending = _with_left_behind(ingestion, pending, over_runs)
+    stale = ingestion.store.stale_batches(ingestion.id, over_runs=over_runs)
+    pending = _with_left_behind(pending, stale)
     if not pending:
         return []
     partition = ingestion.spec.partition
     if partition.kind == "none":
         return [_joined(pending, keyed=False)]
+    fits = fitting(ingestion.spec)
+    fit = [each for each in pending if fits(each.partition_key)]
+    if stale and not fit:
+        # Any run settles what was left behind, and the next listing places its files again.
+        key = _any_key(partition, key_order)
+        fit = [replace(each, partition_key=key) for each in pending[:1] if key is not None]
+    pending = fit
     if partition.kind == "key":
         place = {key: i for i, key in enumerate(key_order or ())}
         pending = sorted(pending, key=lambda p: place.get(p.partition_key or "", len(place)))
@@ -63,12 +79,21 @@ def plan_runs(
     return [_joined(group) for group in _close(pending, partition.every)]
 
 
+def _any_key(partition: Partition, key_order: Sequence[str] | None) -> str | None:
+    """A partition that surely exists: the open window, or a known key."""
+    if partition.kind == "key":
+        return key_order[-1] if key_order else None
+    local = datetime.now(timezone.utc).astimezone(ZoneInfo(partition.timezone))
+    window = window_start(local.replace(tzinfo=None), partition.every)
+    return key_of(window, partition.every) if window >= first_window(partition) else None
+
+
 def _with_left_behind(
-    ingestion: Ingestion, pending: Sequence[PendingPartition], over_runs: Collection[str]
+    pending: Sequence[PendingPartition], stale: Sequence[Batch]
 ) -> list[PendingPartition]:
     """Add the files of open batches whose worker is gone; the run that comes settles them first."""
     merged = {item.partition_key: item for item in pending}
-    for batch in ingestion.store.stale_batches(ingestion.id, over_runs=over_runs):
+    for batch in stale:
         for file in batch.files:
             known = merged.get(file.partition_key)
             merged[file.partition_key] = PendingPartition(

@@ -16,7 +16,7 @@ from autoloader_dagster.loading.catch_up import catch_up, recover
 from autoloader_dagster.loading.choose import LeftAsItIs, versions_named, what_it_is
 from autoloader_dagster.loading.ingestion import BatchOutcome, FileOutcome, Ingestion
 from autoloader_dagster.loading.lease import LEASE, Lease, new_owner
-from autoloader_dagster.loading.partitioning import placer
+from autoloader_dagster.loading.partitioning import fitting, placer
 from autoloader_dagster.loading.reload_members import ReloadMembers
 from autoloader_dagster.processed_files.records import Amendment, FileRow, Partitions
 from autoloader_dagster.sources.base import FileRef
@@ -242,6 +242,7 @@ def _members(ingestion: Ingestion, rows: Sequence[FileRow]) -> tuple[list[int], 
             [changed],
             placer(ingestion.spec),
             ingestion.spec.source.on_change,
+            fitting(ingestion.spec),
         )
     paths = [ref.path for ref in changed]
     found = {

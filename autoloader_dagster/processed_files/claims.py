@@ -12,7 +12,9 @@ from sqlalchemy import (
     Connection,
     Row,
     and_,
+    exists,
     insert,
+    not_,
     or_,
     select,
     update,
@@ -33,12 +35,22 @@ from autoloader_dagster.processed_files.records import (
 
 
 def is_pending(
-    ingestion_id: str, retries: int, failed_before: datetime | None = None
+    ingestion_id: str, retries: int, but_failed_with: str | None = None
 ) -> ColumnElement[bool]:
-    """The files that wait to be loaded; a failed one while it has tries left."""
+    """The files that wait to be loaded; a failed one while it has tries left.
+
+    Args:
+        ingestion_id: ``tenant/name``.
+        retries: How often a file may fail before it is given up.
+        but_failed_with: Leave out files that failed in batches of this owner. No clock tells
+            that: a worker's own may be an hour from the database's.
+    """
     failed = and_(StoredFile.status == "FAILED", StoredFile.retry_count <= retries)
-    if failed_before is not None:
-        failed = and_(failed, StoredFile.updated_at < failed_before)
+    if but_failed_with is not None:
+        own = exists().where(
+            StoredBatch.id == StoredFile.batch_id, StoredBatch.lease_owner == but_failed_with
+        )
+        failed = and_(failed, not_(own))
     return and_(
         StoredFile.ingestion_id == ingestion_id, or_(StoredFile.status == "DISCOVERED", failed)
     )
@@ -52,7 +64,7 @@ def claim(database: Database, wanted: Claim, moment: datetime | None) -> Batch |
         pending = (
             select(StoredFile.id, StoredFile.file_size_bytes)
             .where(
-                is_pending(wanted.ingestion_id, wanted.retries, wanted.failed_before),
+                is_pending(wanted.ingestion_id, wanted.retries, wanted.owner),
                 in_partitions(wanted.partitions, connection),
             )
             .order_by(

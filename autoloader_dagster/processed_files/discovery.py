@@ -7,11 +7,13 @@ first listing of a million files neither fills the memory nor keeps other writer
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
     Column,
+    ColumnElement,
     Connection,
     Integer,
     MetaData,
@@ -19,6 +21,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
+    exists,
     func,
     insert,
     or_,
@@ -32,11 +35,19 @@ from autoloader_dagster.processed_files.adopting import name_listed_versions
 from autoloader_dagster.processed_files.database import Database, now, one_of, write_transaction
 from autoloader_dagster.processed_files.listing import LISTING, listed_file, staged
 from autoloader_dagster.processed_files.models import StoredFile
-from autoloader_dagster.processed_files.records import NO_PARTITION, Discovery, OnChange, Place
+from autoloader_dagster.processed_files.records import (
+    FILE_GONE,
+    NO_PARTITION,
+    Discovery,
+    Fits,
+    OnChange,
+    Place,
+)
 from autoloader_dagster.processed_files.version_rules import Decision, KnownVersion, decide
 from autoloader_dagster.sources.base import FileRef
 
 _CHUNK = 5_000
+_WAITING = ("DISCOVERED", "FAILED")
 _SUPERSEDED = "a newer version of the file took its place before it was loaded"
 # What a row keeps when its version comes back: who it is. Everything else begins anew.
 FRESH = {
@@ -68,6 +79,7 @@ def discover(
     pages: Iterable[Sequence[FileRef]],
     place: Place,
     on_change: OnChange,
+    fits: Fits,
 ) -> Discovery:
     """Record what a listing shows; see ``ProcessedFiles.discover``."""
     with database.connecting() as connection:
@@ -80,14 +92,16 @@ def discover(
                 listed, bytes_listed = connection.execute(
                     select(func.count(), func.coalesce(func.sum(LISTING.c.size), 0))
                 ).one()
-                _collect_open(connection, ingestion_id)
+                misplaced = _misplaced_keys(connection, ingestion_id, fits)
+                _collect_open(connection, ingestion_id, misplaced)
+            _skip_unlisted(connection, ingestion_id, misplaced, began)
             _supersede_outdated(connection, ingestion_id, began)
             counts: Counter[str] = Counter()
             bytes_new = 0
             last_seq = -1
             while refs := _next_chunk(connection, last_seq):
                 with write_transaction(connection, ingestion_id):
-                    known = _known_versions(connection, ingestion_id, last_seq, max(refs))
+                    known = _known_versions(connection, ingestion_id, last_seq, max(refs), fits)
                     moment = now(connection)
                     decisions = {
                         seq: decide(ref, known.get(seq, ()), place, on_change, began, moment)
@@ -109,7 +123,52 @@ def discover(
     )
 
 
-def _collect_open(connection: Connection, ingestion_id: str) -> None:
+def _misplaced_keys(connection: Connection, ingestion_id: str, fits: Fits) -> list[str | None]:
+    """The partitions of waiting files that the spec does not have any more."""
+    keys = connection.scalars(
+        select(StoredFile.partition_key)
+        .where(StoredFile.ingestion_id == ingestion_id, StoredFile.status.in_(_WAITING))
+        .distinct()
+    )
+    return [key for key in keys if not fits(key)]
+
+
+def _waits_in(keys: Sequence[str | None], connection: Connection) -> ColumnElement[bool]:
+    named = one_of(StoredFile.partition_key, [k for k in keys if k is not None], connection)
+    chosen = or_(named, StoredFile.partition_key.is_(None)) if None in keys else named
+    return and_(StoredFile.status.in_(_WAITING), chosen)
+
+
+def _skip_unlisted(
+    connection: Connection, ingestion_id: str, misplaced: Sequence[str | None], began: datetime
+) -> None:
+    """Skip waiting files that have no partition any more, and that the source does not list.
+
+    Only a listed file can be placed again. One that is listed later is new.
+    """
+    if not misplaced:
+        return
+    with write_transaction(connection, ingestion_id):
+        connection.execute(
+            update(StoredFile)
+            .where(
+                StoredFile.ingestion_id == ingestion_id,
+                _waits_in(misplaced, connection),
+                StoredFile.discovered_at < began,
+                ~exists().where(LISTING.c.file_path == StoredFile.file_path),
+            )
+            .values(
+                status="SKIPPED",
+                error_type=FILE_GONE,
+                error_message="the source does not list it any more",
+                updated_at=now(connection),
+            )
+        )
+
+
+def _collect_open(
+    connection: Connection, ingestion_id: str, misplaced: Sequence[str | None]
+) -> None:
     connection.execute(CreateTable(_OPEN))
     same_version = and_(
         StoredFile.ingestion_id == ingestion_id,
@@ -120,7 +179,10 @@ def _collect_open(connection: Connection, ingestion_id: str) -> None:
         StoredFile.id.is_(None),
         StoredFile.status.in_(("REPLACED", "HELD")),
         and_(StoredFile.status == "QUARANTINED", StoredFile.error_type == NO_PARTITION),
+        and_(StoredFile.status == "SKIPPED", StoredFile.error_type == FILE_GONE),
     )
+    if misplaced:
+        needs_decision = or_(needs_decision, _waits_in(misplaced, connection))
     found = (
         select(LISTING.c.seq)
         .select_from(LISTING.outerjoin(StoredFile, same_version))
@@ -167,7 +229,7 @@ def _next_chunk(connection: Connection, last_seq: int) -> dict[int, FileRef]:
 
 
 def _known_versions(
-    connection: Connection, ingestion_id: str, after_seq: int, to_seq: int
+    connection: Connection, ingestion_id: str, after_seq: int, to_seq: int, fits: Fits
 ) -> dict[int, list[KnownVersion]]:
     """Every recorded version of the chunk's paths, locked: no claim can take one meanwhile."""
     rows = connection.execute(
@@ -195,7 +257,8 @@ def _known_versions(
     )
     known: dict[int, list[KnownVersion]] = defaultdict(list)
     for seq, *version in rows:
-        known[seq].append(KnownVersion(*version))
+        each = KnownVersion(*version)
+        known[seq].append(replace(each, misplaced=not fits(each.partition_key)))
     return known
 
 

@@ -21,6 +21,8 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
+from autoloader_dagster.processed_files.moments import storable
+
 
 class UtcDateTime(TypeDecorator[datetime]):
     """A moment, aware of its zone in Python and UTC in the database.
@@ -36,7 +38,7 @@ class UtcDateTime(TypeDecorator[datetime]):
             return None
         if value.tzinfo is None:
             raise ValueError(f"{value!r} has no timezone")
-        moment = value.astimezone(timezone.utc)
+        moment = storable(value)
         return moment.replace(tzinfo=None) if dialect.name == "sqlite" else moment
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:

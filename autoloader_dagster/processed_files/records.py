@@ -33,6 +33,7 @@ RETRIABLE = ("FAILED", "QUARANTINED", "SKIPPED", "UNDONE")
 # The error types that the state itself knows.
 NO_PARTITION = "NoPartition"
 FILE_CHANGED = "FileChanged"
+FILE_GONE = "FileGone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,8 @@ class Placement:
 
 
 Place = Callable[[FileRef], Placement]
+# Whether a recorded partition key is one of the spec's partitions.
+Fits = Callable[[str | None], bool]
 # Raises, and so ends a transaction without a trace, unless what is to be written still holds.
 Guard = Callable[[], None]
 
@@ -144,11 +147,11 @@ class Claim:
         max_files: At most so many files.
         max_bytes: At most so many bytes; but always one file.
         retries: A FAILED file is pending while it has failed no more often than this.
-        owner: Who holds the lease: one name for each worker, never used again.
+        owner: Who holds the lease: one name for each worker, never used again. It does not get
+            files that failed in its own batches, so that one run does not use up all tries of a
+            file at once.
         run_id: The Dagster run.
         lease: How long the batch is safe from others without being renewed.
-        failed_before: Leave out files that failed later than this, so that one run does not
-            use up all tries of a file at once.
     """
 
     ingestion_id: str
@@ -161,7 +164,6 @@ class Claim:
     owner: str
     run_id: str
     lease: timedelta
-    failed_before: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ from autoloader_dagster.processed_files.records import (
     DisplacedFile,
     FileRow,
     FileStatus,
+    Fits,
     Guard,
     KnownBatch,
     LoadedFile,
@@ -94,6 +95,7 @@ class ProcessedFiles:
         pages: Iterable[Sequence[FileRef]],
         place: Place,
         on_change: OnChange = "ignore",
+        fits: Fits = lambda key: True,
     ) -> Discovery:
         """Compare a listing of the source with what is recorded, and record what is new.
 
@@ -101,7 +103,9 @@ class ProcessedFiles:
         leaves the state as it was. No lock is held while the source is listed.
 
         A path keeps the partition of its first version. A version that was set aside because of
-        its place (HELD, or ``NoPartition``) is placed again each time it is listed.
+        its place (HELD, or ``NoPartition``) is placed again each time it is listed, and so is one
+        that waits in a partition that is none any more. A version that was skipped because the
+        source did not have it is new when it is listed again.
 
         Args:
             ingestion_id: ``tenant/name``.
@@ -109,8 +113,11 @@ class ProcessedFiles:
             pages: The listing; of two entries of one path the last one counts.
             place: Tells where a new version belongs; not asked where that is settled.
             on_change: What to do with a new version of a path that was loaded.
+            fits: Tells whether a recorded partition is still one.
         """
-        return discovery.discover(self._database, ingestion_id, tenant, pages, place, on_change)
+        return discovery.discover(
+            self._database, ingestion_id, tenant, pages, place, on_change, fits
+        )
 
     def pending(self, ingestion_id: str, retries: int) -> list[PendingPartition]:
         """What waits to be loaded, by partition: DISCOVERED, and FAILED with tries left."""

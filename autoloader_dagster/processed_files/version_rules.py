@@ -11,6 +11,7 @@ from typing import Literal
 
 from autoloader_dagster.processed_files.records import (
     FILE_CHANGED,
+    FILE_GONE,
     NO_PARTITION,
     FileStatus,
     OnChange,
@@ -34,13 +35,22 @@ class KnownVersion:
     error_message: str | None
     partition_key: str | None
     discovered_at: datetime
+    # Its partition is none of the spec's partitions any more.
+    misplaced: bool = False
 
     @property
     def unplaced(self) -> bool:
-        """Set aside because of where it belongs, and therefore to be placed again."""
-        return self.status == "HELD" or (
-            self.status == "QUARANTINED" and self.error_type == NO_PARTITION
+        """Not loaded, and without a partition to load into: it is placed again."""
+        return (
+            self.status == "HELD"
+            or (self.status == "QUARANTINED" and self.error_type == NO_PARTITION)
+            or (self.misplaced and self.status in ("DISCOVERED", "FAILED"))
         )
+
+    @property
+    def vanished(self) -> bool:
+        """Skipped because the source did not have it, and therefore new when it is listed."""
+        return self.status == "SKIPPED" and self.error_type == FILE_GONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +100,7 @@ def decide(
     others = [each for each in known if each is not own]
     if own and own.unplaced:
         return _place_again(ref, own, place)
-    if own and own.status != "REPLACED":
+    if own and own.status != "REPLACED" and not own.vanished:
         return Decision("unchanged")
     if any(each.status == "PROCESSING" for each in others):
         return Decision("in_flight")
@@ -151,12 +161,12 @@ def _changed(
 
 
 def _settled_partition(known: Sequence[KnownVersion]) -> str | None:
-    """The partition of the path's first version that was given one to load into."""
+    """The partition of the path's first version that was given one that the spec still has."""
     return next(
         (
             each.partition_key
             for each in known
-            if each.partition_key is not None and not each.unplaced
+            if each.partition_key is not None and not each.unplaced and not each.misplaced
         ),
         None,
     )

@@ -360,9 +360,13 @@ class TwinTable(LakeTable):
 
     # --- rows -----------------------------------------------------------------------------------
 
-    def _of(self, ref: str, what: str) -> Mapping[Key, tuple[int, ...]]:
+    def _of(self, ref: str, what: str, at: int | None = None) -> Mapping[Key, tuple[int, ...]]:
         self._reads(what)
         data = self._data
+        if at is not None:
+            if at not in data.snapshots:
+                raise TableError(f"cannot {what} table {self.name}: snapshot {at} has expired")
+            return data.snapshots[at].rows
         if ref not in data.heads:
             raise TableError(f"cannot {what} table {self.name}: no branch {ref}")
         return data.snapshots[data.heads[ref]].rows
@@ -408,26 +412,26 @@ class TwinTable(LakeTable):
         rows = self._of(ref, "rows by file")
         return {key.path: len(ids) for key, ids in rows.items() if key.batch_id == batch_id}
 
-    def bad_rows_by_file(self, ref: str, batch_id: str) -> dict[str, int]:
-        self._of(ref, "bad rows")
+    def bad_rows_by_file(self, ref: str, batch_id: str, at: int | None = None) -> dict[str, int]:
+        self._of(ref, "bad rows", at)
         return {}
 
     def rows_like(self, ref: str, batch_id: str, rescued: str) -> dict[str, int]:
         self._of(ref, "rows like")
         return {}
 
-    def batch_ids(self) -> list[str]:
-        return sorted({key.batch_id for key in self._of("main", "batch ids")})
+    def batch_ids(self, at: int | None = None) -> list[str]:
+        return sorted({key.batch_id for key in self._of("main", "batch ids", at)})
 
-    def files_of_batch(self, batch_id: str) -> list[FileInTable]:
+    def files_of_batch(self, batch_id: str, at: int | None = None) -> list[FileInTable]:
         return [
             FileInTable(key.path, key.modified_at, len(ids), key.partition_key)
-            for key, ids in sorted(self._of("main", "files of batch").items(), key=str)
+            for key, ids in sorted(self._of("main", "files of batch", at).items(), key=str)
             if key.batch_id == batch_id
         ]
 
-    def rows_of_files(self) -> Iterator[RowsOfFile]:
-        for key, ids in sorted(self._of("main", "rows of files").items(), key=str):
+    def rows_of_files(self, at: int | None = None) -> Iterator[RowsOfFile]:
+        for key, ids in sorted(self._of("main", "rows of files", at).items(), key=str):
             yield RowsOfFile(
                 key.path, key.modified_at, key.batch_id, key.partition_key, len(ids), 0
             )

@@ -18,6 +18,7 @@ from sqlalchemy.pool import QueuePool
 
 from autoloader_dagster import failpoints
 from autoloader_dagster.errors import FileChanged
+from autoloader_dagster.loading import attempts
 from autoloader_dagster.loading.discover import discover
 from autoloader_dagster.loading.ingestion import Ingestion
 from autoloader_dagster.loading.load import load
@@ -42,6 +43,8 @@ A, B = "/in/a.csv", "/in/b.csv"
 _LONG = timedelta(days=1)
 _SHARED = re.compile(r"\b(?:processed_files|batches|followed_tables)\b")
 _BEGAN = datetime(2020, 1, 1, tzinfo=timezone.utc)
+# Here no time passes.
+attempts.LONGEST_PAUSE_SECONDS = 0.0
 
 
 class TwinSource:
