@@ -10,6 +10,7 @@
     ├── StateError                the state database is down, locked, full or of another version
     ├── SparkError                the Spark Connect server
     │   ├── SparkUnavailable      no server, a dead one, or one that does not answer
+    │   │   └── SparkBroken       the server answers, and must be restarted before it can work
     │   └── SparkSetupError       Java or a jar is missing, or the server does not start
     ├── TableError                the table or its catalog refuses or cannot be reached
     │   ├── TableUnavailable      out of reach, not permitted, or no room left (exit code 2)
@@ -75,6 +76,10 @@ class SparkError(AutoloaderError):
 
 class SparkUnavailable(SparkError):
     """There is no server at the address, or it does not answer."""
+
+
+class SparkBroken(SparkUnavailable):
+    """The server answers, but its Java process is damaged: every further write fails."""
 
 
 class SparkSetupError(SparkError):

@@ -1,11 +1,13 @@
 """Claim and load batch after batch, until nothing of the asked partitions is pending."""
 
+import logging
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from autoloader_dagster import failpoints
+from autoloader_dagster.errors import SparkBroken
 from autoloader_dagster.loading.batch import BatchLoad
 from autoloader_dagster.loading.catch_up import recover
 from autoloader_dagster.loading.discover import discover
@@ -17,9 +19,12 @@ from autoloader_dagster.processed_files.records import (
     PartitionRange,
     Partitions,
 )
+from autoloader_dagster.spark.session import after_a_restart
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+_log = logging.getLogger(__name__)
 
 # A file that changes again and again while it is loaded waits for the next run after this many.
 _MAX_IDLE_BATCHES = 3
@@ -43,8 +48,26 @@ def load(
         step: Told the name of each step, for progress.
         lease: How long a batch belongs to a worker that is not heard of any more.
 
-    No Spark session is opened if there is nothing to load or to settle.
+    No Spark session is opened if there is nothing to load or to settle. If the Spark server is
+    found broken, it is restarted once, and the load goes on.
     """
+    try:
+        yield from _load(ingestion, partitions, run_id, over_runs, step, lease)
+    except SparkBroken as broken:
+        _log.warning("%s; it is restarted and the load goes on", broken.what)
+        step("restart Spark")
+        with after_a_restart():
+            yield from _load(ingestion, partitions, run_id, over_runs, step, lease)
+
+
+def _load(
+    ingestion: Ingestion,
+    partitions: Partitions,
+    run_id: str,
+    over_runs: Collection[str],
+    step: Callable[[str], None],
+    lease: timedelta,
+) -> Iterator[BatchOutcome]:
     owner = new_owner()
     wanted = Claim(
         ingestion.id,

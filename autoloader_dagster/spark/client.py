@@ -4,6 +4,7 @@ As it comes, the client of a dead server tries for ten minutes and more, and the
 that vanished without a word waits for ever.
 """
 
+import re
 from typing import TYPE_CHECKING, Any, cast
 
 import grpc
@@ -21,6 +22,13 @@ if TYPE_CHECKING:
 # rounds (the second asks the server how to show the error), all within ten seconds.
 _RETRIES = 5
 _FIRST_WAIT_MS = 100
+
+# What a task of a job says, and what the server says when it was its own thread.
+_BROKEN = re.compile(
+    r"\(TID \d+\) \([^()]*\): java\.lang\."
+    r"(?:NoClassDefFoundError: Could not initialize class|ExceptionInInitializerError)"
+    r"|\A<[^\n]*\n\s*status = StatusCode.UNKNOWN\n\s*details = \"Could not initialize class"
+)
 
 _CHANNEL_OPTIONS = [
     # The same pace for the connection below the calls.
@@ -145,6 +153,16 @@ def reason_of(error: BaseException) -> tuple[str, str] | None:
         # It was started again in between, or the session was idle for more than an hour.
         return "does not know this session any more", "Start again with a new session."
     return None
+
+
+def is_broken(error: BaseException) -> bool:
+    """Whether the error says that the server's Java process is damaged until it is restarted.
+
+    Java initialises a class once. If that is interrupted, as by the end of a job in which another
+    task has failed, every later use of the class fails, in all sessions.
+    """
+    is_spark = isinstance(error, SparkConnectGrpcException)
+    return is_spark and _BROKEN.search(str(error)) is not None
 
 
 def _status_code(error: BaseException) -> grpc.StatusCode | None:

@@ -116,8 +116,26 @@ class EmbeddedServer:
                 f"See {folder.log_file}.",
             )
 
-    def stop(self) -> bool:
+    def warm_up(self, address: ServerAddress, work: Callable[[], None]) -> None:
+        """Do what each server needs once after its start, unless it was done.
+
+        Args:
+            address: The running server.
+            work: What to do; it may be done twice if two processes come first.
+        """
+        done = self._folder.work_dir / "warm"
+        with suppress(OSError):
+            if done.read_text() == address.mark:
+                return
+        work()
+        with suppress(OSError):
+            done.write_text(address.mark)
+
+    def stop(self, only: ServerAddress | None = None) -> bool:
         """Stop the server, whoever uses it; False if there was none.
+
+        Args:
+            only: Stop it only if it is still this one.
 
         Raises:
             SparkSetupError: It does not end.
@@ -127,6 +145,8 @@ class EmbeddedServer:
             return False
         with file_lock(folder.start_lock, timeout=START_SECONDS):
             address = folder.read_address()
+            if only is not None and (address is None or address.mark != only.mark):
+                return False
             stopped = is_locked(folder.supervisor_lock)
             if stopped and address:
                 # Right for sure: who wrote the file still holds the lock.

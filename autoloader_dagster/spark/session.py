@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import ExitStack, contextmanager, suppress
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, TypeVar, cast
 
-from autoloader_dagster.errors import SparkUnavailable, UsageError
+from autoloader_dagster.errors import SparkBroken, SparkUnavailable, UsageError
 from autoloader_dagster.settings import Settings
-from autoloader_dagster.spark.address import answers
+from autoloader_dagster.spark.address import ServerAddress, answers
 from autoloader_dagster.spark.jars import Progress
 from autoloader_dagster.spark.server import EmbeddedServer
 from autoloader_dagster.spark.session_conf import settle
@@ -31,7 +32,27 @@ PROBE_SECONDS = 5
 REMOTE_ANSWER_SECONDS = 5
 EMBEDDED_ANSWER_SECONDS = 30
 RELEASE_SECONDS = 5
+# Its initialisation takes a while, and a job that is cancelled meanwhile would leave it unusable.
+_FRAGILE_CLASS = "org.apache.iceberg.formats.FormatModelRegistry"
 _SILENT = logging.CRITICAL + 1
+
+
+_restarted: ContextVar[bool] = ContextVar("restarted", default=False)
+
+
+@contextmanager
+def after_a_restart() -> Iterator[None]:
+    """Within, an error that would mean a broken server is taken for what it was raised by.
+
+    The server was restarted because of it, and here it is again. Restarting once more would not
+    help, and would keep what is not concerned from being loaded.
+    """
+    _restarted.set(True)
+    try:
+        yield
+    finally:
+        # Not by a token: a generator may be closed in another context than it was begun in.
+        _restarted.set(False)
 
 
 class SparkConnect:
@@ -57,27 +78,36 @@ class SparkConnect:
     def session(self) -> Iterator["SparkSession"]:
         """Have a session for the block; what it holds on the server is freed at the end.
 
-        An error that means that the server is gone leaves the block as ``SparkUnavailable``.
+        An error that means that the server is gone leaves the block as ``SparkUnavailable``. An
+        embedded server that is broken is stopped, so that the next session starts another one.
 
         Raises:
             SparkUnavailable: The server does not answer, or refuses the token.
+            SparkBroken: The server must be restarted.
             SparkSetupError: The embedded server cannot be started, or a server does not take the
                 settings that loading depends on.
             UsageError: ``SPARK_REMOTE`` is not an address.
         """
         with ExitStack() as stack:
-            if self._settings.spark_remote is None:
-                from autoloader_dagster.spark.client import EmbeddedChannel
-
-                server = EmbeddedServer(self._settings, self._progress)
-                address = stack.enter_context(server.in_use())
-                channel = EmbeddedChannel(address.url, address.token)
-                seconds = EMBEDDED_ANSWER_SECONDS
-            else:
+            if self._settings.spark_remote is not None:
                 channel = self._remote_channel(self._settings.spark_remote)
-                seconds = REMOTE_ANSWER_SECONDS
+                stack.enter_context(self.errors())
+                yield stack.enter_context(
+                    _open_session(channel, self.server, REMOTE_ANSWER_SECONDS)
+                )
+                return
+            from autoloader_dagster.spark.client import EmbeddedChannel
+
+            server = EmbeddedServer(self._settings, self._progress)
+            address = stack.enter_context(server.in_use())
+            stack.enter_context(_stopping_if_broken(server, address))
             stack.enter_context(self.errors())
-            yield stack.enter_context(_open_session(channel, self.server, seconds))
+            channel = EmbeddedChannel(address.url, address.token)
+            session = stack.enter_context(
+                _open_session(channel, self.server, EMBEDDED_ANSWER_SECONDS)
+            )
+            server.warm_up(address, lambda: _initialise_class(session))
+            yield session
 
     @contextmanager
     def errors(self) -> Iterator[None]:
@@ -127,10 +157,29 @@ def translate(error: BaseException, server: str) -> SparkUnavailable | None:
     if "pyspark" not in sys.modules:
         # Then it comes from no call of pyspark, and importing that only to ask takes a second.
         return None
-    from autoloader_dagster.spark.client import reason_of
+    from autoloader_dagster.spark.client import is_broken, reason_of
 
+    if is_broken(error) and not _restarted.get():
+        return SparkBroken(
+            f"{server} is broken: a class of its Java process could not be initialised",
+            "The embedded server restarts by itself. Restart a server of your own.",
+        )
     reason = reason_of(error)
     return SparkUnavailable(f"{server} {reason[0]}", reason[1]) if reason else None
+
+
+@contextmanager
+def _stopping_if_broken(server: EmbeddedServer, address: ServerAddress) -> Iterator[None]:
+    try:
+        yield
+    except SparkBroken:
+        # Not another one that somebody has started since.
+        server.stop(only=address)
+        raise
+
+
+def _initialise_class(session: "SparkSession") -> None:
+    session.sql(f"select reflect('java.lang.Class', 'forName', '{_FRAGILE_CLASS}')").collect()
 
 
 @contextmanager

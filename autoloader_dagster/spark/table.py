@@ -35,6 +35,12 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 TABLE_ID_PROPERTY = "autoloader.table-id"
+# A batch commits four times, and each commit writes a metadata file with all snapshots. Without
+# these, Iceberg keeps every one of them for ever.
+METADATA_PROPERTIES = {
+    "write.metadata.delete-after-commit.enabled": "true",
+    "write.metadata.previous-versions-max": "25",
+}
 _SNAPSHOT_CONF = "spark.sql.iceberg.snapshot-property."
 # Rows before a write: all of one partition, of few partitions in order, or anyhow.
 Layout = Literal["one partition", "in order", "any"]
@@ -84,6 +90,7 @@ class IcebergTable:
         all_properties = {
             "format-version": "2",
             TABLE_ID_PROPERTY: secrets.token_hex(16),
+            **METADATA_PROPERTIES,
             **properties,
         }
         # Two workers may create it at once, and 'if not exists' does not hold in the catalog.
@@ -170,8 +177,12 @@ class IcebergTable:
                 self.add_columns(missing)
 
     def table_id(self) -> str:
-        """What tells this table from another one that is made under its name later."""
+        """What tells this table from another one that is made under its name later.
+
+        A table of an earlier version gets the properties that it lacks.
+        """
         found = self._table_id()
+        self._bound_metadata()
         if found:
             return found
         made = secrets.token_hex(16)
@@ -181,6 +192,18 @@ class IcebergTable:
             lambda: self._table_id() == made,
         )
         return made
+
+    def _bound_metadata(self) -> None:
+        """Have old metadata files deleted, unless the table's owner has decided about that."""
+        known = self._properties if self._properties is not None else self._read_properties()
+        if any(name in known for name in METADATA_PROPERTIES):
+            return
+        pairs = ", ".join(f"'{name}' = '{value}'" for name, value in METADATA_PROPERTIES.items())
+        self._commit(
+            "set a property of",
+            f"alter table {self._sql_name} set tblproperties ({pairs})",
+            lambda: METADATA_PROPERTIES.items() <= self._read_properties().items(),
+        )
 
     def _table_id(self) -> str | None:
         return self._read_properties().get(TABLE_ID_PROPERTY)

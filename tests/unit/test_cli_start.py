@@ -64,7 +64,7 @@ def test_every_error_has_its_exit_code() -> None:
     }
     environment = {
         "UsageError", "SourceAccessDenied", "SourceUnavailable", "StateError", "SparkError",
-        "SparkUnavailable", "SparkSetupError", "TableUnavailable",
+        "SparkUnavailable", "SparkBroken", "SparkSetupError", "TableUnavailable",
     }  # fmt: skip
     assert {name for name, code in codes.items() if code == 2} == environment
     assert set(codes.values()) == {1, 2}
