@@ -102,6 +102,15 @@ def _line(
     number: int, lines: int, seed: int, until: float, steps: int, only: str, results: Any
 ) -> None:
     """Do every so manieth task until the time is over or so many steps are done."""
+    try:
+        _walk_all(number, lines, seed, until, steps, only, results)
+    finally:
+        results.put(None)
+
+
+def _walk_all(
+    number: int, lines: int, seed: int, until: float, steps: int, only: str, results: Any
+) -> None:
     with open_world() as world, tempfile.TemporaryDirectory() as folder:
         explorer, stage = Explorer(world, Path(folder)), Stage(world)
         for task in itertools.islice(tasks(seed, only), number, None, lines):
@@ -114,7 +123,6 @@ def _line(
                 if wrong not in found:
                     found[wrong] = shrink(stage, task.scenario, schedule)
             results.put((task, walk, found))
-    results.put(None)
 
 
 def main() -> None:
@@ -132,7 +140,9 @@ def main() -> None:
     results: Any = context.Queue()
     until = began + asked.minutes * 60
     working = [
-        context.Process(target=_line, args=(n, asked.lines, asked.seed, until, asked.only, results))
+        context.Process(
+            target=_line, args=(n, asked.lines, asked.seed, until, asked.steps, asked.only, results)
+        )
         for n in range(asked.lines)
     ]
     for process in working:
@@ -150,6 +160,9 @@ def main() -> None:
             print(f"{task.scenario} | {schedule}\n    " + "\n    ".join(what), flush=True)
         if len(walks) % 20 == 0:
             print(_sum(walks, began), flush=True)
+    for process in working:
+        process.join()
+        wrong += process.exitcode != 0
     table = _table(walks, began, asked.seed)
     print(f"\n{table}")
     if asked.markdown:

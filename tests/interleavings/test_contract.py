@@ -67,6 +67,11 @@ def script(side: Side) -> Iterator[Any]:
     table.create_branch("one", base)
     other.create_branch("two", base)
     yield sorted(table.branches())
+    table.create_branch("empty", base)
+    with table.tagged("e_1"):
+        table.delete("empty", Rows(of_any_batch=["/a"]))
+    yield len(table.chain("empty", base))
+    table.drop_branch("empty")
     # The same again is what a repeated commit is; another place is refused.
     table.create_branch("one", base)
     _append(side, table, "one", "20260101T000000Z-000001", "/a", 1, 2)
@@ -113,7 +118,7 @@ def script(side: Side) -> Iterator[Any]:
     with table.tagged("u_1", "20260101T000000Z-000005", properties):
         table.delete("undo", rows)
     yield [(s.batch_id, s.attempt, s.removed_records) for s in table.chain("undo", head)]
-    # A delete that finds nothing makes no snapshot; a note makes one.
+    # A delete that finds nothing makes a snapshot as well as a note does.
     with table.tagged("u_2", "20260101T000000Z-000006"):
         table.delete("undo", rows)
         yield len(table.chain("undo", head))

@@ -304,8 +304,6 @@ class TwinTable(LakeTable):
         self._must_have(branch)
         planned = self._data.heads[branch]
         doomed = {key for key in self._data.snapshots[planned].rows if _meant(rows, key)}
-        if not doomed:
-            return
 
         def delete() -> None:
             there = self._rows_at(branch)
