@@ -361,13 +361,10 @@ class TwinTable(LakeTable):
     def _of(self, ref: str, what: str, at: int | None = None) -> Mapping[Key, tuple[int, ...]]:
         self._reads(what)
         data = self._data
-        if at is not None:
-            if at not in data.snapshots:
-                raise TableError(f"cannot {what} table {self.name}: snapshot {at} has expired")
-            return data.snapshots[at].rows
-        if ref not in data.heads:
-            raise TableError(f"cannot {what} table {self.name}: no branch {ref}")
-        return data.snapshots[data.heads[ref]].rows
+        head = data.heads.get(ref) if at is None else at
+        if head not in data.snapshots:
+            raise TableError(f"cannot {what} table {self.name}: no branch {ref}, or expired")
+        return data.snapshots[head].rows
 
     def count(self, ref: str, rows: Rows) -> dict[tuple[str, str], int]:
         found: dict[tuple[str, str], int] = {}
