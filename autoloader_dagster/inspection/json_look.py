@@ -32,6 +32,8 @@ from autoloader_dagster.specs.format import JsonOptions
 
 # A document up to this size is parsed here; of a larger one only the ends are looked at.
 MAX_DOCUMENT_BYTES = 32 * 2**20
+# A longer key has no column, because its name is kept with the table.
+MAX_KEY_CHARACTERS = 1000
 _SMALL_DOCUMENT_BYTES = 2**20
 _HINT = "JSON is UTF-8; convert the file"
 # What is split while it is staged becomes one record a line.
@@ -131,6 +133,8 @@ def _refuse_cut_line(tail: bytes, complete: bool) -> None:
         return
     start = tail.rfind(b"\n") + 1
     last = tail[start:].strip(SPACE)
+    if not last:
+        return
     if start or complete:
         try:
             parse(last.decode())
@@ -229,8 +233,12 @@ def _sample(
             continue
         is_new = not record.keys() <= keys.keys()
         if is_new:
-            # A key that UTF-8 cannot hold has no column; Spark rescues the record.
-            keys.update((key, None) for key in record if is_encodable(key))
+            # A key that UTF-8 cannot hold, or nobody can read, has no column; Spark rescues it.
+            keys.update(
+                (key, None)
+                for key in record
+                if len(key) <= MAX_KEY_CHARACTERS and is_encodable(key)
+            )
         if len(keys) > MAX_COLUMNS:
             raise SetAside(
                 "TooManyColumns",

@@ -24,10 +24,10 @@ NOT_UTF8 = '{"_line":"is not UTF-8"}'
 # A number that a variant would change, as far as a cheap look can tell, or half a surrogate pair.
 _ODD = (
     r"[.0-9\\-](?:"
-    r"(?<=\.)[0-9]*0[,}\]\s]"
+    r"(?<=\.)[0-9]*0(?:[,}\]\s]|\z)"
     r"|(?<=[0-9])[eE][-+]?[0-9]"
     r"|[0-9.]{36}"
-    r"|(?<=-)0[,}\]\s]"
+    r"|(?<=-)0(?:[,}\]\s]|\z)"
     r"|(?<=\\)u[dD][89a-fA-F])"
 )
 # What comes before a number, strings as a whole; then the number, where a value may be. Applied
@@ -39,8 +39,10 @@ _EACH_NUMBER = rf"(?s){_BEFORE}{_NUMBER}(?=\s*+(?:[,}}\]]|\z))"
 # In JSON: an escaped backslash, a pair of surrogates; and half of one, once those are gone.
 _NO_HALF = r"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 _HALF = r"\\u[dD][89a-fA-F]"
-# Where one value follows another without a comma.
-_SEAM = r"(?<=[}\]])(\s*+)(?=[{\[])"
+# Up to where one value follows another without a comma, strings as a whole.
+_SEAM = (
+    r'(?s)\G((?:[^"}\]]++|"[^"\\]*+(?:\\.[^"\\]*+)*+"|[}\]](?!\s*+[{\[]))*+[}\]])(\s*+)(?=[{\[])'
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,10 @@ def parsed_records(
     from pyspark.sql import functions as F
 
     value = F.col("value")
+    if document:
+        # Spark takes a byte order mark from a line, but not from a whole text.
+        unmarked = F.regexp_replace(value, "^\ufeff", "")
+        frame = frame.select(unmarked.alias("value"), *kept)
     frame = frame.select("value", value.rlike(_ODD).alias("_odd"), *kept)
     half = F.col("_odd") & F.regexp_replace(value, _NO_HALF, " ").rlike(_HALF)
     marked = F.regexp_replace(value, _EACH_NUMBER, f'$1"{marks.text}$2"')
@@ -129,15 +135,15 @@ def _of_document(record_path: str | None, marks: Marks) -> str:
 def _again(frame: "DataFrame", marks: Marks) -> "DataFrame":
     """Add ``_more``: the values of a line that has several of them without commas between.
 
-    Each seam gets a mark. All of them must come out as values of the line: one inside a string
-    breaks the text, and one inside a value shows that this value is broken.
+    Each seam gets a mark. All of them must come out as values of the line: one inside a value shows
+    that this value is broken.
     """
     from pyspark.sql import functions as F
 
     seam = f',"{marks.text}",'
     text = F.when(F.col("_some").isNull(), F.regexp_replace("_l", r",\s*+\z", ""))
     frame = frame.select("*", text.alias("_again"))
-    frame = frame.select("*", F.regexp_replace("_again", _SEAM, f"{seam}$1").alias("_seams"))
+    frame = frame.select("*", F.regexp_replace("_again", _SEAM, f"$1{seam}$2").alias("_seams"))
     frame = frame.select("*", _parsed(F.col("_seams"), marks).alias("_w2"))
     frame = frame.select("*", F.expr(_of_line("_w2", marks)).alias("_values"))
     is_seam = f"try_variant_get(x, '$', 'string') <=> {literal(marks.text)}"

@@ -16,7 +16,7 @@ from autoloader_dagster.spark.json_records import (
 )
 from autoloader_dagster.spark.lineage import RESCUED, SourceFile, add_lineage
 from autoloader_dagster.spark.reading import ReadContext, in_table_order, load_files, reader
-from autoloader_dagster.spark.typing import is_nested, literal, quoted, typed
+from autoloader_dagster.spark.typing import is_nested, literal, typed
 from autoloader_dagster.specs.format import JsonOptions
 
 if TYPE_CHECKING:
@@ -56,19 +56,20 @@ def read_json(
     frame = frame.select("*", F.expr("try_variant_get(_v, '$', 'map<string,variant>')").alias("_m"))
     types = {column.name: column.sql_type for column in context.columns}
     present = {key: name for key, name in keys.items() if name in types}
-    values, texts, raws = [], [], {}
+    # A column may have any name, so all have names of ours until the end.
+    texts, values = [], []
     for i, (key, name) in enumerate(present.items()):
-        raws[key] = f"_raw_{i}"
-        texts.append((raws[key], marks.removed(_value_at(key, "string"))))
+        raw = f"_raw_{i}"
+        texts.append(F.expr(marks.removed(_value_at(key, "string"))).alias(raw))
         if is_nested(types[name]):
-            values.append((name, _nested(key, raws[key], types[name])))
+            value = _nested(key, raw, types[name])
         else:
-            values.append((name, typed(raws[key], types[name], options.timestamp_formats)))
-    frame = frame.select("*", *[F.expr(text).alias(raw) for raw, text in texts])
-    frame = frame.select("*", *[F.expr(value).alias(name) for name, value in values])
+            value = typed(raw, types[name], options.timestamp_formats)
+        values.append(F.expr(value).alias(f"_value_{i}"))
+    frame = frame.select("*", *texts).select("*", *values)
     frame = frame.select(
-        *[F.col(quoted(name)) for name in present.values()],
-        F.expr(_rescued(present, raws, marks)).alias(RESCUED),
+        *[F.col(f"_value_{i}").alias(name) for i, name in enumerate(present.values())],
+        F.expr(_rescued(list(present), marks)).alias(RESCUED),
         *file_column,
     )
     frame = add_lineage(context.spark, frame, files, context.batch_id)
@@ -88,13 +89,13 @@ def _nested(key: str, raw: str, sql_type: str) -> str:
     return f"if(_odd, {without_marks}, {_value_at(key, sql_type)})"
 
 
-def _rescued(present: Mapping[str, str], raws: Mapping[str, str], marks: Marks) -> str:
+def _rescued(keys: Sequence[str], marks: Marks) -> str:
     fits = " ".join(
-        f"when {literal(key)} then ({quoted(name)} is null and {raws[key]} is not null)"
-        for key, name in present.items()
+        f"when {literal(key)} then (_value_{i} is null and _raw_{i} is not null)"
+        for i, key in enumerate(keys)
     )
-    keep = f"case k {fits} else true end" if fits else "true"
-    leftover = f"nullif(to_json(map_filter(_m, (k, x) -> {keep})), '{{}}')"
+    keep = f"case _k {fits} else true end" if fits else "true"
+    leftover = f"nullif(to_json(map_filter(_m, (_k, _x) -> {keep})), '{{}}')"
     # A document or a line that is broken says so by itself; other text goes in as it is.
     whole_file = f"_c in ({literal(BROKEN_DOCUMENT)}, {literal(NOT_UTF8)})"
     return (

@@ -3,7 +3,7 @@
 import json
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -26,11 +26,11 @@ class Row:
     Attributes:
         values: Column -> value; columns that are null may be absent.
         rescued: The texts in ``_rescued`` in order, or whether there are any; None where either is
-            right.
+            right. A function is asked whether the text is right.
     """
 
     values: Mapping[str, Any]
-    rescued: tuple[str, ...] | bool | None = False
+    rescued: tuple[str, ...] | bool | Callable[[str | None], bool] | None = False
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,10 @@ def _is_exact(row: Row) -> bool:
 
 
 def _matches(row: Row, values: Mapping[str, Any], rescued: str | None) -> bool:
-    if row.rescued is not None and bool(row.rescued) != (rescued is not None):
+    if callable(row.rescued):
+        if not row.rescued(rescued):
+            return False
+    elif row.rescued is not None and bool(row.rescued) != (rescued is not None):
         return False
     if isinstance(row.rescued, tuple):
         texts = sorted(map(str, json.loads(rescued or "{}").values()))

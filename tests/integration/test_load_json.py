@@ -97,8 +97,8 @@ def test_values_one_after_the_other_all_load(lake: Lake) -> None:
 
 
 def test_large_texts_load_every_record(lake: Lake) -> None:
-    count = MAX_DOCUMENT_BYTES // 400 + 1000
-    folder, name = lake.folder(), "x" * 380
+    count = MAX_DOCUMENT_BYTES // 20_000 + 100
+    folder, name = lake.folder(), "x" * 20_000
     with (folder / "pretty.json").open("w") as file:
         for i in range(count):
             file.write(f'{{\n "id": {i},\n "name": "{name}"\n}}\n')
@@ -189,3 +189,19 @@ def test_every_key_has_its_column_or_is_rescued(lake: Lake) -> None:
         json.dumps({"_row": '{"\\uDFAA":1}'}, separators=(",", ":")),
         json.dumps({"_row": '{"\\udfaa":0}'}, separators=(",", ":")),
     ]
+
+
+def test_a_column_may_have_any_name(lake: Lake) -> None:
+    keys = ["x", "k", "_k", "_x", "_v", "_c", "_m", "_odd", "_raw_0", "_value_0", "value", "_w"]
+    lines = [json.dumps(dict.fromkeys(keys, value)) for value in (1, [], 2)]
+    _write(lake.folder(), {"a.json": "\n".join(lines), "b.json": "\n".join(lines)})
+    hints = dict.fromkeys(keys, "bigint")
+    ingestion = lake.ingestion(
+        "names", format={"type": "json"}, schema={"names": "original", "hints": hints}
+    )
+
+    lake.load(ingestion)
+
+    rows = lake.rows("names", *keys, "_rescued")
+    assert rows[:4] == [(1,) * len(keys) + (None,)] * 2 + [(2,) * len(keys) + (None,)] * 2
+    assert [json.loads(row[-1]) for row in rows[4:]] == [{key: [] for key in keys}] * 2
