@@ -2,13 +2,16 @@
 
 import hashlib
 import io
-from dataclasses import replace
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from autoloader_dagster.inspection.content import Content, SeekableContent
 from autoloader_dagster.inspection.outcome import Look, ParquetGroup, SetAside, beginning
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
 _MARK, _ENCRYPTED_MARK = b"PAR1", b"PARE"
@@ -21,7 +24,24 @@ _UNREADABLE_TYPES = {
     "INTERVAL": "intervals",
     "GEOMETRY": "geometries",
     "GEOGRAPHY": "geographies",
+    "UUID": "UUIDs",
 }
+_MAX_DECIMAL_DIGITS = 38
+# Spark sends a schema as a message that may nest a hundred deep, with three levels a struct.
+_MAX_DEPTH = 25
+# Above this many column chunks only the first column of each row group is compared.
+_MAX_CHUNKS_COMPARED = 20_000
+# How Spark itself notes the types that a file was written with, which its reader goes by.
+_SPARK_SCHEMA, _SPARK_VERSION = (
+    b"org.apache.spark.sql.parquet.row.metadata",
+    b"org.apache.spark.version",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Footer:
+    metadata: "pq.FileMetaData"
+    group: ParquetGroup
 
 
 def look_at_parquet(content: Content, look: Look) -> Look:
@@ -44,24 +64,13 @@ def look_at_parquet(content: Content, look: Look) -> Look:
     footer = int.from_bytes(tail[:4], "little")
     if footer + _SMALLEST > size:
         raise _truncated(f"says that its footer has {footer:,} bytes, and has {size:,} itself")
-    metadata, types, nanoseconds = _read_footer(content)
-    _refuse_cut_data(metadata, size - footer - 8)
-    _refuse_unreadable(metadata)
-    names = tuple(types)
-    digest = hashlib.blake2b(repr(types).encode(), digest_size=16).hexdigest()
-    return replace(
-        look,
-        group=ParquetGroup(names, digest, nanoseconds),
-        columns=names,
-        rows=metadata.num_rows,
-        empty=metadata.num_rows == 0,
-    )
+    found = _read_footer(content)
+    _refuse_cut_data(found.metadata, size - footer - 8)
+    rows = _rows(found.metadata)
+    return replace(look, group=found.group, columns=found.group.names, rows=rows, empty=rows == 0)
 
 
-def _read_footer(
-    content: Content,
-) -> tuple["pq.FileMetaData", dict[str, str], tuple[tuple[str, bool], ...]]:
-    """The footer, the type of each top-level column, and which are in nanoseconds."""
+def _read_footer(content: Content) -> _Footer:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -77,26 +86,113 @@ def _read_footer(
         raise SetAside(
             "CorruptParquet", f"has a footer that cannot be read: {reason}; deliver it again"
         ) from error
-    seen: dict[str, str] = {}
-    for name in schema.names:
-        # Spark compares names without regard to case.
-        if name.lower() in seen:
-            raise SetAside(
-                "DuplicateColumns",
-                f"has columns '{seen[name.lower()]}' and '{name}', which are one name to Spark; "
-                "rename one of them",
-            )
-        seen[name.lower()] = name
-    types = {field.name: f"{field.type} {field.nullable}" for field in schema}
+    for field in schema:
+        _refuse_unreadable_nesting(field.type, field.name, 1)
+    _refuse_repeated_names(schema.names)
+    old_times = _refuse_unreadable(metadata)
     nanoseconds = tuple(
         (field.name, field.type.tz is not None)
         for field in schema
+        # Arrow shows the old 96-bit timestamps as nanoseconds too.
         if pa.types.is_timestamp(field.type)
         and field.type.unit == "ns"
-        # Arrow shows Spark's old 96-bit timestamps as nanoseconds too, and Spark reads those.
-        and metadata.schema.column(schema.names.index(field.name)).physical_type == "INT64"
+        and field.name not in old_times
     )
-    return metadata, types, nanoseconds
+    return _Footer(
+        metadata,
+        ParquetGroup(
+            tuple(schema.names),
+            _digest(metadata),
+            nanoseconds,
+            # Spark itself writes them from microseconds.
+            () if _is_by_spark(metadata) else tuple(n for n in schema.names if n in old_times),
+            tuple(field.name for field in schema if pa.types.is_null(field.type)),
+        ),
+    )
+
+
+def _digest(metadata: "pq.FileMetaData") -> str:
+    """The same for files that Spark reads with the same types."""
+    # The first line is the address of the object.
+    text = repr(metadata.schema).partition("\n")[2]
+    text = re.sub(r" field_id=-?[0-9]+", "", text)
+    by_spark = (metadata.metadata or {}).get(_SPARK_SCHEMA, b"")
+    return hashlib.blake2b(text.encode() + by_spark, digest_size=16).hexdigest()
+
+
+def _is_by_spark(metadata: "pq.FileMetaData") -> bool:
+    notes = metadata.metadata or {}
+    return _SPARK_VERSION in notes and metadata.created_by.startswith("parquet-mr")
+
+
+def _rows(metadata: "pq.FileMetaData") -> int:
+    """The rows of all row groups, which is what is read."""
+    groups = metadata.num_row_groups
+    width = metadata.num_columns if groups * metadata.num_columns <= _MAX_CHUNKS_COMPARED else 1
+    # A column that repeats has a value for each element, not for each row.
+    flat = [
+        i
+        for i in range(min(width, metadata.num_columns))
+        if not metadata.schema.column(i).max_repetition_level
+    ]
+    rows = 0
+    for i in range(groups):
+        group = metadata.row_group(i)
+        rows += group.num_rows
+        for j in flat:
+            values = group.column(j).num_values
+            if values != group.num_rows:
+                raise SetAside(
+                    "CorruptParquet",
+                    f"has a footer that contradicts itself: row group {i + 1} has "
+                    f"{group.num_rows:,} rows and {values:,} values in column "
+                    f"'{metadata.schema.column(j).path}'; deliver it again",
+                )
+    # Some writers note no total.
+    if metadata.num_rows not in (0, rows):
+        raise SetAside(
+            "CorruptParquet",
+            f"has a footer that contradicts itself: {metadata.num_rows:,} rows in all, and "
+            f"{rows:,} in its row groups; deliver it again",
+        )
+    return rows
+
+
+def _refuse_repeated_names(names: Sequence[str], within: str = "") -> None:
+    seen: dict[str, str] = {}
+    for name in names:
+        # Spark compares names without regard to case.
+        if name.lower() in seen:
+            where = f" within '{within}'" if within else ""
+            raise SetAside(
+                "DuplicateColumns",
+                f"has columns '{seen[name.lower()]}' and '{name}'{where}, which are one name to "
+                "Spark; rename one of them",
+            )
+        seen[name.lower()] = name
+
+
+def _refuse_unreadable_nesting(kind: "pa.DataType", path: str, depth: int) -> None:
+    import pyarrow as pa
+
+    if not pa.types.is_nested(kind):
+        return
+    if depth > _MAX_DEPTH:
+        raise SetAside(
+            "UnsupportedType",
+            f"has a column '{path.split('.', 1)[0]}' that is nested more than {_MAX_DEPTH} levels "
+            "deep; deliver it flatter, or as JSON text",
+        )
+    fields = [kind.field(i) for i in range(kind.num_fields)]
+    if pa.types.is_struct(kind):
+        _refuse_repeated_names([field.name for field in fields], path)
+        if not all(field.name for field in fields):
+            raise SetAside(
+                "UnsupportedType",
+                f"has a field without a name within column '{path}'; give it one",
+            )
+    for field in fields:
+        _refuse_unreadable_nesting(field.type, f"{path}.{field.name}", depth + 1)
 
 
 def _refuse_cut_data(metadata: "pq.FileMetaData", data_end: int) -> None:
@@ -114,26 +210,35 @@ def _refuse_cut_data(metadata: "pq.FileMetaData", data_end: int) -> None:
             raise _truncated(f"should have data up to byte {end:,}, and has it up to {data_end:,}")
 
 
-def _refuse_unreadable(metadata: "pq.FileMetaData") -> None:
-    schema = metadata.schema
+def _refuse_unreadable(metadata: "pq.FileMetaData") -> set[str]:
+    """Refuse types that Spark does not read without loss.
+
+    Returns:
+        The top-level columns of old 96-bit timestamps.
+    """
+    schema, by_spark, old_times = metadata.schema, _is_by_spark(metadata), set[str]()
     for i in range(len(schema.names)):
         # The stubs know the class, not these attributes.
         column = cast(Any, schema.column(i))
         kind = column.logical_type.type
+        nested = column.path != column.name or column.max_repetition_level
         what = _UNREADABLE_TYPES.get(kind) or _UNREADABLE_TYPES.get(column.converted_type)
-        if (
-            kind == "TIMESTAMP"
-            and "nanoseconds" in str(column.logical_type)
-            # One at the top is read as a number and converted.
-            and "." in column.path
-        ):
+        # One of these at the top is read as a number or as bytes, and converted.
+        if kind == "TIMESTAMP" and "nanoseconds" in str(column.logical_type) and nested:
             what = "nested timestamps in nanoseconds"
+        elif column.physical_type == "INT96" and not nested:
+            old_times.add(column.name)
+        elif column.physical_type == "INT96" and not by_spark:
+            what = "nested 96-bit timestamps, which are in nanoseconds,"
+        elif kind == "DECIMAL" and column.precision > _MAX_DECIMAL_DIGITS:
+            what = f"decimals of {column.precision} digits"
         if what:
             raise SetAside(
                 "UnsupportedType",
                 f"has {what} in column '{column.path}', which Spark does not read; write it in "
-                "another type (timestamps in microseconds, times of day as text)",
+                "another type (timestamps in microseconds, times of day and UUIDs as text)",
             )
+    return old_times
 
 
 def _truncated(why: str) -> SetAside:

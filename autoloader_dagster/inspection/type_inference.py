@@ -6,7 +6,7 @@ something: leading zeros, digits of long numbers, the day of a bare time. So thi
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 
@@ -166,6 +166,23 @@ def merge_types(a: str, b: str) -> str:
     if "float" in pair and (pair - {"float"}) <= set(_INTEGER_TYPES):
         return "double"
     return _merged_decimals(a, b) or "string"
+
+
+def type_of_most(files: Mapping[str, int]) -> str:
+    """The type that holds the values of most files; string where no other holds more than half.
+
+    Args:
+        files: How many files have a column with which type.
+    """
+    ordered = sorted(files, key=lambda sql_type: -files[sql_type])
+    chosen, others = "void", 0
+    for sql_type in ordered:
+        both = merge_types(chosen, sql_type)
+        if both == "string" and chosen not in ("string", "void"):
+            others += files[sql_type]
+        else:
+            chosen = both
+    return chosen if 2 * others < sum(files.values()) else "string"
 
 
 def _merged_decimals(a: str, b: str) -> str | None:

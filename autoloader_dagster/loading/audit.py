@@ -1,6 +1,6 @@
 """Step ten: prove that a branch holds exactly what this attempt was to write."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from autoloader_dagster.errors import LoadError, PublishConflict
@@ -107,18 +107,25 @@ def audit_attempt(
             bad_files[path] = Bad(
                 "WrongEncoding", "has a line that is not UTF-8; JSON is UTF-8, convert the file"
             )
-    if spec.errors.bad_rows == "quarantine":
-        for path, count in bad_rows.items():
-            if count > spec.errors.max_bad_rows:
-                bad_files.setdefault(
-                    path,
-                    Bad(
-                        "BadRows",
-                        f"has {count} bad rows, and errors.max_bad_rows is "
-                        f"{spec.errors.max_bad_rows}",
-                    ),
-                )
+    bad_files = too_many_bad_rows(spec, bad_rows) | bad_files
     return Audited(appended.snapshot_id, rows, bad_rows, bad_files)
+
+
+def too_many_bad_rows(spec: IngestionSpec, bad_rows: Mapping[str, int]) -> dict[str, Bad]:
+    """The files that the spec quarantines for their bad rows.
+
+    Args:
+        spec: What it says of bad rows.
+        bad_rows: The bad rows of each file.
+    """
+    if spec.errors.bad_rows != "quarantine":
+        return {}
+    limit = spec.errors.max_bad_rows
+    return {
+        path: Bad("BadRows", f"has {count} bad rows, and errors.max_bad_rows is {limit}")
+        for path, count in bad_rows.items()
+        if count > limit
+    }
 
 
 def _counts(

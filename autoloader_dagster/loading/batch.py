@@ -7,7 +7,7 @@ batch is in the table once, whatever is killed, repeated or paused.
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -16,18 +16,26 @@ from autoloader_dagster.errors import (
     AutoloaderError,
     FileChanged,
     LoadError,
+    TableError,
     TableUnavailable,
 )
 from autoloader_dagster.inspection.look import look_at
-from autoloader_dagster.inspection.outcome import Look
+from autoloader_dagster.inspection.outcome import Bad, Look
 from autoloader_dagster.loading.attempts import Attempt, Attempts
-from autoloader_dagster.loading.audit import Audited, audit_attempt, own_chain
-from autoloader_dagster.loading.frame import Readable, record_path_of
+from autoloader_dagster.loading.audit import (
+    Audited,
+    audit_attempt,
+    own_chain,
+    too_many_bad_rows,
+)
+from autoloader_dagster.loading.frame import Readable, by_group, record_path_of
+from autoloader_dagster.loading.hints import apply_hints
 from autoloader_dagster.loading.ingestion import BatchOutcome, Ingestion
 from autoloader_dagster.loading.isolate import TryRead, find_unreadable, short
 from autoloader_dagster.loading.lakehouse import append_counted
 from autoloader_dagster.loading.lease import Lease
 from autoloader_dagster.loading.members import FilesLeft, Members
+from autoloader_dagster.loading.parquet_columns import FoundColumns, found_columns
 from autoloader_dagster.loading.stage import stage, unstage
 from autoloader_dagster.processed_files.records import Batch, LoadedFile
 from autoloader_dagster.spark.environment import is_environment
@@ -80,6 +88,7 @@ class BatchLoad:
         self._started = time.monotonic()
         # As this attempt has found or left them.
         self._table_columns: tuple[Column, ...] = ()
+        self._unmatched_hints: tuple[str, ...] = ()
 
     def run(self) -> BatchOutcome:
         """Load the batch.
@@ -180,27 +189,81 @@ class BatchLoad:
         return self._record(audited.snapshot_id, audited.rows, audited.bad_rows)
 
     def _prepare_table(self, readable: Sequence[Readable]) -> None:
-        """Make the table, or add the columns that these files have and it has not."""
-        known = self._table.columns_if_exists()
-        wanted = self._columns(readable, known or ())
-        if known is None:
-            self._table.create(
-                wanted,
-                self._spec.table.partition_by,
-                self._spec.table.properties,
-                self._spec.description,
-            )
-            self._table_columns = self._table.columns()
-            return
-        have = {column.name.lower() for column in known}
-        new = [column for column in wanted if column.name.lower() not in have]
-        if new:
-            _log.info("new columns in %s: %s", self._table.name, ", ".join(c.name for c in new))
-            self._table.add_columns(new)
-        self._table_columns = self._table.columns() if new else known
+        """Make the table, or add the columns that these files have and it has not.
 
-    def _columns(self, readable: Sequence[Readable], known: Sequence[Column] = ()) -> list[Column]:
-        return self._frames.columns(readable, known)
+        Raises:
+            FilesLeft: Files that bring columns that no table can have, or rows that quarantine
+                them, have left the batch, so that they decide no column.
+        """
+        known = self._table.columns_if_exists()
+        found = self._columns(readable, known or ())
+        self._leave_out(found.bad)
+        hints = apply_hints(self._spec, found.hints, found.names, known or ())
+        self._unmatched_hints = hints.unmatched
+        have = {column.name.lower() for column in known or ()}
+        new = [column for column in found.columns if column.name.lower() not in have]
+        if (known is None or new) and self._spec.errors.bad_rows == "quarantine":
+            self._leave_out(self._too_many_bad_rows(readable, [*(known or ()), *new]))
+        try:
+            if known is None:
+                self._table.create(
+                    new,
+                    self._spec.table.partition_by,
+                    self._spec.table.properties,
+                    self._spec.description,
+                )
+            else:
+                for column, sql_type in hints.widen.items():
+                    _log.info("column %s of %s becomes %s", column, self._table.name, sql_type)
+                    self._table.widen(column, sql_type)
+                if new:
+                    _log.info("new columns in %s: %s", self._table.name, [c.name for c in new])
+                    self._table.add_columns(new)
+        except TableError as error:
+            if type(error) is TableError:
+                self._leave_out(self._impossible_columns(readable, known or ()))
+            raise
+        unchanged = known is not None and not new and not hints.widen
+        self._table_columns = known if known is not None and unchanged else self._table.columns()
+
+    def _leave_out(self, bad: Mapping[str, Bad]) -> None:
+        """Quarantine files, and begin the attempt again without them.
+
+        Raises:
+            FilesLeft: There were some.
+        """
+        if not bad:
+            return
+        # What was found may be of another version than was listed.
+        if not self._members.take_out_changed():
+            self._members.quarantine(bad)
+        raise FilesLeft
+
+    def _too_many_bad_rows(
+        self, readable: Sequence[Readable], columns: Sequence[Column]
+    ) -> dict[str, Bad]:
+        """The files that the audit would quarantine, before they add columns to the table."""
+        self._step("count bad rows")
+        counts = self._frames.bad_rows(self._frame(readable, columns), len(readable))
+        return too_many_bad_rows(self._spec, counts)
+
+    def _impossible_columns(
+        self, readable: Sequence[Readable], known: Sequence[Column]
+    ) -> dict[str, Bad]:
+        """The files with columns that the catalog refuses, tried a schema at a time."""
+        have = {column.name.lower() for column in known}
+        bad: dict[str, Bad] = {}
+        for members in by_group(readable).values():
+            found = self._columns(members, known)
+            new = [column for column in found.columns if column.name.lower() not in have]
+            refusal = self._frames.refusal(new) if new else None
+            if refusal is not None:
+                fault = Bad("UnsupportedType", f"has columns that no table can have: {refusal}")
+                bad |= {item.file.path: fault for item in members}
+        return bad
+
+    def _columns(self, readable: Sequence[Readable], known: Sequence[Column] = ()) -> FoundColumns:
+        return found_columns(self._frames.columns(readable, known))
 
     def _write(self, attempt: Attempt, readable: Sequence[Readable]) -> Audited:
         """Write to the branch and audit it.
@@ -260,9 +323,12 @@ class BatchLoad:
             raise FilesLeft
         return audited
 
-    def _frame(self, readable: Sequence[Readable]) -> Any:
+    def _frame(self, readable: Sequence[Readable], columns: Sequence[Column] | None = None) -> Any:
         return self._frames.frame(
-            readable, self._table_columns, self._batch.batch_id, self._known_files()
+            readable,
+            self._table_columns if columns is None else columns,
+            self._batch.batch_id,
+            self._known_files(),
         )
 
     def _known_files(self) -> int:
@@ -289,7 +355,7 @@ class BatchLoad:
         """
         try:
             yield
-        except AutoloaderError:
+        except (AutoloaderError, FilesLeft):
             raise
         except Exception as error:  # Spark's; whose fault it is must be found out
             gone = translate(error, "the Spark server")
@@ -344,4 +410,5 @@ class BatchLoad:
             self._members.outcomes,
             seconds,
             self._table_columns if rows else (),
+            self._unmatched_hints if rows else (),
         )

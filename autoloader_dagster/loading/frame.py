@@ -1,19 +1,20 @@
 """From the looks of a batch to the table's columns and the DataFrame to append."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from autoloader_dagster.inspection.column_names import normalise
-from autoloader_dagster.inspection.columns import sniff_columns
+from autoloader_dagster.inspection.columns import columns_of_keys, names_in_files, sniff_columns
 from autoloader_dagster.inspection.json_values import key_of
 from autoloader_dagster.inspection.outcome import CsvGroup, JsonGroup, Look, ParquetGroup
-from autoloader_dagster.inspection.type_inference import merge_types
+from autoloader_dagster.loading.hints import hint_types
+from autoloader_dagster.loading.parquet_columns import FoundColumns, parquet_columns, parquet_names
 from autoloader_dagster.spark.lineage import SourceFile
 from autoloader_dagster.spark.read_csv import read_csv
 from autoloader_dagster.spark.read_json import read_json
-from autoloader_dagster.spark.read_parquet import parquet_types, read_parquet
+from autoloader_dagster.spark.read_parquet import prepare, read_parquet
 from autoloader_dagster.spark.reading import Column, ReadContext, united
 from autoloader_dagster.specs.format import CsvFormat, JsonFormat
 from autoloader_dagster.specs.model import IngestionSpec
@@ -41,33 +42,53 @@ def columns_of_files(
     readable: Sequence[Readable],
     options: dict[str, str],
     known: Sequence[Column],
-) -> list[Column]:
-    """The columns that these files have, in order of appearance, with inferred types and hints."""
+    format_version: Callable[[], int],
+) -> FoundColumns:
+    """The columns that these files have, in order of appearance, with inferred types and hints.
+
+    Args:
+        spark: The session.
+        spec: Style of names, hints.
+        readable: The files.
+        options: Reader options of the source.
+        known: The table's columns.
+        format_version: Asked for that of Iceberg, that the table has or will have.
+
+    Raises:
+        SpecError: A hint is no type, or none that the table can have.
+    """
+    hints = hint_types(spark, spec, format_version)
     if isinstance(spec.format, CsvFormat | JsonFormat):
-        is_json = isinstance(spec.format, JsonFormat)
-        found = sniff_columns(
-            [r.look for r in readable],
-            spec,
-            known={key_of(o): name for o, name in _by_original(known).items()}
-            if is_json
-            else _by_original(known),
+        looks = [r.look for r in readable]
+        names = known_names(spec, known)
+        found = sniff_columns(looks, spec, names, hints)
+        return FoundColumns(
+            tuple(Column(name, column.sql_type, column.original) for name, column in found.items()),
+            names_in_files(looks, spec, names),
+            hints,
         )
-        return [Column(name, sql_type, original) for name, (sql_type, original) in found.items()]
-    columns: dict[str, Column] = {}
-    context = ReadContext(spark, (), options, "")
-    for group, members in _by_group(readable).items():
-        if not isinstance(group, ParquetGroup):
-            continue
-        types = parquet_types(context, members[0].file, group)
-        for original, name in _parquet_names(group, spec).items():
-            hint = spec.columns.hints.get(name) or spec.columns.hints.get(original)
-            found = columns.get(name)
-            if found is None:
-                columns[name] = Column(name, hint or types[original], original)
-            elif hint is None:
-                both = merge_types(found.sql_type, types[original])
-                columns[name] = Column(name, both, found.original)
-    return list(columns.values())
+    return parquet_columns(
+        ReadContext(spark, (), options, ""),
+        spec,
+        {
+            group: [r.file for r in members]
+            for group, members in by_group(readable).items()
+            if isinstance(group, ParquetGroup)
+        },
+        known,
+        hints,
+        format_version,
+    )
+
+
+def known_names(spec: IngestionSpec, columns: Sequence[Column]) -> dict[str, str]:
+    """The columns of the names that the files are known to have for them."""
+    known = _by_original(columns)
+    return (
+        {key_of(o): name for o, name in known.items()}
+        if isinstance(spec.format, JsonFormat)
+        else known
+    )
 
 
 def record_path_of(spec: IngestionSpec) -> str | None:
@@ -89,14 +110,17 @@ def batch_frame(
     It must be made anew for each attempt: Spark Connect keeps the file listing of a DataFrame.
     """
     context = ReadContext(spark, tuple(columns), options, batch_id, source_files)
-    groups = {g: [r.file for r in members] for g, members in _by_group(readable).items()}
+    groups = {g: [r.file for r in members] for g, members in by_group(readable).items()}
     if isinstance(spec.format, CsvFormat):
         csv_groups = {g: files for g, files in groups.items() if isinstance(g, CsvGroup)}
         known = _by_original(columns)
         column_of = {g: tuple(normalise(g.header, spec.columns.names, known)) for g in csv_groups}
         return united(read_csv(context, spec.format.options, csv_groups, column_of))
     if isinstance(spec.format, JsonFormat):
-        keys = {key_of(c.original) if c.original else c.name: c.name for c in columns}
+        known = known_names(spec, columns)
+        keys = columns_of_keys([r.look for r in readable], spec, known)
+        # The name in the files of a column that a person made is not known.
+        keys = {c.name: c.name for c in columns if c.name not in keys.values()} | keys
         return united(
             [
                 read_json(context, spec.format.options, g.layout, files, keys)
@@ -104,11 +128,12 @@ def batch_frame(
                 if isinstance(g, JsonGroup)
             ]
         )
+    parquet_groups = {g: files for g, files in groups.items() if isinstance(g, ParquetGroup)}
+    prepare(context, parquet_groups)
     return united(
         [
-            read_parquet(context, files, g, _parquet_names(g, spec))
-            for g, files in groups.items()
-            if isinstance(g, ParquetGroup)
+            read_parquet(context, files, g, parquet_names(g, spec, columns))
+            for g, files in parquet_groups.items()
         ]
     )
 
@@ -123,11 +148,8 @@ def _by_original(columns: Sequence[Column]) -> dict[str, str]:
     return known
 
 
-def _parquet_names(group: ParquetGroup, spec: IngestionSpec) -> dict[str, str]:
-    return dict(zip(group.names, normalise(group.names, spec.columns.names), strict=True))
-
-
-def _by_group(readable: Sequence[Readable]) -> Mapping[object, list[Readable]]:
+def by_group(readable: Sequence[Readable]) -> Mapping[object, list[Readable]]:
+    """The files that one reader may read together."""
     groups: dict[object, list[Readable]] = defaultdict(list)
     for item in readable:
         groups[item.look.group].append(item)

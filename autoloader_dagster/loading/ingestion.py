@@ -90,6 +90,7 @@ class BatchOutcome:
         seconds: From claim to record.
         columns: The table's columns as the batch left them, without the lineage columns; empty
             for a batch without rows.
+        unmatched_hints: The spec's hints that match no column yet.
     """
 
     batch_id: str
@@ -97,6 +98,7 @@ class BatchOutcome:
     files: tuple[FileOutcome, ...]
     seconds: float
     columns: tuple[Column, ...] = ()
+    unmatched_hints: tuple[str, ...] = ()
 
     @property
     def loaded(self) -> list[FileOutcome]:

@@ -9,14 +9,17 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol
 
 from autoloader_dagster.loading.frame import Readable, batch_frame, columns_of_files
+from autoloader_dagster.loading.parquet_columns import FoundColumns
 from autoloader_dagster.processed_files.records import BatchKind, RowsOfFile
+from autoloader_dagster.spark.column_trial import refusal_of
 from autoloader_dagster.spark.history import History, Snapshot
 from autoloader_dagster.spark.lake_table import LakeTable
 from autoloader_dagster.spark.lineage import SourceFile
 from autoloader_dagster.spark.reading import Column
 from autoloader_dagster.spark.row_queries import FileInTable
+from autoloader_dagster.spark.table import IcebergTable
 from autoloader_dagster.spark.taking_out import Rows, Undone
-from autoloader_dagster.spark.writing import Written
+from autoloader_dagster.spark.writing import Written, count_bad_rows
 from autoloader_dagster.specs.model import IngestionSpec
 
 if TYPE_CHECKING:
@@ -43,6 +46,8 @@ class Table(Protocol):
     def columns_if_exists(self) -> tuple[Column, ...] | None: ...
 
     def add_columns(self, columns: Sequence[Column]) -> None: ...
+
+    def widen(self, column: str, sql_type: str) -> None: ...
 
     def table_id(self) -> str: ...
 
@@ -98,8 +103,18 @@ class Table(Protocol):
 class Frames(Protocol):
     """Makes what is appended to a table from the files of a batch."""
 
-    def columns(self, readable: Sequence[Readable], known: Sequence[Column]) -> list[Column]:
+    def columns(
+        self, readable: Sequence[Readable], known: Sequence[Column]
+    ) -> FoundColumns | Sequence[Column]:
         """The columns that these files have; see ``columns_of_files``."""
+        ...
+
+    def bad_rows(self, frame: Any, files: int) -> dict[str, int]:
+        """The rows of each file with something in ``_rescued``."""
+        ...
+
+    def refusal(self, columns: Sequence[Column]) -> str | None:
+        """Why the table cannot have these columns; None if it can, or nobody knows."""
         ...
 
     def frame(
@@ -157,8 +172,21 @@ class _SparkFrames:
         self._spec = spec
         self._options = options
 
-    def columns(self, readable: Sequence[Readable], known: Sequence[Column]) -> list[Column]:
-        return columns_of_files(self._session, self._spec, readable, self._options, known)
+    def columns(self, readable: Sequence[Readable], known: Sequence[Column]) -> FoundColumns:
+        return columns_of_files(
+            self._session, self._spec, readable, self._options, known, self._format_version
+        )
+
+    def bad_rows(self, frame: Any, files: int) -> dict[str, int]:
+        return count_bad_rows(frame, files)
+
+    def refusal(self, columns: Sequence[Column]) -> str | None:
+        table = IcebergTable(self._session, self._spec.table.name)
+        return refusal_of(table, columns, self._format_version())
+
+    def _format_version(self) -> int:
+        table = IcebergTable(self._session, self._spec.table.name)
+        return table.format_version(self._spec.table.properties.get("format-version", "2"))
 
     def frame(
         self,

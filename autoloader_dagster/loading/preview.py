@@ -5,19 +5,16 @@ The files are looked at and read exactly as a load does it; nothing is committed
 
 import heapq
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from autoloader_dagster.inspection.look import look_at
-from autoloader_dagster.inspection.outcome import Look
-from autoloader_dagster.loading.frame import (
-    Readable,
-    batch_frame,
-    columns_of_files,
-    record_path_of,
-)
+from autoloader_dagster.inspection.outcome import Bad, Look
+from autoloader_dagster.loading.frame import Readable, record_path_of
+from autoloader_dagster.loading.hints import apply_hints
 from autoloader_dagster.loading.ingestion import FileOutcome, Ingestion
+from autoloader_dagster.loading.parquet_columns import found_columns
 from autoloader_dagster.loading.partitioning import placer
 from autoloader_dagster.loading.stage import stage, unstage
 from autoloader_dagster.processed_files.records import Placement
@@ -59,7 +56,8 @@ class Preview:
         files: The files whose rows are shown.
         columns: The table's columns without the lineage columns.
         rows: Some rows; with ``_source_file``, and ``_rescued`` where something did not fit.
-        bad_files: Files that would be set aside or held, with the reason.
+        bad_files: Files that would be quarantined or held, with the reason.
+        unmatched_hints: The spec's hints that match no column yet.
     """
 
     table: str
@@ -69,6 +67,7 @@ class Preview:
     columns: tuple[PreviewColumn, ...]
     rows: tuple[dict[str, Any], ...]
     bad_files: tuple[FileOutcome, ...]
+    unmatched_hints: tuple[str, ...] = ()
 
 
 def preview(ingestion: Ingestion, rows: int = 10, files: int = 3) -> Preview:
@@ -83,6 +82,7 @@ def preview(ingestion: Ingestion, rows: int = 10, files: int = 3) -> Preview:
         SourceError: The source cannot be listed or read.
         SparkError: There is no Spark server.
         TableError: The table is there with another layout.
+        SpecError: A hint does not fit the files or the table.
     """
     refs, pending, waiting = _choose(ingestion, files)
     looks = list(look_at(ingestion.source, [ref for ref, _ in refs], ingestion.spec.format))
@@ -96,19 +96,30 @@ def preview(ingestion: Ingestion, rows: int = 10, files: int = 3) -> Preview:
     with ingestion.connect() as spark:
         table = ingestion.table(spark)
         known = table.columns_if_exists()
-        columns, found = _read(ingestion, spark, good, keys, known or (), rows)
+        read = _read(ingestion, spark, good, keys, known or (), rows)
+    bad += [
+        _bad(
+            look.ref,
+            read.bad[look.ref.path].error_type,
+            read.bad[look.ref.path].message,
+            "QUARANTINED",
+        )
+        for look in good
+        if look.ref.path in read.bad
+    ]
     have = {column.name.lower() for column in known or ()}
     return Preview(
         table=ingestion.spec.table.name,
         table_exists=known is not None,
         pending=pending,
-        files=tuple(look.ref.path for look in good),
+        files=tuple(look.ref.path for look in good if look.ref.path not in read.bad),
         columns=tuple(
             PreviewColumn(c.name, c.sql_type, c.original, c.name.lower() not in have)
-            for c in columns
+            for c in read.columns
         ),
-        rows=tuple(found),
+        rows=read.rows,
         bad_files=tuple(waiting + bad),
+        unmatched_hints=read.unmatched_hints,
     )
 
 
@@ -145,6 +156,14 @@ def _choose(
     return [(ref, place(ref)) for _, _, ref in sorted(newest, reverse=True)], False, waiting
 
 
+@dataclass(frozen=True, slots=True)
+class _Read:
+    columns: tuple[Column, ...]
+    rows: tuple[dict[str, Any], ...] = ()
+    bad: Mapping[str, Bad] = field(default_factory=dict)
+    unmatched_hints: tuple[str, ...] = ()
+
+
 def _read(
     ingestion: Ingestion,
     spark: "SparkSession",
@@ -152,10 +171,11 @@ def _read(
     partition_keys: dict[str, str | None],
     known: Sequence[Column],
     limit: int,
-) -> tuple[list[Column], list[dict[str, Any]]]:
+) -> _Read:
     if not looks:
-        return list(known), []
+        return _Read(tuple(known))
     folder = ingestion.staging_dir / f"preview-{uuid.uuid4().hex[:12]}"
+    spec, bad = ingestion.spec, dict[str, Bad]()
     try:
         staged = stage(ingestion.source, looks, folder, record_path_of(ingestion.spec))
         copies = staged.copies
@@ -175,12 +195,23 @@ def _read(
             for look in looks
             if look.ref.path not in staged.bad
         ]
-        options = ingestion.source.spark_options()
-        wanted = columns_of_files(spark, ingestion.spec, readable, options, known)
+        frames = ingestion.lakehouse.frames(spark, spec, ingestion.source.spark_options())
+        found = found_columns(frames.columns(readable, known))
+        if found.bad:
+            bad |= found.bad
+            readable = [item for item in readable if item.file.path not in bad]
+            if not readable:
+                return _Read(tuple(known), bad=bad)
+            found = found_columns(frames.columns(readable, known))
+        hints = apply_hints(spec, found.hints, found.names, known)
         have = {column.name.lower() for column in known}
-        columns = [*known, *(c for c in wanted if c.name.lower() not in have)]
-        frame = batch_frame(spark, ingestion.spec, readable, options, columns, "preview")
-        return columns, [_shown(row.asDict()) for row in frame.limit(limit).collect()]
+        columns = [
+            *(replace(c, sql_type=hints.widen.get(c.name, c.sql_type)) for c in known),
+            *(c for c in found.columns if c.name.lower() not in have),
+        ]
+        frame = frames.frame(readable, columns, "preview")
+        rows = tuple(_shown(row.asDict()) for row in frame.limit(limit).collect())
+        return _Read(tuple(columns), rows, bad, hints.unmatched)
     finally:
         unstage(folder)
 

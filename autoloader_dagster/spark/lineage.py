@@ -31,6 +31,9 @@ LINEAGE_COLUMNS: dict[str, tuple[str, str]] = {
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
+# A name that no column of a table has.
+_URI = "_autoloader_uri"
+
 # What java.net.URI quotes in a path: of ASCII all but letters, digits and some punctuation; of the
 # rest control and space characters as Java has them (Zs, Zl, Zp), and nothing else. Python's
 # isprintable would quote joiners, private-use and new characters too, and miss the row's file.
@@ -104,11 +107,11 @@ def add_lineage(
         )
     known = spark.createDataFrame(
         [(spark_uri(f.read_from), f.path, f.modified_at, f.partition_key) for f in files],
-        f"_uri string, {SOURCE_FILE} string, {SOURCE_MODIFIED_AT} timestamp, "
+        f"{_URI} string, {SOURCE_FILE} string, {SOURCE_MODIFIED_AT} timestamp, "
         f"{PARTITION_KEY} string",
     )
-    joined = rows.join(F.broadcast(known), F.col("_file") == F.col("_uri"), "left")
-    return joined.drop("_file", "_uri").select("*", batch)
+    joined = rows.join(F.broadcast(known), F.col("_file") == F.col(_URI), "left")
+    return joined.drop("_file", _URI).select("*", batch)
 
 
 def moment_of(micros: int) -> datetime:

@@ -31,7 +31,7 @@ class Column:
     Attributes:
         name: Its name in the table.
         sql_type: Its Spark SQL type.
-        original: Its name in the files, which is the column's comment; empty if unknown.
+        original: Its name in the files; empty if unknown.
     """
 
     name: str
@@ -111,11 +111,11 @@ def _without_nested(folders: Sequence[str]) -> list[str]:
 
 def only_these_files(frame: "DataFrame", files: Sequence[SourceFile]) -> "DataFrame":
     """Keep the rows of these files; Spark applies it while it lists, so others are not read."""
-    from pyspark.sql import functions as F
-
     from autoloader_dagster.spark.lineage import spark_uri
 
-    return frame.where(F.col("_metadata.file_path").isin([spark_uri(f.read_from) for f in files]))
+    # Not by its plain name, which a column of the files may have.
+    path = frame.metadataColumn("_metadata").getField("file_path")
+    return frame.where(path.isin([spark_uri(f.read_from) for f in files]))
 
 
 def load_files(

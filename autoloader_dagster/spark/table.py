@@ -17,6 +17,7 @@ from autoloader_dagster.errors import (
     TableUnavailable,
 )
 from autoloader_dagster.spark.commits import is_open, tries
+from autoloader_dagster.spark.data_types import name_of_type
 from autoloader_dagster.spark.environment import is_environment
 from autoloader_dagster.spark.history import (
     ATTEMPT_PROPERTY,
@@ -26,6 +27,7 @@ from autoloader_dagster.spark.history import (
     read_history,
 )
 from autoloader_dagster.spark.lineage import LINEAGE_COLUMNS
+from autoloader_dagster.spark.originals import properties_for, read_originals
 from autoloader_dagster.spark.reading import Column
 from autoloader_dagster.spark.typing import literal, quoted
 
@@ -65,6 +67,7 @@ class IcebergTable:
         self._in_catalog = ".".join(rest)
         self._sql_name = f"{catalog}.{self._in_catalog}"
         self._properties: Mapping[str, str] | None = None
+        self._has_originals = True
         # Iceberg's catalog keeps tables as a session last saw them, for as long as it uses them;
         # what another writer has done since must be seen. Holds for the session's first table.
         spark.conf.set(f"spark.sql.catalog.{name.partition('.')[0]}.cache-enabled", "false")
@@ -91,6 +94,7 @@ class IcebergTable:
             "format-version": "2",
             TABLE_ID_PROPERTY: secrets.token_hex(16),
             **METADATA_PROPERTIES,
+            **properties_for({c.name: c.original or c.name for c in columns}),
             **properties,
         }
         # Two workers may create it at once, and 'if not exists' does not hold in the catalog.
@@ -104,9 +108,7 @@ class IcebergTable:
             f"create table if not exists {self._sql_name} ({', '.join(fields)}) using iceberg"
             + (f" partitioned by ({', '.join(partition_by)})" if partition_by else "")
             + (f" comment {literal(comment)}" if comment else "")
-            + " tblproperties ("
-            + ", ".join(f"{literal(k)} = {literal(v)}" for k, v in all_properties.items())
-            + ")",
+            + f" tblproperties ({_listed(all_properties)})",
             self.exists,
         )
         # At once, and not when 'history' has found that there is none, which costs a query.
@@ -139,7 +141,7 @@ class IcebergTable:
                 if error.getCondition() != "TABLE_OR_VIEW_NOT_FOUND":
                     raise
                 return None
-        found = {field.name: field.dataType.simpleString() for field in fields}
+        found = {field.name: name_of_type(field.dataType) for field in fields}
         missing = [
             f"{name} {sql_type}"
             for name, (sql_type, _) in LINEAGE_COLUMNS.items()
@@ -152,14 +154,48 @@ class IcebergTable:
                 "Give table.name a name of its own, or add the columns: "
                 f"ALTER TABLE {self.name} ADD COLUMNS ({', '.join(missing)}).",
             )
-        return tuple(
-            Column(field.name, found[field.name], field.metadata.get("comment", ""))
+        comments = {
+            field.name: field.metadata.get("comment", "")
             for field in fields
             if field.name not in LINEAGE_COLUMNS
+        }
+        originals, self._has_originals = read_originals(comments, self._read_properties())
+        return tuple(Column(name, found[name], originals[name]) for name in comments)
+
+    def format_version(self, default: str) -> int:
+        """The version of Iceberg's format.
+
+        Args:
+            default: For a table that is yet to be made.
+        """
+        made = self.exists()
+        return int(self._read_properties().get("format-version", "2") if made else default)
+
+    def _note_originals(self, columns: Sequence[Column]) -> None:
+        properties = properties_for({c.name: c.original for c in columns})
+        self._commit(
+            "note the original names of columns of",
+            f"alter table {self._sql_name} set tblproperties ({_listed(properties)})",
+            lambda: properties.keys() <= self._read_properties().keys(),
+        )
+
+    def widen(self, column: str, sql_type: str) -> None:
+        """Give a column a wider type, which rewrites no rows."""
+        self._commit(
+            "widen a column of",
+            f"alter table {self._sql_name} alter column {quoted(column)} type {sql_type}",
+            lambda: any(c.name == column and c.sql_type == sql_type for c in self.columns()),
         )
 
     def add_columns(self, columns: Sequence[Column]) -> None:
         """Add columns; one that another worker has added in between is left as it is."""
+        # Before the columns, which without this would lose their original names in a crash.
+        noted = [Column(c.name, c.sql_type, c.original or c.name) for c in columns]
+        older = () if self._has_originals else self.columns()
+        self._note_originals([*older, *noted])
+        self._add_columns(columns)
+
+    def _add_columns(self, columns: Sequence[Column]) -> None:
         fields = ", ".join(_field(c.name, c.sql_type, c.original) for c in columns)
         wanted = {column.name for column in columns}
         try:
@@ -174,7 +210,7 @@ class IcebergTable:
             if len(missing) == len(columns):
                 raise
             if missing:
-                self.add_columns(missing)
+                self._add_columns(missing)
 
     def table_id(self) -> str:
         """What tells this table from another one that is made under its name later.
@@ -483,3 +519,7 @@ def first_line(error: BaseException) -> str:
 def _field(name: str, sql_type: str, comment: str) -> str:
     said = f" comment {literal(comment)}" if comment else ""
     return f"{quoted(name)} {sql_type}{said}"
+
+
+def _listed(properties: Mapping[str, str]) -> str:
+    return ", ".join(f"{literal(key)} = {literal(value)}" for key, value in properties.items())

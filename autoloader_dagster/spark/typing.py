@@ -121,11 +121,3 @@ def _digits(number: str) -> str:
 
 def _aligned(digits: str, length: int) -> str:
     return f"cast(rpad({digits}, {length}, '0') as bigint)"
-
-
-def same_value(value: str, source_type: str, sql_type: str) -> str:
-    """A SQL expression for a typed value as another type; null unless it comes back the same."""
-    cast = f"try_cast({value} as {sql_type})"
-    if sql_type == "string":
-        return cast
-    return f"if(try_cast({cast} as {source_type}) = {value}, {cast}, null)"

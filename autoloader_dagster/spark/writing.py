@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 # A writer holds a file open for each; above this, rows are sorted into them.
 _MAX_OPEN_PARTITIONS = 64
 _OBSERVED = "batch"
+_BAD_FILE = f"if({RESCUED} is null, null, {SOURCE_FILE})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,23 +91,42 @@ def _append_counting(
     """Append, and count the rows of each file."""
     from pyspark.sql import functions as F
 
-    # approx_top_k counts exactly while it may track at least twice as many items as there are.
-    tracked = max(1000, 4 * files)
-    wanted = files + 1
-    bad_file = f"if({RESCUED} is null, null, {SOURCE_FILE})"
     seen = _append_observed(
         table,
         frame,
         branch,
         batch_id,
         layout,
-        F.expr(f"approx_top_k({SOURCE_FILE}, {wanted}, {tracked})").alias("files"),
-        F.expr(f"approx_top_k({bad_file}, {wanted}, {tracked})").alias("bad"),
+        F.expr(_counted(SOURCE_FILE, files)).alias("files"),
+        F.expr(_counted(_BAD_FILE, files)).alias("bad"),
     )
     rows = {row["item"]: row["count"] for row in seen.get("files", ())}
     bad = {row["item"]: row["count"] for row in seen.get("bad", ())}
     bad.pop(None, None)
     return Written(rows=rows, bad_rows=bad, unknown_rows=rows.pop(None, 0))
+
+
+def _counted(item: str, files: int) -> str:
+    # approx_top_k counts exactly while it may track at least twice as many items as there are.
+    return f"approx_top_k({item}, {files + 1}, {max(1000, 4 * files)})"
+
+
+def count_bad_rows(frame: "DataFrame", files: int) -> dict[str, int]:
+    """The rows of each file with something in ``_rescued``, by reading all of it once.
+
+    Args:
+        frame: The rows of the files.
+        files: How many there are.
+    """
+    from pyspark.sql import functions as F
+
+    # All columns are read, for Spark's readers check no others.
+    frame = frame.observe(_OBSERVED, F.expr(_counted(_BAD_FILE, files)).alias("bad"))
+    frame.write.format("noop").mode("overwrite").save()
+    seen = dict(frame.executionInfo.flows) if frame.executionInfo else {}
+    counts = {row["item"]: row["count"] for row in seen.get(_OBSERVED, {}).get("bad", ())}
+    counts.pop(None, None)
+    return counts
 
 
 def _append_observed(

@@ -30,7 +30,14 @@ class Schema(SpecModel):
     hints: dict[str, str] = Field(
         default_factory=dict,
         description="Spark SQL types for some columns, by table column name or original name, "
-        "for example {fips: string, price: 'decimal(18,2)'}.",
+        "for example {fips: string, price: 'decimal(18,2)'}. A hint that is nearly the name of a "
+        "column is an error; one that matches no column yet is a warning. The type of a column "
+        "that the table has can only become wider.",
+    )
+    optional_hints: dict[str, str] = Field(
+        default_factory=dict,
+        description="Like hints, for columns that the files do not have yet; a name that matches "
+        "no column is neither an error nor a warning.",
     )
     names: Literal["normalised", "original"] = Field(
         default="normalised",
@@ -45,7 +52,23 @@ class Schema(SpecModel):
             raise unsupported(value)
         return value
 
-    @field_validator("hints")
+    @property
+    def types(self) -> dict[str, str]:
+        """The types of both kinds of hints."""
+        return {**self.optional_hints, **self.hints}
+
+    @model_validator(mode="after")
+    def _hints_name_a_column_once(self) -> "Schema":
+        seen: dict[str, str] = {}
+        for key, hints in (("hints", self.hints), ("optional_hints", self.optional_hints)):
+            for name, sql_type in hints.items():
+                other = seen.setdefault(name.lower(), name)
+                repeated = other == name and key == "optional_hints" and name in self.hints
+                if repeated or self.types[other] != sql_type:
+                    raise KeyFault(f"repeats the hint '{other}'; keep one of them", key, name)
+        return self
+
+    @field_validator("hints", "optional_hints")
     @classmethod
     def _are_types(cls, value: dict[str, str]) -> dict[str, str]:
         for column, sql_type in value.items():

@@ -148,6 +148,14 @@ def test_a_file_that_is_no_spec(tmp_path: Path, text: str | bytes, fault: str) -
             ":10  schema.hints.fips: 'strng' is not a Spark SQL type; did you mean 'string'?",
         ),
         (
+            "schema:\n  hints:\n    fips: string\n    FIPS: int",
+            ":11  schema.hints.FIPS: repeats the hint 'fips'; keep one of them",
+        ),
+        (
+            "schema:\n  hints: {a: int}\n  optional_hints: {a: int}",
+            ":10  schema.optional_hints.a: repeats the hint 'a'; keep one of them",
+        ),
+        (
             "partition: daily",
             ":8  partition: 'daily' is not a section; keys go below it: by, pattern, every, start, "
             "timezone",
