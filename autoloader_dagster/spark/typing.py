@@ -51,7 +51,9 @@ def typed(raw: str, sql_type: str, timestamp_formats: Sequence[str] = ()) -> str
     if sql_type in ("timestamp", "timestamp_ntz"):
         return _time(raw, sql_type, timestamp_formats)
     if sql_type == "date":
-        return f"if({_like(raw, _DAY)}, try_cast({raw} as date), null)"
+        # What most dates look like is found without a regular expression, which costs more.
+        usual = f"length({raw}) = 10 and {_dashes(raw)}"
+        return f"if({usual} or {_like(raw, _DAY)}, try_cast({raw} as date), null)"
     if sql_type == "boolean":
         text = f"lower(trim(both ' \t' from {raw}))"
         return f"if({text} in ('true', 'false'), try_cast({text} as boolean), null)"
@@ -71,6 +73,10 @@ def typed(raw: str, sql_type: str, timestamp_formats: Sequence[str] = ()) -> str
 def _like(raw: str, pattern: str) -> str:
     whole = rf"^[ \t]*({pattern})[ \t]*$"
     return f"{raw} rlike {literal(whole)}"
+
+
+def _dashes(raw: str) -> str:
+    return f"substring({raw}, 5, 1) = '-' and substring({raw}, 8, 1) = '-' and {raw} >= '0001'"
 
 
 def _time(raw: str, sql_type: str, formats: Sequence[str]) -> str:
@@ -102,14 +108,16 @@ def _fraction(raw: str, sql_type: str) -> str:
     cast = f"try_cast({raw} as {sql_type})"
     safe, most, integers = _FRACTIONS[sql_type]
     mantissa = "[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)"
-    short = f"length({raw}) <= {safe} and {_like(raw, mantissa)}"
+    # Of what Java takes for a number, only suffixes and hexadecimals have these letters.
+    short = f"length({raw}) <= {safe} and not {raw} rlike '[a-zA-Z]'"
     number = _like(raw, mantissa + "([eE][+-]?[0-9]{1,5})?")
     digits, back = _digits(raw), _digits(f"cast({cast} as string)")
     off = f"abs({_aligned(digits, most)} - {_aligned(back, most)})"
     may_be_off = f"if(length({digits}) = {most} and abs({cast}) >= {integers}, 0, 5)"
     named = _like(f"lower({raw})", "[+-]?(nan|inf|infinity)")
     return (
-        f"case when {short} then {cast} when {number} then "
+        f"case when {short} then {cast} when cast({cast} as string) = {raw} then {cast} "
+        f"when {number} then "
         f"if(length({digits}) <= {most} and {off} <= {may_be_off}, {cast}, null) "
         f"when {named} then {cast} end"
     )
