@@ -1,5 +1,6 @@
 """Generated CSV files come out of the table as an independent reader reads them."""
 
+from tests.differential import csv_cases
 from tests.differential.harness import Bench, Group, kept
 
 
@@ -19,3 +20,12 @@ def test_what_was_found_once_stays_fixed(bench: Bench) -> None:
     found = {group.label: bench.differences(group) for group in kept("csv")}
 
     assert {label: what for label, what in found.items() if what} == {}
+
+
+def test_generated_files_come_out_as_an_independent_reader_reads_them(bench: Bench) -> None:
+    groups = [csv_cases.group(seed, 60) for seed in (2, 5)]
+    groups.append(csv_cases.group(1003, 6, padded=True))
+
+    finds = bench.finds(groups, shrink=False)
+
+    assert not finds, "\n".join(map(str, finds))

@@ -1,0 +1,3 @@
+from tests.differential.soak import main
+
+main()
