@@ -15,6 +15,8 @@ from autoloader_dagster.settings import Settings, load_settings
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
+# The root of the parsed plan.
+_READING_COMMAND = re.compile(r"== Parsed Logical Plan ==\n'?(?:Show|Describe|Explain)\w*\b")
 _UNKNOWN = ("TABLE_OR_VIEW_NOT_FOUND", "SCHEMA_NOT_FOUND", "NAMESPACE_NOT_FOUND")
 
 
@@ -23,9 +25,12 @@ def query(
         str, typer.Argument(metavar="SQL", help="For example 'select * from lake.a.b'.")
     ],
     limit: Annotated[int, typer.Option(min=1, help="At most so many rows.")] = 100,
+    write: Annotated[
+        bool, typer.Option("--write", help="Also run a statement that changes something.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Run Spark SQL on the tables and show the result."""
+    """Run Spark SQL on the tables and show the result; it only reads, unless --write is given."""
     settings = load_settings()
     with progress() as tell:
         tell("connect to Spark")
@@ -33,7 +38,7 @@ def query(
 
         with connect(settings, tell.download) as spark:
             tell("run the query")
-            names, rows = run_sql(spark, sql, limit + 1, settings)
+            names, rows = run_sql(spark, sql, limit + 1, settings, write=write)
     shown = rows[:limit]
     if as_json:
         print_json(
@@ -45,17 +50,31 @@ def query(
 
 
 def run_sql(
-    spark: "SparkSession", sql: str, limit: int, settings: Settings
+    spark: "SparkSession", sql: str, limit: int, settings: Settings, *, write: bool = False
 ) -> tuple[list[str], list[tuple[Any, ...]]]:
     """The column names and the first rows of a statement.
 
+    Args:
+        spark: A session.
+        sql: One statement.
+        limit: At most so many rows.
+        settings: For the names of the tables, if it names none of them.
+        write: Whether the statement may change something.
+
     Raises:
         TableError: There is no such table; the hint lists those that there are.
-        UsageError: The statement cannot be run as it is written.
+        UsageError: The statement cannot be run as it is written, or it does not only read.
     """
     from pyspark.errors import PySparkException
 
+    sql = sql.strip().rstrip(";")
     try:
+        if not write and not _only_reads(spark, sql):
+            raise UsageError(
+                "'query' only reads, and this statement is not a query",
+                "Give --write to run it. It acts on the tables at once: rows that it removes or "
+                "changes are not known to the state, and 'autoloader undo' removes files safely.",
+            )
         frame: DataFrame = spark.sql(sql)
         return list(frame.columns), [tuple(row) for row in frame.limit(limit).collect()]
     except PySparkException as error:
@@ -65,6 +84,26 @@ def run_sql(
         if condition in ("INVALID_HANDLE", "NO_ACTIVE_SESSION") or not condition:
             raise
         raise UsageError(_first_line(error), "Mend the statement.") from error
+
+
+def _only_reads(spark: "SparkSession", sql: str) -> bool:
+    """Whether Spark's own parser takes the statement for a query, or for SHOW or DESCRIBE.
+
+    Nothing is executed to find out. Only a query can be a subquery, and it must be resolved as
+    one too, because ``clear cache`` in brackets is a table ``clear`` under another name.
+    """
+    from pyspark.errors import ParseException, PySparkException
+
+    try:
+        _ = spark.sql(f"select * from (\n{sql}\n)").schema
+        return True
+    except PySparkException as error:
+        (row,) = spark.sql(f"explain extended {sql}").collect()
+        if _READING_COMMAND.match(row[0]):
+            return True
+        if isinstance(error, ParseException):
+            return False
+        raise
 
 
 def _first_line(error: Exception) -> str:

@@ -65,5 +65,10 @@ def stage_as(ref: FileRef, kind: str, compression: Compression) -> str | None:
     name = posixpath.basename(ref.path)
     # A Parquet reader goes by the content alone.
     if misread or (kind != "parquet" and not fits_name(compression, name)):
-        return f".{kind}{SUFFIXES[compression]}"
+        return staged_suffix(kind, compression)
     return None
+
+
+def staged_suffix(kind: str, compression: Compression) -> str:
+    """The suffix under which Spark reads a copy of such a file."""
+    return f".{kind}{SUFFIXES[compression]}"

@@ -111,12 +111,14 @@ class Attempts:
     def until_published(self, attempt: Callable[[], T]) -> T:
         """Call ``attempt`` until it neither meets another writer nor loses a file.
 
+        Attempts that lose files are not counted, because each leaves fewer files to the next.
+
         Raises:
-            LoadError: The table or the files kept changing.
+            LoadError: The table kept changing.
             CommitUnknown: The answers to its writes were lost again and again.
         """
         lost = conflicts = 0
-        for _ in range(MAX_ATTEMPTS):
+        while conflicts + lost < MAX_ATTEMPTS:
             pause = 0.0
             try:
                 return attempt()
@@ -136,7 +138,7 @@ class Attempts:
             time.sleep(pause)
         raise LoadError(
             f"batch {self._batch.batch_id} of {self._ingestion.id} could not be published in "
-            f"{MAX_ATTEMPTS} attempts: {self._table.name} or the files kept changing",
+            f"{MAX_ATTEMPTS} attempts: {self._table.name} kept changing",
             "Its files wait for the next run. Let other writers of the table pause.",
         )
 

@@ -13,6 +13,20 @@ from autoloader_dagster.spark.writing import Written
 from autoloader_dagster.specs.model import IngestionSpec
 
 
+class UnknownAddress(LoadError):
+    """Spark names the files of some rows otherwise than was expected.
+
+    Attributes:
+        unaccounted: The files that no row was counted for.
+    """
+
+    def __init__(self, what: str, unaccounted: tuple[Readable, ...]) -> None:
+        super().__init__(
+            what, "Nothing was published. Rename the files whose names are unusual, and report it."
+        )
+        self.unaccounted = unaccounted
+
+
 @dataclass(frozen=True, slots=True)
 class Audited:
     """What the audit found.
@@ -73,16 +87,16 @@ def audit_attempt(
     """Check counts and files of a written branch.
 
     Raises:
-        LoadError: Rows were written that belong to no file of the batch, or the counts do not
-            add up in a way that is no single file's fault.
+        UnknownAddress: Rows came under an address that is none of the batch's.
+        LoadError: The counts do not add up in a way that is no single file's fault.
     """
     rows, bad_rows = _counts(table, branch, batch_id, appended, written, readable)
     ours = {item.file.path for item in readable}
     unknown = written.unknown_rows + sum(n for path, n in rows.items() if path not in ours)
     if unknown:
-        raise LoadError(
+        raise UnknownAddress(
             f"{unknown} rows of batch {batch_id} have a file address that is none of the batch's",
-            "Nothing was published. A file name of a new kind may be to blame; please report it.",
+            tuple(item for item in readable if not rows.get(item.file.path)),
         )
     if sum(rows.values()) != appended.added_records:
         raise LoadError(

@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from autoloader_dagster import failpoints
@@ -21,9 +22,11 @@ from autoloader_dagster.errors import (
 )
 from autoloader_dagster.inspection.look import look_at
 from autoloader_dagster.inspection.outcome import Bad, Look
+from autoloader_dagster.inspection.placing import staged_suffix
 from autoloader_dagster.loading.attempts import Attempt, Attempts
 from autoloader_dagster.loading.audit import (
     Audited,
+    UnknownAddress,
     audit_attempt,
     own_chain,
     too_many_bad_rows,
@@ -49,6 +52,9 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 _log = logging.getLogger(__name__)
+
+# Of so few files, each may have a name that Spark gives back as another one.
+_FEW_FILES = 8
 
 
 class BatchLoad:
@@ -86,6 +92,9 @@ class BatchLoad:
             spark, self._spec, ingestion.source.spark_options()
         )
         self._started = time.monotonic()
+        self._files: list[Readable] = []
+        # Files that Spark could not read, so far.
+        self._unreadable = 0
         # As this attempt has found or left them.
         self._table_columns: tuple[Column, ...] = ()
         self._unmatched_hints: tuple[str, ...] = ()
@@ -100,10 +109,10 @@ class BatchLoad:
         """
         try:
             with self._attempts.or_release():
-                readable = self._readable(self._look())
+                self._files = self._readable(self._look())
                 return self._attempts.until_published(
                     lambda: self._attempt(
-                        [r for r in readable if r.file.path in self._members.here]
+                        [r for r in self._files if r.file.path in self._members.here]
                     )
                 )
         finally:
@@ -162,6 +171,36 @@ class BatchLoad:
             for look in looks
             if look.ref.path in self._members.here
         ]
+
+    def _stage_unaccounted(self, error: UnknownAddress, files: int) -> None:
+        """Have Spark read copies, under names of ours, of the files whose rows were not found.
+
+        Raises:
+            UnknownAddress: It is not a matter of single names.
+        """
+        copied = [r for r in error.unaccounted if r.file.read_from.startswith(self._copies)]
+        others = [r for r in error.unaccounted if r not in copied]
+        if not error.unaccounted or len(error.unaccounted) == files > _FEW_FILES:
+            raise error
+        self._members.quarantine(
+            {
+                r.file.path: Bad(
+                    "UnknownAddress", "has a name that Spark gives back as another one; rename it"
+                )
+                for r in copied
+            }
+        )
+        kind = self._spec.format.type
+        looks = [
+            replace(r.look, stage_as=staged_suffix(kind, r.look.compression), lines=None)
+            for r in others
+        ]
+        kept = [r for r in self._files if r not in error.unaccounted]
+        self._files = kept + self._readable(looks)
+
+    @property
+    def _copies(self) -> str:
+        return f"file://{self._staging}/"
 
     # --- one attempt ----------------------------------------------------------------------------
 
@@ -315,9 +354,13 @@ class BatchLoad:
         if not readable:
             # A delete alone; none at all if the files had no rows in the table.
             return Audited(chain[-1].snapshot_id if chain else None, {}, {})
-        audited = audit_attempt(
-            self._table, branch, batch_id, chain[-1], written, readable, self._spec
-        )
+        try:
+            audited = audit_attempt(
+                self._table, branch, batch_id, chain[-1], written, readable, self._spec
+            )
+        except UnknownAddress as error:
+            self._stage_unaccounted(error, len(readable))
+            raise FilesLeft from error
         if audited.bad_files:
             self._members.quarantine(audited.bad_files)
             raise FilesLeft
@@ -368,7 +411,7 @@ class BatchLoad:
         self._step("find the bad file")
         if self._members.take_out_changed():
             return
-        found = find_unreadable(error, readable, try_read)
+        found = find_unreadable(error, readable, try_read, self._unreadable)
         if not found:
             kind = TableUnavailable if is_environment(error) else LoadError
             raise kind(
@@ -377,6 +420,7 @@ class BatchLoad:
                 "No file is to blame; all of them wait for the next run. See to what the message "
                 "speaks of: the credentials, the network, the disk or the Spark server.",
             ) from error
+        self._unreadable += len(found)
         self._members.fail(found, "Unreadable")
 
     def _give_up(self) -> BatchOutcome:

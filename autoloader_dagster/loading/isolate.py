@@ -1,12 +1,14 @@
 """After a write that failed: which files are to blame, if any.
 
 An error that names a file is confirmed by reading that file alone. One that names none is found by
-halving. An error that speaks of the store or the disk is the environment's, unless another file can
-be read.
+halving. Once several have been found, all files are read in small groups and those of a group that
+fails one by one, so that any number of bad files leaves in a bounded number of reads. An error that
+speaks of the store or the disk is the environment's, unless another file can be read.
 """
 
 import re
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import unquote
 
 from autoloader_dagster.loading.frame import Readable
@@ -18,12 +20,17 @@ _NAMED = re.compile(r"(?:[Ee]ncountered error while reading file|reading file) (
 # Halving a batch of ten thousand with one bad file takes fourteen reads, and each costs what is
 # left of the batch; so the search is bounded, and what it did not find waits for the next run.
 _MAX_READS = 40
+# From this many bad files on, all of a batch are read rather than one more found by each write.
+_SCAN_FROM = 3
+_GROUPS, _LEAST_IN_A_GROUP, _SCAN_THREADS = 64, 16, 4
+# Single files that tell whether the environment fails with every file.
+_TELLING = 4
 
 TryRead = Callable[[Sequence[Readable]], object]
 
 
 def find_unreadable(
-    error: Exception, readable: Sequence[Readable], try_read: TryRead
+    error: Exception, readable: Sequence[Readable], try_read: TryRead, found_before: int = 0
 ) -> dict[str, str]:
     """The files that cannot be read, with the reason; empty if no file is to blame.
 
@@ -31,10 +38,13 @@ def find_unreadable(
         error: What the write failed with.
         readable: The batch's files.
         try_read: Reads some of them to the end and raises if that fails.
+        found_before: How many files of this batch were to blame for earlier errors.
 
     Raises:
         SparkUnavailable: The server went away meanwhile, so nothing was found out.
     """
+    if found_before >= _SCAN_FROM:
+        return _scan(error, readable, try_read)
     named = _named_file(error, readable)
     if named is not None:
         alone = _failure(try_read, [named])
@@ -82,6 +92,26 @@ def _halve(readable: list[Readable], try_read: TryRead) -> dict[str, str]:
             middle = len(part) // 2
             todo += [part[middle:], part[:middle]]
     return found if good or not environment else {}
+
+
+def _scan(error: Exception, readable: Sequence[Readable], try_read: TryRead) -> dict[str, str]:
+    """Every file that cannot be read: at most one read a file, and 64 of groups."""
+    by_size = sorted(readable, key=_size)
+    if is_environment(error) and len(by_size) > 1:
+        alone = [_failure(try_read, [item]) for item in by_size[:_TELLING]]
+        if all(failure is not None and is_environment(failure) for failure in alone):
+            return {}
+    width = max(_LEAST_IN_A_GROUP, -(-len(readable) // _GROUPS))
+    groups = [readable[i : i + width] for i in range(0, len(readable), width)]
+
+    def find(group: Sequence[Readable]) -> dict[str, str]:
+        if len(group) > 1 and _failure(try_read, group) is None:
+            return {}
+        failures = ((item, _failure(try_read, [item])) for item in group)
+        return {item.file.path: short(failure) for item, failure in failures if failure}
+
+    with ThreadPoolExecutor(_SCAN_THREADS, "find-bad-files") as threads:
+        return {path: why for found in threads.map(find, groups) for path, why in found.items()}
 
 
 def _failure(try_read: TryRead, some: Sequence[Readable]) -> Exception | None:

@@ -13,6 +13,7 @@ from autoloader_dagster.loading.catch_up import recover
 from autoloader_dagster.loading.discover import discover
 from autoloader_dagster.loading.ingestion import BatchOutcome, Ingestion
 from autoloader_dagster.loading.lease import LEASE, Lease, new_owner
+from autoloader_dagster.loading.stage import unstage_leftovers
 from autoloader_dagster.processed_files.records import (
     Claim,
     PartitionKeys,
@@ -94,6 +95,7 @@ def _load(
             # The listing before left files alone of which another version was in such a batch.
             step("list again")
             discover(ingestion)
+        unstage_leftovers(ingestion.staging_dir, ingestion.store)
         idle = 0
         while idle < _MAX_IDLE_BATCHES and _waits(ingestion, partitions):
             # Before the claim, so that nothing is held while a server starts, or is not there.

@@ -16,7 +16,7 @@ from autoloader_dagster.loading.hints import apply_hints
 from autoloader_dagster.loading.ingestion import FileOutcome, Ingestion
 from autoloader_dagster.loading.parquet_columns import found_columns
 from autoloader_dagster.loading.partitioning import placer
-from autoloader_dagster.loading.stage import stage, unstage
+from autoloader_dagster.loading.stage import PREVIEW, stage, unstage
 from autoloader_dagster.processed_files.records import Placement
 from autoloader_dagster.sources.base import FileRef
 from autoloader_dagster.spark.lineage import LINEAGE_COLUMNS, RESCUED, SOURCE_FILE, SourceFile
@@ -174,7 +174,7 @@ def _read(
 ) -> _Read:
     if not looks:
         return _Read(tuple(known))
-    folder = ingestion.staging_dir / f"preview-{uuid.uuid4().hex[:12]}"
+    folder = ingestion.staging_dir / f"{PREVIEW}{uuid.uuid4().hex[:12]}"
     spec, bad = ingestion.spec, dict[str, Bad]()
     try:
         staged = stage(ingestion.source, looks, folder, record_path_of(ingestion.spec))

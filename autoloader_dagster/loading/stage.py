@@ -6,9 +6,12 @@ that is not one record a line is split while it is copied.
 """
 
 import hashlib
+import os
 import shutil
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -18,8 +21,12 @@ from autoloader_dagster.inspection.content import Content
 from autoloader_dagster.inspection.json_records import Records
 from autoloader_dagster.inspection.outcome import Bad, Look, SetAside
 from autoloader_dagster.inspection.text import checked_text
+from autoloader_dagster.processed_files.store import ProcessedFiles
 from autoloader_dagster.sources.base import FileSource
 
+# What the names of a preview's folders begin with.
+PREVIEW = "preview-"
+_LEFTOVER_SECONDS = 24 * 3600
 _THREADS = 8
 _CHUNK = 4 * 2**20
 
@@ -64,7 +71,9 @@ def stage(
     staged = Staged()
     if not needed:
         return staged
-    folder.mkdir(parents=True, exist_ok=True)
+    # Copies of what the source may keep from others: for this user alone.
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
 
     def one(look: Look) -> None:
         path = look.ref.path
@@ -90,7 +99,10 @@ def _name(look: Look) -> str:
 
 def _copy(source: FileSource, look: Look, folder: Path) -> Path:
     target = folder / f"{_name(look)}{look.stage_as}"
-    with source.open(look.ref) as reader, target.open("wb") as writer:
+    with (
+        source.open(look.ref) as reader,
+        open(target, "wb", opener=_for_us_alone) as writer,
+    ):
         shutil.copyfileobj(reader, writer, _CHUNK)
     if target.stat().st_size != look.ref.size:
         raise FileChanged(
@@ -108,13 +120,38 @@ def _split(source: FileSource, look: Look, target: Path, record_path: str | None
     content = Content(source, look.ref)
     chunks = checked_text(decompressed(content.chunks(), look.compression), "utf-8")
     records = Records(chunks, record_path)
-    with target.open("w", encoding="utf-8", newline="\n", buffering=_CHUNK) as writer:
+    with open(target, "w", _CHUNK, encoding="utf-8", newline="\n", opener=_for_us_alone) as writer:
         for written, _ in records:
             writer.write(written)
             writer.write("\n")
     return records.count
 
 
+def _for_us_alone(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
 def unstage(folder: Path) -> None:
     """Remove a batch's copies."""
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def unstage_leftovers(root: Path, store: ProcessedFiles) -> None:
+    """Remove what killed workers have left: copies of settled batches, and old previews.
+
+    A batch that the state does not know may be another project's, and goes after a day as well.
+
+    Args:
+        root: The folder with the staging folders of all batches.
+        store: Knows which batches are settled.
+    """
+    if not root.is_dir():
+        return
+    for folder in root.iterdir():
+        batch = None if folder.name.startswith(PREVIEW) else store.batch(folder.name)
+        # Another worker may be faster.
+        with suppress(FileNotFoundError):
+            age = time.time() - folder.stat().st_mtime
+            settled = batch is not None and batch.status in ("RECORDED", "RELEASED")
+            if settled or (batch is None and age > _LEFTOVER_SECONDS):
+                unstage(folder)
