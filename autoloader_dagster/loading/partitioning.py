@@ -71,6 +71,13 @@ def placer(spec: IngestionSpec, now: datetime | None = None) -> Callable[[FileRe
         spec: The ingestion.
         now: Aware; files of windows that begin later than this are held. Default: the clock.
     """
+    place = _placer_of_usable(spec, now)
+    return lambda ref: (
+        Placement(None, "QUARANTINED", "UnusableFile", ref.unusable) if ref.unusable else place(ref)
+    )
+
+
+def _placer_of_usable(spec: IngestionSpec, now: datetime | None) -> Callable[[FileRef], Placement]:
     partition = spec.partition
     if partition.kind == "none":
         return lambda ref: Placement(partition_key=None, status="DISCOVERED")

@@ -44,6 +44,7 @@ LISTING = Table(
     Column("etag", Text),
     Column("version_id", Text),
     Column("content_encoding", Text),
+    Column("unusable", Text),
     prefixes=["TEMPORARY"],
 )
 _BY_PATH = Index("autoloader_listing_by_path", LISTING.c.file_path, LISTING.c.seq)
@@ -85,6 +86,7 @@ def listed_file(row: Any) -> FileRef:
         etag=row.etag,
         version_id=row.version_id,
         content_encoding=row.content_encoding,
+        unusable=row.unusable,
     )
 
 
@@ -104,6 +106,7 @@ def _fill(connection: Connection, pages: Iterable[Sequence[FileRef]]) -> None:
                     ref.etag,
                     ref.version_id,
                     ref.content_encoding,
+                    ref.unusable,
                 )
                 for position, ref in enumerate(page[start : start + _ROWS_AT_ONCE])
             ]

@@ -102,6 +102,9 @@ def decide(
         return _place_again(ref, own, place)
     if own and own.status != "REPLACED" and not own.vanished:
         return Decision("unchanged")
+    if ref.unusable:
+        # Not superseding: nothing of another version is to be given up for what cannot be loaded.
+        return Decision("quarantined", NewState("QUARANTINED", None, "UnusableFile", ref.unusable))
     if any(each.status == "PROCESSING" for each in others):
         return Decision("in_flight")
     if any(listing_began < each.discovered_at <= now for each in others):

@@ -21,6 +21,8 @@ class FileRef:
         etag: As the source gave it, without quotes; None where it has none.
         version_id: The object version, on stores that keep versions and list them.
         content_encoding: A stored encoding (``gzip``) that the name does not show; usually None.
+        unusable: Why the file can never be loaded as it is, in words: its name or its time cannot
+            be recorded. Then ``path`` is an escaped form, under which it is quarantined.
     """
 
     path: str
@@ -31,6 +33,7 @@ class FileRef:
     etag: str | None = None
     version_id: str | None = None
     content_encoding: str | None = None
+    unusable: str | None = None
 
 
 class FileSource(Protocol):

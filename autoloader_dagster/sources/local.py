@@ -27,6 +27,10 @@ from autoloader_dagster.sources.stream import open_stream
 _PAGE_FILES = 1_000
 _STAT_THREADS = 16
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+# Times that exist in every time zone.
+_FIRST = datetime(2, 1, 1, tzinfo=timezone.utc)
+_LAST = datetime(9998, 12, 31, tzinfo=timezone.utc)
+_NOT_UTF8 = " (name is not UTF-8)"
 # What the system says of a path that leads nowhere: no such name, a file where a folder was, or a
 # link that leads round in a circle, which is as dangling as one to a missing file.
 _NOWHERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
@@ -77,7 +81,9 @@ class LocalFileSource:
             SourceNotFound: The root is not there, or is neither a folder nor a file.
             SourceAccessDenied: A folder may not be read.
             SourceUnavailable: The file system does not answer.
-            SourceError: The name of a chosen file is not UTF-8.
+
+        A file whose name is not UTF-8, or whose time is of no year that a calendar has, is listed
+        with ``unusable``.
         """
         page: list[FileRef] = []
         self._left_out = 0
@@ -155,7 +161,7 @@ class LocalFileSource:
         root = self._stat_root()
         if stat.S_ISREG(root.st_mode) and not self._is_folder:
             name = Path(self._root).name
-            if self._chosen.accepts(name) and self._is_young_enough(self._root, root):
+            if self._chosen.accepts(name) and self._is_young_enough(root):
                 yield self._ref(self._root, name, root)
             else:
                 self._left_out += 1
@@ -174,7 +180,7 @@ class LocalFileSource:
             for name in names:
                 path = self._absolute(folder + name)
                 status = self._stat_file(path)
-                if status and self._is_young_enough(path, status):
+                if status and self._is_young_enough(status):
                     yield self._ref(path, folder + name, status)
                 elif status:
                     self._left_out += 1
@@ -254,29 +260,33 @@ class LocalFileSource:
     def _absolute(self, relative_path: str) -> str:
         return f"{self._root.rstrip('/')}/{relative_path}"
 
-    def _is_young_enough(self, path: str, status: os.stat_result) -> bool:
-        return self._chosen.accepts_time(self._modified_at(path, status))
+    def _is_young_enough(self, status: os.stat_result) -> bool:
+        return self._chosen.accepts_time(self._modified_at(status))
 
     def _ref(self, path: str, relative_path: str, status: os.stat_result) -> FileRef:
+        unusable = None
         try:
             path.encode()
-        except UnicodeEncodeError as error:
-            raise SourceError(
-                f"the name of file {_printable(path)} of spec '{self._spec}' is not UTF-8",
-                "Rename it, or leave it out with source.exclude; neither the state database nor "
-                "Spark can hold such a name.",
-            ) from error
-        modified_at = self._modified_at(path, status)
-        return FileRef(path, relative_path, status.st_size, modified_at, _version(status))
+        except UnicodeEncodeError:
+            path, relative_path = (
+                f"{_printable(each)}{_NOT_UTF8}" for each in (path, relative_path)
+            )
+            unusable = "its name is not UTF-8; rename it, or leave it out with source.exclude"
+        modified_at = self._modified_at(status)
+        if not _FIRST <= modified_at <= _LAST:
+            unusable = (
+                "it was changed before the year 2 or after the year 9998 by its own time; give it "
+                "a real time with 'touch', or leave it out with source.exclude"
+            )
+        size, version = status.st_size, _version(status)
+        return FileRef(path, relative_path, size, modified_at, version, unusable=unusable)
 
-    def _modified_at(self, path: str, status: os.stat_result) -> datetime:
+    def _modified_at(self, status: os.stat_result) -> datetime:
         try:
             return _EPOCH + timedelta(microseconds=status.st_mtime_ns // 1_000)
-        except OverflowError as error:
-            raise SourceError(
-                f"file {_printable(path)} of spec '{self._spec}' was changed after the year 9999",
-                "Give it a real time with 'touch', or leave it out with source.exclude.",
-            ) from error
+        except OverflowError:
+            edge = datetime.max if status.st_mtime_ns > 0 else datetime.min
+            return edge.replace(tzinfo=timezone.utc)
 
     def _changed(self, ref: FileRef, how: str) -> FileChanged:
         return FileChanged(f"file {ref.path} of spec '{self._spec}' {how} since it was listed")

@@ -82,7 +82,9 @@ class S3FileSource:
             SourceNotFound: There is no such bucket, or not in this region.
             SourceAccessDenied: The credentials are missing, wrong or not enough.
             SourceUnavailable: The store does not answer, fails, or does not answer with a listing.
-            SourceError: The store refuses, or a key holds a NUL character.
+            SourceError: The store refuses.
+
+        An object whose key holds a NUL, or without an etag, is listed with ``unusable``.
         """
         empty = True
         self._left_out = 0
@@ -298,16 +300,23 @@ class S3FileSource:
     def _ref(self, key: str, relative_path: str, answer: Mapping[str, Any], size: int) -> FileRef:
         path = f"{self._root}{key}"
         etag = _etag(answer)
-        if not etag or "\0" in key:
-            raise SourceError(
-                f"{self._at(path)}: " + ("the key holds a NUL" if etag else "it has no etag"),
-                "Rename it, or leave it out with source.exclude."
-                if etag
-                else "Versions cannot be told apart in such a store.",
-            )
+        unusable = None
+        if "\0" in key:
+            path, relative_path = (each.replace("\0", "\\x00") for each in (path, relative_path))
+            unusable = "its key holds a NUL; rename it, or leave it out with source.exclude"
+        elif not etag:
+            unusable = "the store gives it no etag, so its versions cannot be told apart"
         modified: datetime = answer["LastModified"]
         modified_at = modified.astimezone(timezone.utc).replace(microsecond=0)
-        return FileRef(path, relative_path, size, modified_at, version=etag, etag=etag)
+        return FileRef(
+            path,
+            relative_path,
+            size,
+            modified_at,
+            version=etag or f"{size}-{modified_at:%Y%m%dT%H%M%S}",
+            etag=etag or None,
+            unusable=unusable,
+        )
 
 
 def _is_resolved(key: str) -> bool:

@@ -102,3 +102,26 @@ def test_copies_are_for_their_owner_alone_and_leftovers_go(lake: Lake, tmp_path:
     os.utime(old, (day_ago, day_ago))
     list(load(ingestion, None, "run-9"))
     assert list(staging.iterdir()) == [new]
+
+
+def test_names_that_cannot_be_recorded_are_quarantined_once_and_the_rest_loads(lake: Lake) -> None:
+    (lake.folder() / "a.json").write_text('{"id": 1}\n')
+    Path(os.fsdecode(os.fsencode(lake.folder()) + b"/b\xff.json")).write_text('{"id": 2}\n')
+    folder = Path(os.fsdecode(os.fsencode(lake.folder()) + b"/\xfe"))
+    folder.mkdir()
+    (folder / "c.json").write_text('{"id": 3}\n')
+    ingestion = lake.ingestion("unusable", format={"type": "json"})
+
+    for _ in range(2):
+        lake.load(ingestion)
+
+    assert lake.ids("unusable") == Counter([1])
+    found = {
+        Path(f.file_path).name: (f.status, f.error_type) for f in lake.store.files(ingestion.id)
+    }
+    quarantined = ("QUARANTINED", "UnusableFile")
+    assert found == {
+        "a.json": ("SUCCESS", None),
+        r"b\udcff.json (name is not UTF-8)": quarantined,
+        "c.json (name is not UTF-8)": quarantined,
+    }

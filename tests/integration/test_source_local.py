@@ -15,7 +15,6 @@ import pytest
 from autoloader_dagster.errors import (
     FileChanged,
     SourceAccessDenied,
-    SourceError,
     SourceNotFound,
     SourceUnavailable,
 )
@@ -88,14 +87,15 @@ def test_a_time_before_1970_is_a_time(tmp_path: Path) -> None:
     assert ref.modified_at == datetime(1969, 12, 31, 23, 59, 59, tzinfo=timezone.utc)
 
 
-def test_a_time_after_the_year_9999_is_an_error_that_names_the_file(tmp_path: Path) -> None:
+def test_a_time_of_no_year_is_listed_as_unusable(tmp_path: Path) -> None:
     # Few file systems can hold such a time, so it is given to the source by hand.
     source = source_at(tmp_path)
     (tmp_path / "a").touch()
     fields = list((tmp_path / "a").stat())
-    late = os.stat_result(fields, {"st_mtime_ns": 253_402_300_800 * 10**9})
-    with pytest.raises(SourceError, match=r"file in/a of spec 'orders'.*year 9999\n.*touch"):
-        source._modified_at("in/a", late)
+    for seconds in (253_402_300_800, -62_135_596_801, -62_135_596_000):
+        late = os.stat_result(fields, {"st_mtime_ns": seconds * 10**9})
+        ref = source._ref(f"{tmp_path}/a", "a", late)
+        assert "give it a real time" in (ref.unusable or "")
 
 
 def test_a_linked_file_is_listed_under_the_link_s_name(tmp_path: Path) -> None:
@@ -266,12 +266,13 @@ def test_a_path_that_is_too_long_for_the_system_is_an_error(tmp_path: Path) -> N
         source.stat([f"{tmp_path}/{'x' * 5_000}"])
 
 
-def test_a_name_that_is_not_utf8_is_an_error_that_names_the_file(tmp_path: Path) -> None:
+def test_a_name_that_is_not_utf8_is_listed_as_unusable_beside_the_others(tmp_path: Path) -> None:
     (tmp_path / "a.csv").touch()
     Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.csv")).touch()
-    expected = r"caf\\udce9\.csv of spec 'orders' is not UTF-8\n  -> Rename it.*source\.exclude"
-    with pytest.raises(SourceError, match=expected):
-        listed(source_at(tmp_path))
+    good, bad = listed(source_at(tmp_path))
+    assert (good.relative_path, good.unusable) == ("a.csv", None)
+    assert bad.relative_path == r"caf\udce9.csv (name is not UTF-8)"
+    assert "rename it" in (bad.unusable or "")
     assert names(source_at(tmp_path, exclude=["caf*"])) == ["a.csv"]
 
 
