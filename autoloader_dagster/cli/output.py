@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,8 +11,8 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from autoloader_dagster.errors import AutoloaderError
 
@@ -22,18 +23,25 @@ JsonOption = Annotated[
 # What a pipe or a file gets, so that no path is cut for a terminal that is not there.
 _PLAIN_WIDTH = 240
 _COLUMNS_ABREAST = 8
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
 def screen(*, stderr: bool = False) -> Console:
     """The console of stdout or stderr; wide where it is no terminal."""
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() or "COLUMNS" in os.environ else _PLAIN_WIDTH
-    return Console(file=stream, width=width, highlight=False)
+    # ':smile:' in a name is text.
+    return Console(file=stream, width=width, highlight=False, emoji=False)
+
+
+def literal(text: str) -> str:
+    """A text whose control characters are escaped, so that a name cannot steer the terminal."""
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def say(text: str = "") -> None:
     """One line for people on stdout, without any markup."""
-    screen().print(text, markup=False, soft_wrap=True)
+    screen().print(literal(text), markup=False, soft_wrap=True)
 
 
 def print_json(data: Any) -> None:
@@ -45,17 +53,22 @@ def print_table(
     columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None
 ) -> None:
     """A table on stdout. A column whose name begins with ``>`` holds numbers."""
-    table = Table(title=title and escape(title), title_justify="left", title_style="bold", box=None)
+    table = Table(
+        title=Text(literal(title)) if title else None,
+        title_justify="left",
+        title_style="bold",
+        box=None,
+    )
     for column in columns:
         number = column.startswith(">")
         table.add_column(
-            column.removeprefix(">"),
+            Text(literal(column.removeprefix(">"))),
             justify="right" if number else "left",
             overflow="fold",
             no_wrap=number,
         )
     for row in rows:
-        table.add_row(*(escape(_cell(value)) for value in row))
+        table.add_row(*(Text(literal(_cell(value))) for value in row))
     screen().print(table)
 
 
@@ -72,9 +85,9 @@ def print_rows(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None
 def print_error(error: AutoloaderError) -> None:
     """``error: what`` and ``-> hint`` on stderr."""
     console = screen(stderr=True)
-    console.print("[bold red]error:[/] " + escape(error.what), soft_wrap=True)
+    console.print(Text.assemble(("error:", "bold red"), " ", literal(error.what)), soft_wrap=True)
     if error.hint:
-        console.print(f"  -> {error.hint}", markup=False, soft_wrap=True)
+        console.print(f"  -> {literal(error.hint)}", markup=False, soft_wrap=True)
 
 
 def moment(value: datetime | None) -> str | None:
@@ -99,7 +112,7 @@ class Progress:
 
     def __call__(self, text: str) -> None:
         if self._status is not None:
-            self._status.update(escape(text))
+            self._status.update(Text(literal(text)))
             self._status.start()
 
     def done(self) -> None:
@@ -122,7 +135,7 @@ def progress() -> Iterator[Progress]:
         yield Progress(None)
         return
     with os.fdopen(os.dup(sys.stderr.fileno()), "w") as stream:
-        shown = Progress(Console(file=stream, highlight=False))
+        shown = Progress(Console(file=stream, highlight=False, emoji=False))
         try:
             yield shown
         finally:
