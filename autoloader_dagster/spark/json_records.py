@@ -77,6 +77,9 @@ def parsed_records(
         # Spark takes a byte order mark from a line, but not from a whole text.
         unmarked = F.regexp_replace(value, "^\ufeff", "")
         frame = frame.select(unmarked.alias("value"), *kept)
+    else:
+        # Blank lines hold no record, and there can be millions of them.
+        frame = frame.where(F.trim(value) != "")
     frame = frame.select("value", value.rlike(_ODD).alias("_odd"), *kept)
     half = F.col("_odd") & F.regexp_replace(value, _NO_HALF, " ").rlike(_HALF)
     marked = F.regexp_replace(value, _EACH_NUMBER, f'$1"{marks.text}$2"')

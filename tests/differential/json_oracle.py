@@ -8,6 +8,7 @@ import gzip
 import hashlib
 import json
 import re
+import sys
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NoReturn
@@ -245,7 +246,11 @@ def _typed(value: Any, arrow_type: str) -> Any:
     text = written(value) if not isinstance(value, str) else str(value)
     if "string" in arrow_type:
         return text
-    return MISFIT if isinstance(value, dict | list) else typed(text, arrow_type, [])
+    if isinstance(value, dict | list):
+        return MISFIT
+    found = typed(text, arrow_type, [])
+    # Python and Java write the smallest doubles with other digits; such a one may be rescued.
+    return ANY if isinstance(found, float) and 0 < abs(found) < sys.float_info.min else found
 
 
 def _is_row(text: str) -> Callable[[str | None], bool]:
