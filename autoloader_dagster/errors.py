@@ -122,6 +122,10 @@ class NotAsLoaded(LoadError):
     """Rows of the files were changed, deleted or added in the table since they were loaded."""
 
 
+class TableOwned(LoadError):
+    """Another ingestion has loaded the table, which is not shared."""
+
+
 class FilesInUse(LoadError):
     """Another undo or reload is at work on the same files."""
 

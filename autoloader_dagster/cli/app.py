@@ -14,6 +14,7 @@ import typer
 
 from autoloader_dagster import errors
 from autoloader_dagster.cli import (
+    adopt,
     demo,
     doctor,
     files,
@@ -47,6 +48,7 @@ app.command()(run.run)
 app.command()(retry.retry)
 app.command()(undo.undo)
 app.command()(reconcile.reconcile)
+app.command()(adopt.adopt)
 app.command()(state.status)
 app.command()(state.history)
 app.command()(trace.trace)

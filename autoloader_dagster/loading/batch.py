@@ -46,6 +46,7 @@ from autoloader_dagster.spark.history import KIND_PROPERTY
 from autoloader_dagster.spark.lineage import PARTITION_KEY, SourceFile
 from autoloader_dagster.spark.reading import LIST_FOLDERS_FROM, TOO_MANY_TO_LIST, Column
 from autoloader_dagster.spark.session import translate
+from autoloader_dagster.spark.table import OWNER_PROPERTY
 from autoloader_dagster.spark.writing import Written
 
 if TYPE_CHECKING:
@@ -248,7 +249,7 @@ class BatchLoad:
                 self._table.create(
                     new,
                     self._spec.table.partition_by,
-                    self._spec.table.properties,
+                    self._properties(),
                     self._spec.description,
                 )
             else:
@@ -264,6 +265,10 @@ class BatchLoad:
             raise
         unchanged = known is not None and not new and not hints.widen
         self._table_columns = known if known is not None and unchanged else self._table.columns()
+
+    def _properties(self) -> dict[str, str]:
+        owner = {} if self._spec.table.shared else {OWNER_PROPERTY: self._ingestion.id}
+        return {**self._spec.table.properties, **owner}
 
     def _leave_out(self, bad: Mapping[str, Bad]) -> None:
         """Quarantine files, and begin the attempt again without them.

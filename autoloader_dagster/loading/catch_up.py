@@ -18,6 +18,7 @@ from autoloader_dagster.loading.gone_from_main import (
 )
 from autoloader_dagster.loading.ingestion import Ingestion
 from autoloader_dagster.loading.lakehouse import Table
+from autoloader_dagster.loading.ownership import refuse_other_owner
 from autoloader_dagster.processed_files.records import (
     Batch,
     LoadedFile,
@@ -75,6 +76,7 @@ def _catch_up(ingestion: Ingestion, table: Table, look_into_unknown: bool) -> Ca
     history = table.history()
     head = history.heads["main"]
     table_id = table.table_id()
+    refuse_other_owner(ingestion, table, table_id)
     state = store.table_state(table.name, ingestion.id)
     until = state.last_snapshot_id if state else None
     if state is not None and state.table_uuid not in (None, table_id):

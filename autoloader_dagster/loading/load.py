@@ -13,6 +13,7 @@ from autoloader_dagster.loading.catch_up import recover
 from autoloader_dagster.loading.discover import discover
 from autoloader_dagster.loading.ingestion import BatchOutcome, Ingestion
 from autoloader_dagster.loading.lease import LEASE, Lease, new_owner
+from autoloader_dagster.loading.ownership import owned_in_state, refuse_other_owner
 from autoloader_dagster.loading.stage import unstage_leftovers
 from autoloader_dagster.processed_files.records import (
     Claim,
@@ -100,6 +101,7 @@ def _load(
         while idle < _MAX_IDLE_BATCHES and _waits(ingestion, partitions):
             # Before the claim, so that nothing is held while a server starts, or is not there.
             session = spark()
+            _refuse_other_owner(ingestion, session)
             batch = ingestion.store.claim(wanted)
             if batch is None:
                 return
@@ -109,6 +111,14 @@ def _load(
             settled = any(file.status != "DISCOVERED" for file in outcome.files)
             idle = 0 if settled else idle + 1
             yield outcome
+
+
+def _refuse_other_owner(ingestion: Ingestion, session: "SparkSession") -> None:
+    """Refuse a table of another ingestion before a file is looked at; catch-up refuses the rest."""
+    if owned_in_state(ingestion) is not None:
+        table = ingestion.table(session)
+        if table.exists():
+            refuse_other_owner(ingestion, table, table.table_id())
 
 
 def _waits(ingestion: Ingestion, partitions: Partitions) -> bool:

@@ -1,5 +1,6 @@
 """The files of one batch: which are still in it, and what became of those that left it."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from autoloader_dagster.errors import LoadError
@@ -48,7 +49,16 @@ class Members:
     def to_go(self) -> Rows | None:
         """The rows in the table that must go in the same commit."""
         paths = [path for path, file in self._here.items() if file.replaces]
-        return Rows(of_any_batch=paths) if paths and self.replaces else None
+        if not paths or not self.replaces:
+            return None
+        if not self._ingestion.spec.table.shared:
+            return Rows(of_any_batch=paths)
+        # Another ingestion may have loaded the same paths into the table.
+        files: dict[str, list[str]] = defaultdict(list)
+        for row in self._ingestion.store.files(self._ingestion.id, ("SUCCESS",), paths=paths):
+            if row.batch_id is not None:
+                files[row.batch_id].append(row.file_path)
+        return Rows(files) if files else None
 
     @property
     def over(self) -> bool:

@@ -5,7 +5,7 @@ its run died, and Dagster was never told. The next run of the asset tells it, of
 that the state recorded; the table's columns and the rate are left out, for nobody measured them.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 
 import dagster as dg
 
@@ -18,6 +18,7 @@ from autoloader_dagster.processed_files.records import BatchRow
 # that were left out for longer than this are left out for good; the state still knows.
 _BATCHES = 20
 _EVENTS = 100
+_PAGE = 1_000
 
 
 def missed_events(
@@ -65,8 +66,10 @@ def _events(
         ),
         seconds,
     )
-    for partition, files in keys.by_partition(outcome).items():
-        if _is_told(instance, key, partition, batch.id):
+    by_partition = keys.by_partition(outcome)
+    told = _told(instance, key, list(by_partition), batch.id)
+    for partition, files in by_partition.items():
+        if partition in told:
             continue
         yield dg.AssetMaterialization(
             asset_key=key,
@@ -77,13 +80,26 @@ def _events(
         )
 
 
-def _is_told(
-    instance: dg.DagsterInstance, key: dg.AssetKey, partition: str | None, batch_id: str
-) -> bool:
-    chosen = key if partition is None else dg.AssetRecordsFilter(key, asset_partitions=[partition])
-    for record in instance.fetch_materializations(chosen, limit=_EVENTS).records:
-        event = record.asset_materialization
-        named = event.metadata.get(keys.BATCH_ID) if event else None
-        if named is not None and named.value == batch_id:
-            return True
-    return False
+def _told(
+    instance: dg.DagsterInstance,
+    key: dg.AssetKey,
+    partitions: Sequence[str | None],
+    batch_id: str,
+) -> set[str | None]:
+    """The partitions of a batch that an event tells of, by few queries for all of them."""
+    named = [each for each in partitions if each is not None]
+    chosen = dg.AssetRecordsFilter(key, asset_partitions=named) if named else key
+    told: set[str | None] = set()
+    left = _EVENTS * len(partitions)
+    cursor: str | None = None
+    while left > 0 and len(told) < len(partitions):
+        page = instance.fetch_materializations(chosen, limit=min(left, _PAGE), cursor=cursor)
+        for record in page.records:
+            event = record.asset_materialization
+            batch = event.metadata.get(keys.BATCH_ID) if event else None
+            if event is not None and batch is not None and batch.value == batch_id:
+                told.add(event.partition)
+        if not page.has_more:
+            break
+        left, cursor = left - len(page.records), page.cursor
+    return told

@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from autoloader_dagster.loading.ownership import how_to_adopt, owned_in_state
 from autoloader_dagster.orchestration import metadata as keys
 from autoloader_dagster.orchestration.assets import asset_key, source_key
 from autoloader_dagster.orchestration.planning import (
@@ -37,6 +38,9 @@ def _plan(
     if loaded.spec.status != "active":
         return f"the spec's status is {loaded.spec.status}"
     ingestion = open_ingestion(loaded, connections, spark_connect, processed_files)
+    owned = owned_in_state(ingestion)
+    if owned is not None:
+        return f"{owned}. {how_to_adopt(ingestion)}"
     planned = look_and_plan(ingestion, instance)
     requests, waiting = run_requests(ingestion, instance, planned.plans)
     if not requests:

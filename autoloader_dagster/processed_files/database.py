@@ -159,12 +159,18 @@ def write_transaction(connection: Connection, ingestion_id: str | None = None) -
                     f"SET LOCAL idle_in_transaction_session_timeout = '{_STANDSTILL_SECONDS}s'"
                 )
                 if ingestion_id is not None:
-                    digest = hashlib.blake2b(f"autoloader {ingestion_id}".encode(), digest_size=8)
-                    key = int.from_bytes(digest.digest(), "big", signed=True)
-                    connection.execute(select(func.pg_advisory_xact_lock(key)))
+                    lock_ingestion(connection, ingestion_id)
             yield
     finally:
         connection.execution_options(**{_BEGIN: "DEFERRED"})
+
+
+def lock_ingestion(connection: Connection, ingestion_id: str) -> None:
+    """Keep other writers of an ingestion out until the transaction ends; SQLite keeps out all."""
+    if connection.dialect.name == "postgresql":
+        digest = hashlib.blake2b(f"autoloader {ingestion_id}".encode(), digest_size=8)
+        key = int.from_bytes(digest.digest(), "big", signed=True)
+        connection.execute(select(func.pg_advisory_xact_lock(key)))
 
 
 def now(connection: Connection) -> datetime:

@@ -298,6 +298,14 @@ class DisplacedFile(NamedTuple):
     batch_id: str
 
 
+class HandOver(NamedTuple):
+    """What is known of an ingestion: file versions, batches, and the tables that they went to."""
+
+    files: int
+    batches: int
+    tables: tuple[str, ...]
+
+
 class Withdrawal(NamedTuple):
     """A batch that was taken back: whose it was, and how many files are not loaded any more."""
 

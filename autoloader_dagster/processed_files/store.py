@@ -16,6 +16,7 @@ from autoloader_dagster.processed_files import (
     comparison,
     discovery,
     forgetting,
+    handover,
     queries,
     results,
     table_states,
@@ -36,6 +37,7 @@ from autoloader_dagster.processed_files.records import (
     FileStatus,
     Fits,
     Guard,
+    HandOver,
     KnownBatch,
     LoadedFile,
     OnChange,
@@ -476,6 +478,29 @@ class ProcessedFiles:
     def save_table_state(self, table: str, ingestion_id: str, state: TableState) -> None:
         """Note how far; a ``table_uuid`` of None leaves the known one."""
         table_states.save_table_state(self._database, table, ingestion_id, state)
+
+    def loaders_of(self, table: str, but: str) -> dict[str, set[str | None]]:
+        """The other ingestions with loaded files in a table, and the ids of these tables."""
+        return handover.loaders_of(self._database, table, but)
+
+    def waiting_paths_of(self, ingestion_id: str, others: Collection[str]) -> str | None:
+        """One of the other ingestions that has loaded a path which waits in this one."""
+        return handover.waiting_paths_of(self._database, ingestion_id, others)
+
+    def hand_over(self, old: str, new: str, tenant: str, *, really: bool) -> HandOver:
+        """Give all that is known of one ingestion to another, in one transaction.
+
+        Args:
+            old: Whose it is.
+            new: Whose it becomes. What it has only listed of the same files is forgotten.
+            tenant: Of the new one.
+            really: If not, only say what is known.
+
+        Raises:
+            FilesInUse: One of both has an open batch.
+            LoadError: Both have loaded the same file.
+        """
+        return handover.hand_over(self._database, old, new, tenant, really)
 
     # --- for people and programs ----------------------------------------------------------------
 

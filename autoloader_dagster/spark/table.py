@@ -43,6 +43,7 @@ METADATA_PROPERTIES = {
     "write.metadata.delete-after-commit.enabled": "true",
     "write.metadata.previous-versions-max": "25",
 }
+OWNER_PROPERTY = "autoloader.ingestion"
 _SNAPSHOT_CONF = "spark.sql.iceberg.snapshot-property."
 # Rows before a write: all of one partition, of few partitions in order, or anyhow.
 Layout = Literal["one partition", "in order", "any"]
@@ -240,6 +241,20 @@ class IcebergTable:
             f"alter table {self._sql_name} set tblproperties ({pairs})",
             lambda: METADATA_PROPERTIES.items() <= self._read_properties().items(),
         )
+
+    def owner(self) -> str | None:
+        """The ingestion that loads the table, as its properties were read last."""
+        return (self._properties or self._read_properties()).get(OWNER_PROPERTY)
+
+    def set_owner(self, ingestion_id: str) -> None:
+        """Note which ingestion loads the table."""
+        named = f"{literal(OWNER_PROPERTY)} = {literal(ingestion_id)}"
+        self._commit(
+            "set a property of",
+            f"alter table {self._sql_name} set tblproperties ({named})",
+            lambda: self._read_properties().get(OWNER_PROPERTY) == ingestion_id,
+        )
+        self._properties = None
 
     def _table_id(self) -> str | None:
         return self._read_properties().get(TABLE_ID_PROPERTY)

@@ -9,7 +9,7 @@ import json
 import os
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -36,12 +36,14 @@ class LoadedSpec:
         path: Its file.
         tenant: The tenant that it belongs to.
         text_hash: Digest of what the file says; comments and the order of keys do not change it.
+        named_ingestions: Every ingestion that a spec of the folder names, the broken ones too.
     """
 
     spec: IngestionSpec
     path: Path
     tenant: str
     text_hash: str
+    named_ingestions: frozenset[str] = frozenset()
 
     @property
     def ingestion_id(self) -> str:
@@ -152,8 +154,13 @@ def load_specs(specs_dir: Path) -> SpecSet:
     for draft in drafts:
         _check_connection(draft, connections)
     _check_names_and_tables(drafts)
+    named = frozenset(f"{draft.tenant}/{draft.name}" for draft in drafts)
     return SpecSet(
-        tuple(_loaded(draft, draft.spec) for draft in drafts if draft.spec and draft.usable),
+        tuple(
+            replace(_loaded(draft, draft.spec), named_ingestions=named)
+            for draft in drafts
+            if draft.spec and draft.usable
+        ),
         tuple(_broken(draft) for draft in drafts if not draft.usable),
         connections,
     )

@@ -216,6 +216,12 @@ class TwinTable(LakeTable):
         self._reads("table id")
         return self._data.uid
 
+    def owner(self) -> str | None:
+        return "default/t"
+
+    def set_owner(self, ingestion_id: str) -> None:
+        pass
+
     # --- snapshots and branches -----------------------------------------------------------------
 
     def _initialise(self) -> None:

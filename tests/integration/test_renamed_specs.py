@@ -1,0 +1,87 @@
+"""A table belongs to one ingestion, whatever its spec is called; a shared one keeps rows apart."""
+
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+
+from autoloader_dagster.errors import LoadError, TableOwned, UsageError
+from autoloader_dagster.loading.ingestion import Ingestion
+from autoloader_dagster.loading.ownership import adopt, owned_in_state
+from autoloader_dagster.processed_files import ProcessedFiles
+from tests.fixtures.lake import Lake, write_ids
+
+
+def _renamed(lake: Lake, old: str, new: str) -> Ingestion:
+    """The spec with another name, which still loads the table of the old one."""
+    (lake.root / "specs" / f"{old}.yaml").unlink()
+    return lake.ingestion(new, table={"name": f"lake.{lake.namespace}.{old}"})
+
+
+def test_a_renamed_spec_loads_nothing_again_and_adopts_the_state_of_its_old_name(
+    lake: Lake, state_url: str
+) -> None:
+    lake.store.close()
+    lake.store = ProcessedFiles(state_url)
+    lake.store.upgrade()
+    folder = lake.folder()
+    write_ids(folder, "a.csv", 1)
+    write_ids(folder, "b.csv", 2)
+    old = lake.ingestion("before")
+    lake.load(old)
+    with pytest.raises(UsageError, match="has a spec of its own"):
+        adopt(lake.ingestion("other", source={"type": "local", "url": str(folder)}), "before")
+    renamed = _renamed(lake, "before", "after")
+    write_ids(folder, "c.csv", 3)
+
+    with pytest.raises(TableOwned, match="autoloader adopt default/after --from default/before"):
+        lake.load(renamed)
+    assert "default/before" in str(owned_in_state(renamed))
+    assert lake.statuses(renamed)["a.csv"] == "DISCOVERED"
+    plan = adopt(renamed, "before")
+    assert (plan.state.files, plan.state.batches, plan.done) == (2, 1, False)
+    assert lake.statuses(old)["a.csv"] == "SUCCESS"
+    assert adopt(renamed, "default/before", dry_run=False).done
+
+    assert owned_in_state(renamed) is None
+    lake.load(renamed)
+    assert lake.statuses(renamed) == {"a.csv": "SUCCESS", "b.csv": "SUCCESS", "c.csv": "SUCCESS"}
+    assert lake.ids("before") == Counter([1, 2, 3])
+    assert list(lake.store.files(old.id)) == []
+
+    # A state that is lost as well cannot tell; the table can.
+    lost = ProcessedFiles(f"sqlite:///{lake.root / 'lost.db'}")
+    lost.upgrade()
+    again = replace(_renamed_again(lake), store=lost)
+    with pytest.raises(LoadError, match="--from default/after"):
+        lake.load(again)
+    assert adopt(again, "default/after", dry_run=False).done
+    assert sum(batch.rows for batch in lake.load(again)) == 0
+    assert lake.ids("before") == Counter([1, 2, 3])
+    lost.close()
+
+
+def _renamed_again(lake: Lake) -> Ingestion:
+    (lake.root / "specs" / "after.yaml").unlink()
+    return lake.ingestion("third", table={"name": f"lake.{lake.namespace}.before"})
+
+
+def test_a_replaced_file_in_a_shared_table_leaves_the_rows_of_other_specs(lake: Lake) -> None:
+    folder = lake.folder()
+    write_ids(folder, "a.csv", 1)
+    parts = {
+        "source": {"type": "local", "url": str(folder), "on_change": "replace"},
+        "table": {"name": f"lake.{lake.namespace}.common", "shared": True},
+    }
+    one, two = lake.ingestion("one", **parts), lake.ingestion("two", **parts)
+    lake.load(one)
+    lake.load(lake.ingestion("two", **parts))
+    write_ids(folder, "a.csv", 10, 11)
+
+    lake.load(lake.ingestion("one", **parts))
+    assert lake.ids("common") == Counter([1, 10, 11])
+    lake.load(two)
+    assert lake.ids("common") == Counter([10, 10, 11, 11])
+    (lake.root / "specs" / "two.yaml").unlink()
+    with pytest.raises(TableOwned, match="default/two"):
+        lake.load(lake.ingestion("renamed", **parts))
