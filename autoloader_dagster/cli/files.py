@@ -111,6 +111,8 @@ def preview(
         print_json(_preview_json(found))
     else:
         _print_preview(found, source_base(loaded))
+    if not found.files and any(file.status == "QUARANTINED" for file in found.bad_files):
+        raise typer.Exit(1)
 
 
 def _status(status: str | None) -> "Any":
@@ -160,6 +162,7 @@ def _preview_json(found: "Preview") -> dict[str, Any]:
             for c in found.columns
         ],
         "rows": list(found.rows),
+        "unmatched_hints": list(found.unmatched_hints),
         "bad_files": [
             {
                 "path": file.path,
@@ -192,5 +195,7 @@ def _print_preview(found: "Preview", base: str) -> None:
             ),
             "would not load",
         )
+    if found.unmatched_hints:
+        say(f"schema.hints that match no column yet: {', '.join(found.unmatched_hints)}")
     what = "pending" if found.pending else "nothing is pending; these are the newest"
     say(f"{len(found.files)} files ({what}); nothing was written or recorded")

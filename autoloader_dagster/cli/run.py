@@ -140,7 +140,8 @@ def print_report(report: "RunReport", base: str) -> None:
         for path, other in list(report.same_content.items())[:_SHOWN]:
             say(f"  {path.removeprefix(base)} as {other.removeprefix(base)}")
     files = report.files
-    words = [f"{files.loaded:,} files loaded"] if report.run_id else ["nothing to load"]
+    nothing = "no file can be loaded" if report.set_aside else "nothing to load"
+    words = [f"{files.loaded:,} files loaded"] if report.run_id else [nothing]
     if report.loaded:
         words.append(f"{report.rows:,} rows from {size(report.bytes)}")
     words += [

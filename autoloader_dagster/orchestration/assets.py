@@ -183,6 +183,10 @@ def _ingest(
                 same[0].path,
                 same[0].same_as,
             )
+        if outcome.unmatched_hints:
+            context.log.warning(
+                "schema.hints that match no column yet: %s", ", ".join(outcome.unmatched_hints)
+            )
         told.add(outcome.batch_id)
         for partition, files in keys.by_partition(outcome).items():
             seen.add(partition)

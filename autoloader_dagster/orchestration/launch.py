@@ -217,6 +217,11 @@ def _report(
         for row in _set_aside(ingestion)
         if known.get(row.id) != row.retry_count or (run_id and row.run_id == run_id)
     )
+    if result is None and not aside:
+        # What keeps the table empty is news, however old it is.
+        counts = store.counts(ingestion.id).get(ingestion.id, {})
+        if "SUCCESS" not in counts or not counts["SUCCESS"].files:
+            aside = tuple(_set_aside(ingestion))
     batches = store.batches(ingestion.id, run_id=run_id, limit=10_000) if run_id else []
     recorded = tuple(batch for batch in reversed(batches) if batch.status == "RECORDED")
     return RunReport(

@@ -16,6 +16,7 @@ SNAPSHOT_ID = "autoloader/snapshot_id"
 BATCH_ID = "autoloader/batch_id"
 LOADED_BY_RUN = "autoloader/loaded_by_run"
 SAME_CONTENT = "autoloader/same_content"
+UNMATCHED_HINTS = "autoloader/unmatched_hints"
 FILE_TABLE = "autoloader/file_table"
 FILES_IN_PARTITION = "autoloader/files_in_partition"
 SPEC = "autoloader/spec"
@@ -66,6 +67,8 @@ def partition_metadata(
             ]
         ),
     }
+    if outcome.unmatched_hints:
+        metadata[UNMATCHED_HINTS] = dg.MetadataValue.text(", ".join(outcome.unmatched_hints))
     same = [file for file in files if file.same_as]
     if same:
         metadata[SAME_CONTENT] = dg.MetadataValue.table(

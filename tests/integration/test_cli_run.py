@@ -147,3 +147,15 @@ def test_query_shows_rows_and_says_which_tables_there_are(project: Project) -> N
     wrong = project.run("query", "selec 1")
     assert wrong.code == 2
     assert wrong.err.startswith("error: [PARSE_SYNTAX_ERROR]")
+
+
+def test_a_source_whose_only_file_is_bad_is_never_nothing_to_load(project: Project) -> None:
+    project.spec("broken")
+    (project.folder() / "a.csv").write_text("<html>404</html>")
+
+    for command in ("preview", "run", "run", "preview"):
+        done = project.run(command, "broken")
+
+        assert done.code == 1, done.out
+        assert "NotCsv" in done.out
+        assert "nothing to load" not in done.out
