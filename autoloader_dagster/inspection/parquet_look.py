@@ -26,6 +26,8 @@ _UNREADABLE_TYPES = {
     "GEOGRAPHY": "geographies",
     "UUID": "UUIDs",
 }
+# Spark comes without the code for these.
+_UNREADABLE_COMPRESSIONS = frozenset({"BROTLI", "LZO"})
 _MAX_DECIMAL_DIGITS = 38
 # Spark sends a schema as a message that may nest a hundred deep, with three levels a struct.
 _MAX_DEPTH = 25
@@ -65,6 +67,7 @@ def look_at_parquet(content: Content, look: Look) -> Look:
     if footer + _SMALLEST > size:
         raise _truncated(f"says that its footer has {footer:,} bytes, and has {size:,} itself")
     found = _read_footer(content)
+    _refuse_compression(found.metadata)
     _refuse_cut_data(found.metadata, size - footer - 8)
     rows = _rows(found.metadata)
     return replace(look, group=found.group, columns=found.group.names, rows=rows, empty=rows == 0)
@@ -193,6 +196,20 @@ def _refuse_unreadable_nesting(kind: "pa.DataType", path: str, depth: int) -> No
             )
     for field in fields:
         _refuse_unreadable_nesting(field.type, f"{path}.{field.name}", depth + 1)
+
+
+def _refuse_compression(metadata: "pq.FileMetaData") -> None:
+    if not metadata.num_row_groups:
+        return
+    group = metadata.row_group(0)
+    for i in range(group.num_columns):
+        compression = group.column(i).compression
+        if compression in _UNREADABLE_COMPRESSIONS:
+            raise SetAside(
+                "UnsupportedCompression",
+                f"is compressed with {compression.lower()}, which Spark does not read; write it "
+                "with zstd, snappy, gzip or lz4_raw",
+            )
 
 
 def _refuse_cut_data(metadata: "pq.FileMetaData", data_end: int) -> None:

@@ -144,7 +144,8 @@ def _key(values: Mapping[str, Any]) -> frozenset[tuple[str, Any]]:
 def same(value: Any) -> Any:
     """A hashable form in which equal values are equal, and no others."""
     if isinstance(value, float):
-        return ("float", "nan" if math.isnan(value) else value, math.copysign(1, value))
+        # The bits of what is no number are nobody's value.
+        return ("float", "nan") if math.isnan(value) else ("float", value, math.copysign(1, value))
     if isinstance(value, bool):
         return ("bool", value)
     if isinstance(value, Decimal):

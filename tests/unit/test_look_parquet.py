@@ -130,3 +130,10 @@ def test_only_a_hidden_name_is_staged(tmp_path):
     assert look(tmp_path, data, "part-0.gz.parquet").stage_as is None
     assert look(tmp_path, data, "part-0.gz").stage_as is None
     assert look(tmp_path, data, "_part").stage_as == ".parquet"
+
+
+def test_a_compression_that_spark_does_not_have_is_named(tmp_path):
+    assert look(tmp_path, parquet({"a": [1]}, compression="lz4")).bad is None
+    found = look(tmp_path, parquet({"a": [1]}, compression="brotli"))
+    assert found.bad.error_type == "UnsupportedCompression"
+    assert "brotli" in found.bad.message
