@@ -4,6 +4,7 @@ Loading it reads the spec files and nothing else: no network, no Java, no databa
 """
 
 import warnings
+from dataclasses import dataclass, replace
 
 import dagster as dg
 
@@ -19,40 +20,69 @@ from autoloader_dagster.orchestration.lost_runs import build_lost_runs_sensor
 from autoloader_dagster.orchestration.resources import default_resources
 from autoloader_dagster.orchestration.triggers import build_schedule, build_sensor
 from autoloader_dagster.settings import Settings, load_settings
-from autoloader_dagster.specs.loader import SpecSet, load_specs
+from autoloader_dagster.specs.connections import Connections
+from autoloader_dagster.specs.fault import shown_path
+from autoloader_dagster.specs.loader import LoadedSpec, SpecSet, load_specs
 
 # Backfill policies and code references are in beta, and would say so once for each asset.
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
 
 
 def build_definitions(specs: SpecSet) -> dg.Definitions:
-    """Definitions for these specs."""
+    """Definitions for these specs.
+
+    A spec that Dagster does not take is left out with an error in the log, and the others load.
+    """
     logger = dg.get_dagster_logger()
     for fault in specs.faults:
         logger.error("%s", fault)
-    sensors = [
-        sensor for loaded in specs.specs if (sensor := build_sensor(loaded, specs.connections))
-    ]
-    schedules = [
-        schedule
-        for loaded in specs.specs
-        if (schedule := build_schedule(loaded, specs.connections))
-    ]
-    jobs = build_jobs(specs) if specs.specs else []
-    lost_runs = build_lost_runs_sensor(map(asset_key, specs.specs), [job.name for job in jobs])
+    built = [each for loaded in specs.specs if (each := _built(loaded, specs.connections))]
+    taken = replace(specs, specs=tuple(each.loaded for each in built))
+    jobs = build_jobs(taken) if built else []
+    lost_runs = build_lost_runs_sensor(map(asset_key, taken.specs), [job.name for job in jobs])
     return dg.Definitions(
         assets=[
-            *(build_asset(loaded, specs.connections) for loaded in specs.specs),
-            *(build_source(loaded) for loaded in specs.specs),
+            *(each.asset for each in built),
+            *(each.source for each in built),
             *(build_broken(broken) for broken in specs.broken),
         ],
-        sensors=[*sensors, lost_runs],
-        schedules=schedules,
+        sensors=[*(each.sensor for each in built if each.sensor), lost_runs],
+        schedules=[each.schedule for each in built if each.schedule],
         jobs=jobs,
         resources=default_resources(),
         # The work is Spark's; and a killed run worker leaves no step process behind.
         executor=dg.in_process_executor,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Built:
+    """What one spec becomes in Dagster."""
+
+    loaded: LoadedSpec
+    asset: dg.AssetsDefinition
+    source: dg.AssetSpec
+    sensor: dg.SensorDefinition | None
+    schedule: dg.ScheduleDefinition | None
+
+
+def _built(loaded: LoadedSpec, connections: Connections) -> _Built | None:
+    try:
+        return _Built(
+            loaded,
+            build_asset(loaded, connections),
+            build_source(loaded),
+            build_sensor(loaded, connections),
+            build_schedule(loaded, connections),
+        )
+    except dg.DagsterError as error:
+        # The loader checks what Dagster is known to refuse; this is for what is not known yet.
+        dg.get_dagster_logger().error(
+            "%s: Dagster does not take this spec, and it loads nothing: %s",
+            shown_path(loaded.path),
+            error,
+        )
+        return None
 
 
 def load_definitions(settings: Settings | None = None) -> dg.Definitions:

@@ -19,6 +19,7 @@ from autoloader_dagster.orchestration.resources import (
 from autoloader_dagster.orchestration.runs import INGESTION_TAG, LISTED_TAG, ended_runs
 from autoloader_dagster.processed_files.records import FILE_CHANGED
 from autoloader_dagster.specs.connections import Connections
+from autoloader_dagster.specs.dagster_names import BROKEN_SPECS
 from autoloader_dagster.specs.loader import BrokenSpec, LoadedSpec
 
 FILES_CHECK = "every_file_loaded"
@@ -26,17 +27,13 @@ ROWS_CHECK = "no_bad_rows"
 
 
 def asset_key(loaded: LoadedSpec) -> dg.AssetKey:
-    """Namespace and table, without the catalog.
-
-    Where several specs share a table, each has an asset of its own below it.
-    """
-    parts = loaded.spec.table.name.split(".")[1:]
-    return dg.AssetKey([*parts, loaded.spec.name] if loaded.spec.table.shared else parts)
+    """Namespace and table, without the catalog."""
+    return dg.AssetKey(loaded.names.asset)
 
 
 def source_key(loaded: LoadedSpec) -> dg.AssetKey:
     """The key of the external asset that stands for the files."""
-    return dg.AssetKey(["source", loaded.tenant, loaded.spec.name])
+    return dg.AssetKey(loaded.names.source)
 
 
 def _group(loaded: LoadedSpec) -> str:
@@ -65,8 +62,8 @@ def build_source(loaded: LoadedSpec) -> dg.AssetSpec:
 def build_broken(broken: BrokenSpec) -> dg.AssetSpec:
     """What stands in the UI for a spec that cannot be loaded."""
     return dg.AssetSpec(
-        ["broken_specs", broken.tenant, broken.name],
-        group_name="broken_specs",
+        dg.AssetKey(broken.key),
+        group_name=BROKEN_SPECS,
         description="This spec is broken and loads nothing:\n\n"
         + "\n".join(f"- `{fault}`" for fault in broken.faults),
         kinds={"yaml"},

@@ -13,7 +13,7 @@ def partitions_definition(loaded: LoadedSpec) -> dg.PartitionsDefinition | None:
     if partition.kind == "none":
         return None
     if partition.kind == "key":
-        return dg.DynamicPartitionsDefinition(name=f"{loaded.tenant}__{loaded.spec.name}")
+        return dg.DynamicPartitionsDefinition(name=loaded.names.partitions)
     start = first_window(partition).strftime(KEY_FORMATS[partition.every])
     # end_offset=1: the window that is open now is a partition, for its files arrive now.
     if partition.every == "hour":

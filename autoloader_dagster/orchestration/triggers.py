@@ -22,8 +22,7 @@ from autoloader_dagster.specs.loader import LoadedSpec
 
 def trigger_name(loaded: LoadedSpec, kind: str) -> str:
     """``covid_daily_on_arrival``; with the tenant in front, unless it is the default one."""
-    tenant = "" if loaded.tenant == "default" else f"{loaded.tenant}__"
-    return f"{tenant}{loaded.spec.name}_{kind}"
+    return f"{loaded.names.trigger}_{kind}"
 
 
 def _plan(

@@ -16,6 +16,14 @@ from pydantic import ValidationError
 
 from autoloader_dagster.errors import SpecError
 from autoloader_dagster.specs.connections import Connections, load_connections
+from autoloader_dagster.specs.dagster_names import (
+    BROKEN_SPECS,
+    DEFAULT_TENANT,
+    DagsterNames,
+    Key,
+    clash,
+    dagster_names,
+)
 from autoloader_dagster.specs.fault import SpecFault, shown_path
 from autoloader_dagster.specs.model import IngestionSpec
 from autoloader_dagster.specs.plain_words import faults_of
@@ -23,7 +31,8 @@ from autoloader_dagster.specs.source import LocalSource, S3Source
 from autoloader_dagster.specs.values import IDENTIFIER, did_you_mean
 from autoloader_dagster.specs.yaml_document import Document, KeyPath, read_document
 
-DEFAULT_TENANT = "default"
+__all__ = ["DEFAULT_TENANT", "BrokenSpec", "LoadedSpec", "SpecSet", "load_specs"]
+
 _SUFFIXES = (".yaml", ".yml")
 
 
@@ -50,6 +59,11 @@ class LoadedSpec:
         """``tenant/name``: what the state knows the ingestion by."""
         return f"{self.tenant}/{self.spec.name}"
 
+    @property
+    def names(self) -> DagsterNames:
+        """What it is called in Dagster."""
+        return dagster_names(self.spec, self.tenant, self.spec.name)
+
 
 @dataclass(frozen=True)
 class BrokenSpec:
@@ -60,12 +74,15 @@ class BrokenSpec:
         tenant: The tenant that it belongs to.
         name: Its name, as far as it can be told.
         faults: Everything that is wrong with it, in the order of the file.
+        key: Of the asset that shows it in Dagster: by its place below the specs folder, because
+            its name may be what is wrong with it.
     """
 
     path: Path
     tenant: str
     name: str
     faults: tuple[SpecFault, ...]
+    key: Key
 
     @property
     def ingestion_id(self) -> str:
@@ -161,7 +178,7 @@ def load_specs(specs_dir: Path) -> SpecSet:
             for draft in drafts
             if draft.spec and draft.usable
         ),
-        tuple(_broken(draft) for draft in drafts if not draft.usable),
+        tuple(_broken(specs_dir, draft) for draft in drafts if not draft.usable),
         connections,
     )
 
@@ -233,39 +250,62 @@ def _check_connection(draft: _Draft, connections: Connections) -> None:
 def _check_names_and_tables(drafts: list[_Draft]) -> None:
     """Find specs that get in each other's way.
 
-    Both sides of a conflict are broken, for nobody can tell which one is meant; but a spec that is
-    broken already never takes a good one with it.
+    Both sides of a conflict are broken, because nobody can tell which one is meant; but a spec that
+    is broken already never takes a good one with it.
     """
-    by_name: dict[tuple[str, str], list[_Draft]] = defaultdict(list)
-    by_asset: dict[str, list[_Draft]] = defaultdict(list)
-    for draft in drafts:
-        if draft.spec and draft.usable:
-            by_name[draft.tenant, draft.name].append(draft)
-            by_asset[_asset(draft.spec)].append(draft)
-    for draft in drafts:
-        for other in by_name[draft.tenant, draft.name]:
+    usable = {
+        id(draft): (draft, dagster_names(draft.spec, draft.tenant, draft.name))
+        for draft in drafts
+        if draft.spec and draft.usable
+    }
+    # By each of its names, so that no spec is compared with all others.
+    having: dict[object, list[_Draft]] = defaultdict(list)
+    for draft, names in usable.values():
+        for name in _compared(draft, names):
+            having[name].append(draft)
+    for draft, names in usable.values():
+        others = {id(other): other for name in _compared(draft, names) for other in having[name]}
+        for other in others.values():
             if other is not draft:
-                draft.blame(
-                    ("name",), f"'{draft.name}' is the name of {shown_path(other.file)} too"
-                )
-        for other in by_asset[_asset(draft.spec)] if draft.spec else ():
-            if other is not draft and draft.spec and other.spec:
-                conflict = _table_conflict(draft.spec, other.spec, shown_path(other.file))
-                if conflict:
-                    draft.blame(("table", "name"), conflict)
+                _blame_conflict(draft, names, other, usable[id(other)][1])
 
 
-def _asset(spec: IngestionSpec) -> str:
-    """The table's namespace and name, which become the asset's key; the catalog does not."""
-    return spec.table.name.split(".", 1)[1]
+def _compared(draft: _Draft, names: DagsterNames) -> list[object]:
+    table = draft.spec.table.name.split(".", 1)[1] if draft.spec else ""
+    return [
+        ("id", draft.tenant, draft.name),
+        ("table", table),
+        names.asset,
+        names.source,
+        ("trigger", names.trigger),
+        ("partitions", names.partitions),
+    ]
+
+
+def _blame_conflict(
+    draft: _Draft, names: DagsterNames, other: _Draft, other_names: DagsterNames
+) -> None:
+    file = shown_path(other.file)
+    if (draft.tenant, draft.name) == (other.tenant, other.name):
+        draft.blame(("name",), f"'{draft.name}' is the name of {file} too")
+    conflict = _table_conflict(draft.spec, other.spec, file) if draft.spec and other.spec else None
+    if conflict:
+        draft.blame(("table", "name"), conflict)
+        return
+    shared = clash(names, other_names)
+    if shared and (draft.tenant, draft.name) != (other.tenant, other.name):
+        draft.blame(("name",), f"'{draft.name}' and {file} would both be {shared}; rename one")
 
 
 def _table_conflict(spec: IngestionSpec, other: IngestionSpec, other_file: str) -> str | None:
     mine, theirs = spec.table, other.table
+    asset = mine.name.split(".", 1)[1]
+    if asset != theirs.name.split(".", 1)[1]:
+        return None
     if mine.name != theirs.name:
         return (
             f"'{mine.name}' and '{theirs.name}' ({other_file}) would be one Dagster asset, "
-            f"{_asset(spec).replace('.', '/')}; give them other names"
+            f"{asset.replace('.', '/')}; give them other names"
         )
     if mine.shared and theirs.shared:
         return None
@@ -291,6 +331,8 @@ def _loaded(draft: _Draft, spec: IngestionSpec) -> LoadedSpec:
     )
 
 
-def _broken(draft: _Draft) -> BrokenSpec:
+def _broken(specs_dir: Path, draft: _Draft) -> BrokenSpec:
     faults = sorted(draft.faults, key=lambda fault: fault.line or 0)
-    return BrokenSpec(draft.file, draft.tenant, draft.name, tuple(faults))
+    *folders, file = draft.file.relative_to(specs_dir).parts
+    key = (BROKEN_SPECS, *(folders or (DEFAULT_TENANT,)), file)
+    return BrokenSpec(draft.file, draft.tenant, draft.name, tuple(faults), key)

@@ -1,0 +1,62 @@
+"""The names under which Dagster knows a spec: each must be one spec's only.
+
+Dagster refuses a code location in which two things have one name, and with it every spec of every
+tenant. So the loader compares these names, and a spec that takes another's is broken alone.
+"""
+
+from dataclasses import dataclass
+
+from autoloader_dagster.specs.model import IngestionSpec
+
+DEFAULT_TENANT = "default"
+# The first part of the keys of broken specs; the last one is a file's name, so no table has it.
+BROKEN_SPECS = "broken_specs"
+
+Key = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DagsterNames:
+    """What one spec is called in Dagster.
+
+    Attributes:
+        asset: Key of the asset: namespace and table without the catalog. Where several specs
+            share a table, each has an asset of its own below it.
+        source: Key of the external asset that stands for the files.
+        trigger: What the names of its sensor and its schedule begin with.
+        partitions: Name of its set of named partitions.
+    """
+
+    asset: Key
+    source: Key
+    trigger: str
+    partitions: str
+
+
+def dagster_names(spec: IngestionSpec, tenant: str, name: str) -> DagsterNames:
+    """The names of a spec.
+
+    Args:
+        spec: The spec.
+        tenant: Its tenant.
+        name: Its name.
+    """
+    table = tuple(spec.table.name.split(".")[1:])
+    return DagsterNames(
+        asset=(*table, name) if spec.table.shared else table,
+        source=("source", tenant, name),
+        trigger=name if tenant == DEFAULT_TENANT else f"{tenant}__{name}",
+        partitions=f"{tenant}__{name}",
+    )
+
+
+def clash(mine: DagsterNames, other: DagsterNames) -> str | None:
+    """What two specs would both be called in Dagster, in words; None if nothing."""
+    for key in (mine.asset, mine.source):
+        if key in (other.asset, other.source):
+            return f"the Dagster asset {'/'.join(key)}"
+    if mine.trigger == other.trigger:
+        return f"the sensors and schedules {mine.trigger}_*"
+    if mine.partitions == other.partitions:
+        return f"the Dagster partitions {mine.partitions}"
+    return None
