@@ -97,8 +97,8 @@ def run_requests(
     """The runs to ask for now, and why others are not asked for.
 
     The same pending set is asked for once; when that run has ended and the set still waits (the
-    run failed before it could claim it), it is asked for again, later each time. Dagster itself
-    never repeats a run key, so the number of the try is part of it.
+    run failed before it could claim it), it is asked for again, later each time, however often
+    that was. Dagster itself never repeats a run key, so the last run that tried is part of it.
     """
     moment = now or datetime.now(timezone.utc)
     requests: list[dg.RunRequest] = []
@@ -122,9 +122,10 @@ def run_requests(
                     f"{tried[0].dagster_run.run_id[:8]} did not load them"
                 )
                 continue
+        last = tried[0].dagster_run.run_id if tried else "first"
         requests.append(
             dg.RunRequest(
-                run_key=f"{ingestion.id}:{plan.digest}:{len(tried)}",
+                run_key=f"{ingestion.id}:{plan.digest}:{last}",
                 tags=run_tags(ingestion, plan),
             )
         )
