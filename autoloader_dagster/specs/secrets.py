@@ -16,6 +16,8 @@ from autoloader_dagster.errors import SpecError
 
 ENV_REFERENCE = re.compile(r"env:([A-Za-z_][A-Za-z0-9_]*)")
 
+# HTTP headers carry the keys of S3, and refuse these with an error that shows the whole value.
+_IN_NO_SECRET = re.compile(r"[\s\x00-\x1f\x7f-\x9f]")
 _MAX_SECRET_BYTES = 64 * 1024
 
 
@@ -36,10 +38,12 @@ class SecretRef:
         """The secret.
 
         Raises:
-            SpecError: The variable or the file is missing, empty or cannot be read.
+            SpecError: The variable or the file is missing, empty, cannot be read, or holds
+                something that no secret holds.
         """
         if self.kind == "env":
-            return SecretStr(read_variable(self.where, connection, environ))
+            value = read_variable(self.where, connection, environ)
+            return _secret(value, connection, f"environment variable {self.where}")
         path = folder / Path(self.where).expanduser()
         hint = "Create it with the secret alone in it, readable by this user."
         try:
@@ -52,7 +56,18 @@ class SecretRef:
             raise SpecError(f"connection '{connection}': file {path} is not text", hint) from None
         if not text:
             raise SpecError(f"connection '{connection}': file {path} is empty", hint)
-        return SecretStr(text)
+        return _secret(text, connection, f"file {path}")
+
+
+def _secret(value: str, connection: str, where: str) -> SecretStr:
+    """The secret, unless it is broken: programs repeat a broken one whole in their messages."""
+    if _IN_NO_SECRET.search(value):
+        raise SpecError(
+            f"connection '{connection}': {where} holds a blank, a line break or another control "
+            "character within the secret",
+            "Copy the secret again, on one line and without quotes or a name before it.",
+        )
+    return SecretStr(value)
 
 
 def read_variable(name: str, connection: str, environ: Mapping[str, str]) -> str:

@@ -114,6 +114,22 @@ def test_a_secret_file_that_cannot_be_used_is_named(
     assert CANARY not in "".join(traceback.format_exception(error.value))
 
 
+@pytest.mark.parametrize(
+    "inside", ["\n", "\r\n", "\t", " ", "\x00", "\x1b", "\x85", "\u2028", "\xa0"]
+)
+@pytest.mark.parametrize("reference", ["env:SECRET", "file:secret.txt"])
+def test_a_secret_with_a_line_break_or_a_blank_is_refused_and_not_shown(
+    tmp_path: Path, inside: str, reference: str
+) -> None:
+    broken = f"{CANARY}{inside}{CANARY}"
+    (tmp_path / "secret.txt").write_bytes(broken.encode())
+    found = connection(tmp_path, LANDING.replace("env:SECRET", reference))
+    with pytest.raises(SpecError, match="within the secret") as refused:
+        found.resolve({"KEY": "id", "SECRET": broken})
+    assert reference.removeprefix("env:").removeprefix("file:") in refused.value.what
+    assert CANARY not in "".join(traceback.format_exception(refused.value))
+
+
 def test_an_endpoint_from_the_environment_is_checked_without_being_shown(tmp_path: Path) -> None:
     found = connection(tmp_path, "landing: {type: s3, endpoint_url: env:URL}")
     with pytest.raises(SpecError) as error:
