@@ -77,18 +77,20 @@ class Task:
     seed: int | None
 
 
-def tasks(seed: int, only: str = "") -> Iterator[Task]:
-    """All walks: what can be gone through to the end, then drawn ones without an end."""
+def tasks(seed: int, only: str = "", drawn: bool = False) -> Iterator[Task]:
+    """All walks: what can be gone through to the end, then or only drawn ones without an end."""
     chance = random.Random(seed)
     small = [s for s in pairs() if re.search(only, str(s))]
     large = [s for s in triples() if re.search(only, str(s))]
     chance.shuffle(small)
     chance.shuffle(large)
-    for bounds in (Bounds(0, 0, 1, 60), Bounds(1, 0, 1, 60), Bounds(0, 1, 1, 60)):
-        yield from (Task(each, bounds, None) for each in small)
-    yield from (Task(each, Bounds(0, 0, 1, 60), None) for each in large)
-    for bounds in (Bounds(0, 0, 2, 120), Bounds(1, 1, 2, 120)):
-        yield from (Task(each, bounds, None) for each in small)
+    if not drawn:
+        for bounds in (Bounds(0, 0, 1, 60), Bounds(1, 0, 1, 60), Bounds(0, 1, 1, 60)):
+            yield from (Task(each, bounds, None) for each in small)
+        yield from (Task(each, Bounds(0, 0, None, 60), None) for each in small)
+        yield from (Task(each, Bounds(0, 0, 1, 60), None) for each in large)
+        for bounds in (Bounds(0, 0, 2, 120), Bounds(1, 1, 2, 120)):
+            yield from (Task(each, bounds, None) for each in small)
     while small or large:
         scenario = chance.choice(small + large)
         bounds = Bounds(
@@ -98,22 +100,19 @@ def tasks(seed: int, only: str = "") -> Iterator[Task]:
         yield Task(scenario, bounds, chance.randrange(10**9))
 
 
-def _line(
-    number: int, lines: int, seed: int, until: float, steps: int, only: str, results: Any
-) -> None:
+def _line(number: int, asked: argparse.Namespace, until: float, results: Any) -> None:
     """Do every so manieth task until the time is over or so many steps are done."""
     try:
-        _walk_all(number, lines, seed, until, steps, only, results)
+        _walk_all(number, asked, until, results)
     finally:
         results.put(None)
 
 
-def _walk_all(
-    number: int, lines: int, seed: int, until: float, steps: int, only: str, results: Any
-) -> None:
+def _walk_all(number: int, asked: argparse.Namespace, until: float, results: Any) -> None:
+    steps, every = asked.steps, tasks(asked.seed, asked.only, asked.drawn)
     with open_world() as world, tempfile.TemporaryDirectory() as folder:
         explorer, stage = Explorer(world, Path(folder)), Stage(world)
-        for task in itertools.islice(tasks(seed, only), number, None, lines):
+        for task in itertools.islice(every, number, None, asked.lines):
             if time.time() > until or steps <= 0:
                 break
             walk = explorer.walk(task.scenario, task.bounds, task.seed)
@@ -133,6 +132,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--lines", type=int, default=os.cpu_count(), help="processes at once")
     parser.add_argument("--only", default="", help="scenarios whose text matches this")
+    parser.add_argument(
+        "--drawn", action="store_true", help="only what the seed draws, any switches"
+    )
     parser.add_argument("--markdown", type=Path, help="a file for the table")
     asked = parser.parse_args()
     began, wrong, walks = time.time(), 0, []
@@ -140,10 +142,7 @@ def main() -> None:
     results: Any = context.Queue()
     until = began + asked.minutes * 60
     working = [
-        context.Process(
-            target=_line, args=(n, asked.lines, asked.seed, until, asked.steps, asked.only, results)
-        )
-        for n in range(asked.lines)
+        context.Process(target=_line, args=(n, asked, until, results)) for n in range(asked.lines)
     ]
     for process in working:
         process.start()
@@ -158,7 +157,7 @@ def main() -> None:
         wrong += len(found)
         for what, schedule in found.items():
             print(f"{task.scenario} | {schedule}\n    " + "\n    ".join(what), flush=True)
-        if len(walks) % 20 == 0:
+        if len(walks) % 5 == 0:
             print(_sum(walks, began), flush=True)
     for process in working:
         process.join()

@@ -21,6 +21,7 @@ from autoloader_dagster.errors import FileChanged
 from autoloader_dagster.loading import attempts
 from autoloader_dagster.loading.discover import discover
 from autoloader_dagster.loading.ingestion import Ingestion
+from autoloader_dagster.loading.lease import Lease
 from autoloader_dagster.loading.load import load
 from autoloader_dagster.loading.reconcile import reconcile
 from autoloader_dagster.loading.reload import reload
@@ -358,6 +359,12 @@ class _ListeningCursor(sqlite3.Cursor):
 
 
 @contextmanager
+def _not_renewed(lease: Lease) -> Iterator[Lease]:
+    """In place of ``Lease.kept``: a lease lasts as long as the schedule says, without a thread."""
+    yield lease
+
+
+@contextmanager
 def open_world() -> Iterator[World]:
     """A world for the block."""
     logging.getLogger("autoloader_dagster").setLevel(logging.CRITICAL)
@@ -365,6 +372,8 @@ def open_world() -> Iterator[World]:
         world = World(Path(folder))
         with ExitStack() as points:
             points.callback(world.close)
+            points.callback(setattr, Lease, "kept", Lease.kept)
+            Lease.kept = _not_renewed  # pyright: ignore[reportAttributeAccessIssue]
             for point in failpoints.POINTS:
                 passes = lambda point=point: world.hub.passes(point)  # noqa: E731
                 points.enter_context(failpoints.on(point, passes))
