@@ -130,7 +130,9 @@ class TwinLake:
 
     def expire(self, name: str) -> None:
         """Expire all snapshots but the heads of main and of the branches."""
-        data = self.tables[name]
+        data = self.tables.get(name)
+        if data is None:
+            return
         kept = set(data.heads.values())
         data.snapshots = {each: snap for each, snap in data.snapshots.items() if each in kept}
 
