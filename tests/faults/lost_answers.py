@@ -23,9 +23,9 @@ from tests.fixtures.catalogs import Catalog, Catalogs
 from tests.fixtures.lake import Lake
 from tests.fixtures.proxy import Loss, When
 
-# The commits of a load that adds a column and replaces a file: columns, branch, delete, append,
-# publish, clean-up.
-COMMITS = 6
+# The commits of a load that adds a column and replaces a file: the column's name, the column,
+# branch, delete, append, publish, clean-up.
+COMMITS = 7
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,7 @@ def test_a_load_goes_on_when_a_commit_or_its_answer_is_lost(
         lost.append(told.lost)
     if catalog.name == "restlake":
         assert [re.sub(r"autoloader_\w+", "branch", text) for text in lost] == [
+            "set-properties",
             "add-schema, set-current-schema",
             "set-snapshot-ref branch",
             "add-snapshot, set-snapshot-ref branch",
