@@ -16,7 +16,9 @@ _SHOWN = 40
 FilesArgument = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="FILE…", help="Full addresses, last parts as 2026/a.csv, or patterns with * and ?."
+        metavar="FILE…",
+        help="Names as 'files' shows them, full addresses, last parts as 2026/a.csv, or patterns "
+        "with * and ?. A file of exactly this name comes before a pattern.",
     ),
 ]
 YesOption = Annotated[bool, typer.Option("--yes", help="Do it without asking.")]

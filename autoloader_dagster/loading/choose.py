@@ -1,5 +1,6 @@
 """From the names that a person gives to the recorded file versions they mean."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -7,6 +8,8 @@ from autoloader_dagster.errors import NotLoaded
 from autoloader_dagster.loading.ingestion import Ingestion
 from autoloader_dagster.processed_files.records import FileRow
 
+# No database takes these, so no recorded file has them in its name.
+_NEVER_RECORDED = re.compile(r"[\x00\ud800-\udfff]")
 _WORDS = {
     "DISCOVERED": "waits to be loaded",
     "HELD": "is held back",
@@ -43,8 +46,10 @@ def versions_named(ingestion: Ingestion, names: Sequence[str]) -> list[FileRow]:
 
     Args:
         ingestion: Whose files.
-        names: Each the full address, its last part or parts as ``2026/a.csv``, or a pattern with
-            ``*`` and ``?`` as in a shell, over folders too.
+        names: Each the full address, the path below the source's address, its last part or parts
+            as ``2026/a.csv``, or a pattern with ``*`` and ``?`` as in a shell, over folders too.
+            The first of these that fits decides, so that a name selects the file of this name
+            even if it is a pattern too, or the end of another file's path.
 
     Raises:
         NotLoaded: A name fits no recorded file.
@@ -62,14 +67,20 @@ def versions_named(ingestion: Ingestion, names: Sequence[str]) -> list[FileRow]:
 
 
 def _named(ingestion: Ingestion, name: str) -> list[FileRow]:
-    # First as it stands, for the name of a file may itself hold a star.
-    exact = list(ingestion.store.files(ingestion.id, paths=[name]))
-    if exact:
-        return exact
-    below = list(ingestion.store.files(ingestion.id, path_like=f"*/{name.lstrip('/')}"))
-    if below or not any(sign in name for sign in "*?"):
-        return below
-    return list(ingestion.store.files(ingestion.id, path_like=name))
+    if not name or _NEVER_RECORDED.search(name):
+        return []
+    # As written first, because the name of a file may hold a star. Commands show the second form.
+    store, base = ingestion.store, f"{ingestion.spec.source.url.rstrip('/')}/"
+    for path in (name, base + name):
+        if exact := list(store.files(ingestion.id, paths=[path])):
+            return exact
+    below = f"/{name.lstrip('/')}"
+    ends = list(store.files(ingestion.id, path_end=below))
+    if ends or not any(character in name for character in "*?"):
+        return ends
+    return list(store.files(ingestion.id, path_like=f"*{below}")) or list(
+        store.files(ingestion.id, path_like=name)
+    )
 
 
 def what_it_is(row: FileRow) -> str:

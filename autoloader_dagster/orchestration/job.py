@@ -22,7 +22,8 @@ RETURNED = dg.Out(io_manager_key=IN_MEMORY)
 
 DRY_RUN = "Only say what would be done, and change nothing."
 _FILES = (
-    "The files: full addresses, their last part or parts as 2026/a.csv, or patterns with * and ?."
+    "The files: names below the source, full addresses, their last part or parts as 2026/a.csv, or "
+    "patterns with * and ?. A file of exactly this name comes before a pattern."
 )
 
 

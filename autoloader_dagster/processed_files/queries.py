@@ -75,6 +75,7 @@ def files(
     paths: Collection[str] | None,
     ids: Collection[int] | None,
     limit: int | None,
+    path_end: str | None = None,
 ) -> Iterator[FileRow]:
     """Recorded file versions; see ``ProcessedFiles.files``."""
     with database.reading() as connection:
@@ -92,6 +93,10 @@ def files(
             chosen = chosen.where(StoredFile.run_id == run_id)
         if path_like is not None:
             chosen = chosen.where(_path_matches(path_like, connection))
+        if path_end is not None:
+            # LIKE and GLOB would take characters of the text for a pattern.
+            start = func.length(StoredFile.file_path) - len(path_end) + 1
+            chosen = chosen.where(func.substr(StoredFile.file_path, start) == path_end)
         if paths is not None:
             chosen = chosen.where(one_of(StoredFile.file_path, paths, connection))
         if ids is not None:

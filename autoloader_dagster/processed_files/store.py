@@ -515,6 +515,7 @@ class ProcessedFiles:
         *,
         paths: Collection[str] | None = None,
         ids: Collection[int] | None = None,
+        path_end: str | None = None,
     ) -> Iterator[FileRow]:
         """Recorded file versions in the order of their discovery, streamed.
 
@@ -528,9 +529,19 @@ class ProcessedFiles:
             limit: At most so many.
             paths: Only these paths, every version of them.
             ids: Only these versions.
+            path_end: Only paths that end with this text, in which no character is special.
         """
         return queries.files(
-            self._database, ingestion_id, statuses, batch_id, run_id, path_like, paths, ids, limit
+            self._database,
+            ingestion_id,
+            statuses,
+            batch_id,
+            run_id,
+            path_like,
+            paths,
+            ids,
+            limit,
+            path_end,
         )
 
     def loaded_ids(self, ingestion_id: str, partitions: Partitions) -> list[tuple[int, int]]:

@@ -5,7 +5,7 @@ each of which there is a twin that a careless reader would take for the same fil
 """
 
 # A variable of this name is in the environment of the tests' processes; its value must not show.
-CANARY_VARIABLE = "AUTOLOADER_CANARY"
+CANARY_VARIABLE = "HOSTILE_CANARY"
 CANARY = "canary-7f3a9c-must-not-show"
 
 TEXTS: tuple[str, ...] = (
