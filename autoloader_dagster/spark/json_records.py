@@ -54,8 +54,26 @@ class Marks:
 
     def removed(self, expression: str) -> str:
         """A SQL expression without marks, the numbers as they were written."""
+        return f"if(_odd, {self.taken_out(expression)}, {expression})"
+
+    def taken_out(self, expression: str) -> str:
+        """The same where every text has marks."""
         marked = literal(f'"?{self.text}([-+.0-9eE]*+)"?')
-        return f"if(_odd, regexp_replace({expression}, {marked}, '$1'), {expression})"
+        return f"regexp_replace({expression}, {marked}, '$1')"
+
+
+def of_one_text(text: str, marks: Marks) -> str:
+    """A SQL expression for a text that is one JSON value as a variant with marks; else null."""
+    half = f"regexp_replace({text}, {literal(_NO_HALF)}, ' ') rlike {literal(_HALF)}"
+    with_mark = literal(f'$1"{marks.text}$2"')
+    marked = f"regexp_replace({text}, {literal(_EACH_NUMBER)}, {with_mark})"
+    parsed = f"try_parse_json(concat('[[', {marked}, '],{marks.end}]'))"
+    one = (
+        f"try_variant_get(_w, '$[1]', 'bigint') = {marks.end} "
+        "and try_variant_get(_w, '$[0][1]', 'variant') is null"
+    )
+    value = f"if({one}, try_variant_get(_w, '$[0][0]', 'variant'), null)"
+    return f"if({half}, null, get(transform(array({parsed}), _w -> {value}), 0))"
 
 
 def parsed_records(

@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING
 
 from autoloader_dagster.inspection.outcome import CsvGroup
 from autoloader_dagster.spark.inline import CARRIED, inline_or_not, lines_frame
+from autoloader_dagster.spark.json_records import Marks
 from autoloader_dagster.spark.lineage import RESCUED, SourceFile, add_lineage, spark_uri
+from autoloader_dagster.spark.nested import typed_cell
 from autoloader_dagster.spark.reading import ReadContext, in_table_order, load_files, reader
 from autoloader_dagster.spark.typing import PARSED_BY_READER, literal, quoted, typed
 from autoloader_dagster.specs.format import CsvOptions
@@ -130,7 +132,7 @@ def _by_header(
         *carried,
         F.expr(f"if(_c is null, null, {_from_csv('_c', as_strings, options)})").alias("_p"),
     )
-    values, raws = [], []
+    values, raws, marks = [], [], Marks()
     for cell, name, by_reader in zip(cells, columns, parsed, strict=True):
         sql_type = types[name]
         if sql_type == "string":
@@ -142,7 +144,7 @@ def _by_header(
             raws.append((name, raw))
         else:
             raw = _cell(cell, options)
-            values.append((name, typed(raw, sql_type, options.timestamp_formats)))
+            values.append((name, typed_cell(raw, sql_type, options.timestamp_formats, marks)))
             raws.append((name, raw))
     names = dict(zip(columns, group.header, strict=True))
     return _finished(context, frame, files, carried, names, values, raws, "_p._c")
@@ -172,11 +174,13 @@ def _by_width(
     schema = ", ".join(f"{cell} string" for cell in cells) + ", _c string"
     frame, carried = _parsed(context, options, kind, schema, files, index_of)
     frame = frame.select(F.array(*cells).alias("_a"), "_c", "_ix", *carried)
-    values, raws = [], []
+    values, raws, marks = [], [], Marks()
     for i, column in enumerate(present):
         # get() answers null for the index -1.
         raw = _cell(f"get(_a, _ix[{i}])", options)
-        values.append((column.name, typed(raw, column.sql_type, options.timestamp_formats)))
+        values.append(
+            (column.name, typed_cell(raw, column.sql_type, options.timestamp_formats, marks))
+        )
         if column.sql_type != "string":
             raws.append((column.name, raw))
     names = {column.name: column.name for column in present}

@@ -4,7 +4,6 @@ Every record is read as a variant, which keeps every key whatever the file's oth
 like. What has a column goes there, what does not fit or has no column goes to ``_rescued``.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -15,15 +14,13 @@ from autoloader_dagster.spark.json_records import (
     parsed_records,
 )
 from autoloader_dagster.spark.lineage import RESCUED, SourceFile, add_lineage
+from autoloader_dagster.spark.nested import PLAIN_KEY, Place, typed_variant
 from autoloader_dagster.spark.reading import ReadContext, in_table_order, load_files, reader
 from autoloader_dagster.spark.typing import is_nested, literal, typed
 from autoloader_dagster.specs.format import JsonOptions
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
-
-# A key that the path syntax of variants can name as it is.
-_PLAIN_KEY = re.compile(r"[^\"'\\\[\]\x00-\x1f]+")
 
 
 def read_json(
@@ -60,9 +57,12 @@ def read_json(
     texts, values = [], []
     for i, (key, name) in enumerate(present.items()):
         raw = f"_raw_{i}"
-        texts.append(F.expr(marks.removed(_value_at(key, "string"))).alias(raw))
+        at = _at(key)
+        texts.append(F.expr(marks.removed(at.as_type("string"))).alias(raw))
         if is_nested(types[name]):
-            value = _nested(key, raw, types[name])
+            value = typed_variant(
+                at.as_type("variant"), types[name], marks.removed, options.timestamp_formats
+            )
         else:
             value = typed(raw, types[name], options.timestamp_formats)
         values.append(F.expr(value).alias(f"_value_{i}"))
@@ -76,17 +76,11 @@ def read_json(
     return in_table_order(frame, context, list(present.values()))
 
 
-def _value_at(key: str, sql_type: str) -> str:
-    if _PLAIN_KEY.fullmatch(key):
-        path = f'$["{key}"]'
-        return f"try_variant_get(_v, {literal(path)}, {literal(sql_type)})"
-    return f"try_variant_get(try_element_at(_m, {literal(key)}), '$', {literal(sql_type)})"
-
-
-def _nested(key: str, raw: str, sql_type: str) -> str:
-    """A value of a nested type; where numbers carry marks, from its text."""
-    without_marks = f"try_variant_get(try_parse_json({raw}), '$', {literal(sql_type)})"
-    return f"if(_odd, {without_marks}, {_value_at(key, sql_type)})"
+def _at(key: str) -> Place:
+    if PLAIN_KEY.fullmatch(key):
+        return Place("_v").at(key)
+    # The map is there already.
+    return Place(f"try_element_at(_m, {literal(key)})")
 
 
 def _rescued(keys: Sequence[str], marks: Marks) -> str:

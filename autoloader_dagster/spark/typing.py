@@ -41,6 +41,8 @@ def is_nested(sql_type: str) -> bool:
 def typed(raw: str, sql_type: str, timestamp_formats: Sequence[str] = ()) -> str:
     """A SQL expression for the string expression ``raw`` as ``sql_type``; null if it does not fit.
 
+    Not for nested types; those are in ``nested``.
+
     Stricter than ``try_cast`` where that would lose something: a fraction cut off a decimal, digits
     cut off a double or a timestamp, a time cut off a date, a zone cut off a local time, a bare time
     that becomes today's timestamp, a month that becomes its first day, 'yes' for true. Blanks and
@@ -63,10 +65,6 @@ def typed(raw: str, sql_type: str, timestamp_formats: Sequence[str] = ()) -> str
     if decimal:
         fits = rf"[+-]?[0-9]*([.][0-9]{{0,{decimal[2]}}}0*)?"
         return f"if({_like(raw, fits)}, try_cast({raw} as {sql_type}), null)"
-    if is_nested(sql_type):
-        if sql_type == "variant":
-            return f"try_parse_json({raw})"
-        return f"from_json({raw}, {literal(sql_type)})"
     return f"try_cast({raw} as {sql_type})"
 
 
