@@ -57,7 +57,7 @@ class Find:
     """A file that is not what the oracle expects.
 
     Attributes:
-        group: With this file alone.
+        group: With this file first; alone if it differs alone.
         what: The difference.
     """
 
@@ -98,7 +98,7 @@ class Bench:
 
     def finds(self, groups: Sequence[Group], shrink: bool = True) -> list[Find]:
         """Load the groups; one find a kind of difference, as small as can be."""
-        found = []
+        found: list[Find] = []
         for group in groups:
             kinds: dict[str, tuple[int, str]] = {}
             for i, what in self.differences(group).items():
@@ -106,7 +106,12 @@ class Bench:
                 if kind not in kinds or len(group.files[i]) < len(group.files[kinds[kind][0]]):
                     kinds[kind] = (i, what)
             for i, what in kinds.values():
-                find = Find(replace(group, files=[group.files[i]]), what)
+                alone = replace(group, files=[group.files[i]])
+                if len(group.files) > 1 and not self.differences(alone):
+                    others = [f for j, f in enumerate(group.files) if j != i]
+                    found.append(Find(replace(group, files=[*alone.files, *others]), what))
+                    continue
+                find = Find(alone, what)
                 found.append(self.shrunk(find) if shrink else find)
         return found
 
@@ -224,6 +229,8 @@ def keep(find: Find, folder: Path = FINDS) -> Path:
             "spec": find.group.spec,
             "suffix": find.group.suffix,
             "data": base64.b64encode(data).decode(),
+            # Those without which it does not differ.
+            "others": [base64.b64encode(other).decode() for other in find.group.files[1:]],
             "shown": repr(data[:200]),
             "found": find.what[:500],
         },
@@ -241,11 +248,14 @@ def kept(format_name: str, folder: Path = FINDS) -> list[Group]:
     groups: dict[str, Group] = {}
     for path in sorted(folder.glob(f"{format_name}_*.json")):
         find = json.loads(path.read_text())
-        key = json.dumps([find["spec"], find["suffix"]], sort_keys=True)
+        others = find.get("others", [])
+        own = path.name if others else ""
+        key = json.dumps([find["spec"], find["suffix"], own], sort_keys=True)
         group = groups.get(key) or Group(
             format_name, find["spec"], [], find["suffix"], f"kept {path.name}"
         )
-        groups[key] = replace(group, files=[*group.files, base64.b64decode(find["data"])])
+        files = [base64.b64decode(data) for data in (find["data"], *others)]
+        groups[key] = replace(group, files=[*group.files, *files])
     return list(groups.values())
 
 

@@ -1,7 +1,8 @@
 """Loads generated files for some minutes and prints what differs from the oracle's word.
 
 ``script/soak --inputs --format csv --minutes 30 --seed 7``. Each group of files has a seed of its
-own, which follows from the first one. What differs is made small and kept in ``finds``.
+own, which follows from the first one. What differs is made small and kept in ``finds``, where the
+suite replays it. At the end a table says how much was loaded of each format.
 """
 
 import argparse
@@ -9,15 +10,16 @@ import secrets
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from autoloader_dagster.processed_files.store import ProcessedFiles
 from autoloader_dagster.spark.server import EmbeddedServer
-from tests.differential import csv_cases
+from tests.differential import csv_cases, json_cases, parquet_cases
 from tests.differential.harness import Bench, Group, keep
 from tests.differential.oracles import ORACLES
 from tests.fixtures.lake import Lake
@@ -33,14 +35,37 @@ def _csv_group(seed: int, files: int) -> Group:
     return csv_cases.group(seed, files, typed=seed % 5 > 0)
 
 
+def _json_group(seed: int, files: int) -> Group:
+    # Large files take longer, so each third group has a few.
+    return json_cases.group(seed, files, large=4 if seed % 3 == 0 else 0)
+
+
+def _parquet_group(seed: int, files: int) -> Group:
+    # Spark opens each of them, and each schema is a reader of its own.
+    return parquet_cases.group(seed, max(files // 10, 1))
+
+
 # Seed and number of files -> a group.
-GROUPS: dict[str, Callable[[int, int], Group]] = {"csv": _csv_group}
+GROUPS: dict[str, Callable[[int, int], Group]] = {
+    "csv": _csv_group,
+    "json": _json_group,
+    "parquet": _parquet_group,
+}
+
+
+@dataclass
+class Tally:
+    """How much was loaded of a format, and how much of it differed."""
+
+    files: int = 0
+    loads: int = 0
+    finds: int = 0
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Soak, and exit with 1 if anything differed."""
     parser = argparse.ArgumentParser(prog="script/soak --inputs", description=__doc__)
-    parser.add_argument("--format", choices=sorted(GROUPS), default="csv")
+    parser.add_argument("--format", choices=[*GROUPS, "all"], default="all")
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--files", type=int, default=1000, help="files in a group")
@@ -61,20 +86,38 @@ def main(arguments: list[str] | None = None) -> None:
             keys_are(stack.enter_context(pytest.MonkeyPatch.context()), "tests", "tests")
             server = stack.enter_context(running_s3(root / "s3.log"))
             bench.bucket = server.fresh_bucket()
-        finds = _soak(bench, asked)
-    sys.exit(1 if finds else 0)
+        tallies = _soak(bench, asked)
+    print(_table(tallies, asked.source), flush=True)
+    sys.exit(1 if any(tally.finds for tally in tallies.values()) else 0)
 
 
-def _soak(bench: Bench, asked: argparse.Namespace) -> int:
-    began, finds, seed = time.monotonic(), 0, asked.seed
+def _soak(bench: Bench, asked: argparse.Namespace) -> dict[str, Tally]:
+    """Load a group of each format in turn until the time is over."""
+    began, seed = time.monotonic(), asked.seed
+    tallies = {name: Tally() for name in GROUPS if asked.format in (name, "all")}
     while (minutes := (time.monotonic() - began) / 60) < asked.minutes:
-        for find in bench.finds([GROUPS[asked.format](seed, asked.files)]):
-            finds += 1
-            print(f"{find}\n  kept as {keep(find)}", flush=True)
-        print(
-            f"{minutes:5.1f} min  {asked.format} seed {seed}: {bench.files:,} files in "
-            f"{bench.loads} loads, {finds} finds",
-            flush=True,
-        )
+        for name, tally in tallies.items():
+            files, loads = bench.files, bench.loads
+            group = GROUPS[name](seed, asked.files)
+            # A part of a Parquet file is no Parquet file.
+            for find in bench.finds([group], shrink=name != "parquet"):
+                tally.finds += 1
+                print(f"{find}\n  kept as {keep(find)}", flush=True)
+            tally.files += bench.files - files
+            tally.loads += bench.loads - loads
+            print(
+                f"{minutes:5.1f} min  {name} seed {seed}: {tally.files:,} files in "
+                f"{tally.loads} loads, {tally.finds} finds",
+                flush=True,
+            )
         seed += 1
-    return finds
+    return tallies
+
+
+def _table(tallies: Mapping[str, Tally], source: str) -> str:
+    lines = [f"{'format':8} {'source':6} {'files':>9} {'loads':>6} {'finds':>6}"]
+    lines += [
+        f"{name:8} {source:6} {tally.files:9,} {tally.loads:6,} {tally.finds:6,}"
+        for name, tally in tallies.items()
+    ]
+    return "\n".join(lines)
