@@ -10,6 +10,7 @@ import gzip
 import hashlib
 import itertools
 import json
+import re
 import secrets
 import warnings
 from collections import defaultdict
@@ -27,6 +28,7 @@ from tests.fixtures.lake import LINEAGE, Lake
 from tests.fixtures.s3 import S3Bucket
 from tests.integration.s3_steps import s3_ingestion
 
+_NULLS_LOST = re.compile(r"list<\w+: struct<|map<[^,]*, struct<")
 FINDS = Path(__file__).parent / "finds"
 
 # The spec's parts, the file's bytes as they are on disk, column -> type -> what must become of it.
@@ -136,15 +138,21 @@ class Bench:
         types, rows = self._table(ingestion)
         states = {f.file_path: f for f in self.lake.store.files(ingestion.id)}
         oracle, differ = self.oracles[group.format], {}
+        # pyiceberg reads such a column's nulls as empty lists and maps.
+        vague = {name for name, kind in types.items() if _NULLS_LOST.search(kind)}
         for i, path in enumerate(paths):
             state = states[path]
             found = Found(
                 state.status,
                 f"{state.error_type}: {state.error_message}" if state.error_type else "",
-                rows.get(path, ()),
+                [(_vague(values, vague), rescued) for values, rescued in rows.get(path, ())],
                 (state.records_ingested or 0, state.bad_records or 0),
             )
-            what = difference(oracle(group.spec, group.files[i], types), found)
+            expected = oracle(group.spec, group.files[i], types)
+            if vague and expected.rows:
+                read = [replace(row, values=_vague(row.values, vague)) for row in expected.rows]
+                expected = replace(expected, rows=read)
+            what = difference(expected, found)
             if what:
                 differ[i] = what
         return differ
@@ -190,6 +198,19 @@ class Bench:
         ):
             rows[path].append(({n: c[i] for n, c in lists.items() if c[i] is not None}, rescued))
         return types, rows
+
+
+def _vague(values: Mapping[str, Any], columns: set[str]) -> Mapping[str, Any]:
+    """The values with null for what is empty in these columns."""
+    return {n: _none_if_empty(v) if n in columns else v for n, v in values.items()}
+
+
+def _none_if_empty(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _none_if_empty(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_none_if_empty(part) for part in value] or None
+    return tuple(map(_none_if_empty, value)) if isinstance(value, tuple) else value
 
 
 def _values(column: pa.ChunkedArray) -> list[Any]:
