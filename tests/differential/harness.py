@@ -88,15 +88,16 @@ class Bench:
         try:
             return self._differences(group)
         except AutoloaderError as error:
+            failed = str(error)
             if len(group.files) == 1:
-                return {0: f"the load failed: {error}"}
+                return {0: f"the load failed: {failed}"}
         # No single file may stop the others, so this is a find in itself.
         halves: dict[int, str] = {}
         middle = len(group.files) // 2
         for start, some in ((0, group.files[:middle]), (middle, group.files[middle:])):
             for i, what in self.differences(replace(group, files=some)).items():
                 halves[start + i] = what
-        return halves or {0: "the load failed, but not of either half of its files"}
+        return halves or {0: f"the load failed, but not of either half of its files: {failed}"}
 
     def finds(self, groups: Sequence[Group], shrink: bool = True) -> list[Find]:
         """Load the groups; one find a kind of difference, as small as can be."""
