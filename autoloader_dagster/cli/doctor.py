@@ -13,7 +13,7 @@ from typing import Literal
 import typer
 from rich.markup import escape
 
-from autoloader_dagster.cli.output import JsonOption, print_json, progress, screen, size
+from autoloader_dagster.cli.output import JsonOption, literal, print_json, progress, screen, size
 from autoloader_dagster.cli.project import open_specs
 from autoloader_dagster.errors import AutoloaderError
 from autoloader_dagster.settings import Settings, load_settings
@@ -58,12 +58,13 @@ def doctor(as_json: JsonOption = False) -> None:
     else:
         for finding in findings:
             colour = _COLOURS[finding.status]
+            detail = escape(literal(f"{finding.name}: {finding.detail}"))
             screen().print(
-                f"[{colour}]{finding.status:<4}[/] {escape(f'{finding.name}: {finding.detail}')}",
+                f"[{colour}]{finding.status:<4}[/] {detail}",
                 soft_wrap=True,
             )
             if finding.hint and finding.status != "ok":
-                screen().print(f"       -> {finding.hint}", markup=False, soft_wrap=True)
+                screen().print(f"       -> {literal(finding.hint)}", markup=False, soft_wrap=True)
     if any(finding.status == "fail" for finding in findings):
         raise typer.Exit(2)
 

@@ -23,7 +23,10 @@ JsonOption = Annotated[
 # What a pipe or a file gets, so that no path is cut for a terminal that is not there.
 _PLAIN_WIDTH = 240
 _COLUMNS_ABREAST = 8
-_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+_CONTROL = re.compile(
+    r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 
 
 def screen(*, stderr: bool = False) -> Console:
@@ -46,13 +49,27 @@ def say(text: str = "") -> None:
 
 def print_json(data: Any) -> None:
     """One JSON document on stdout."""
-    sys.stdout.write(json.dumps(data, indent=2, ensure_ascii=False, default=str) + "\n")
+    text = json.dumps(data, indent=2, ensure_ascii=False, default=str)
+    # A name that is not UTF-8 holds them, and stdout would write bytes that are not JSON.
+    text = _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    sys.stdout.write(text + "\n")
 
 
 def print_table(
-    columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None
+    columns: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    title: str | None = None,
+    *,
+    line_breaks: bool = False,
 ) -> None:
-    """A table on stdout. A column whose name begins with ``>`` holds numbers."""
+    """A table on stdout. A column whose name begins with ``>`` holds numbers.
+
+    Args:
+        columns: Their names.
+        rows: A value for each column.
+        title: Stands above the table.
+        line_breaks: Whether a value keeps its line breaks. Else a name could look like a row.
+    """
     table = Table(
         title=Text(literal(title)) if title else None,
         title_justify="left",
@@ -68,18 +85,19 @@ def print_table(
             no_wrap=number,
         )
     for row in rows:
-        table.add_row(*(Text(literal(_cell(value))) for value in row))
+        cells = [literal(_cell(value)) for value in row]
+        table.add_row(*(Text(cell if line_breaks else cell.replace("\n", r"\n")) for cell in cells))
     screen().print(table)
 
 
 def print_rows(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Rows of data, exactly as they are; one below the other if they have many columns."""
     if len(columns) <= _COLUMNS_ABREAST:
-        print_table(columns, ([_data(value) for value in row] for row in rows))
+        print_table(columns, ([_data(value) for value in row] for row in rows), line_breaks=True)
         return
     for number, row in enumerate(rows, 1):
         pairs = zip(columns, map(_data, row), strict=True)
-        print_table(("column", "value"), pairs, f"row {number}")
+        print_table(("column", "value"), pairs, f"row {number}", line_breaks=True)
 
 
 def print_error(error: AutoloaderError) -> None:

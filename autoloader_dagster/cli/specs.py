@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from autoloader_dagster.cli.output import JsonOption, print_json, print_table, say, screen
+from autoloader_dagster.cli.output import JsonOption, literal, print_json, print_table, say, screen
 from autoloader_dagster.cli.project import open_specs
 from autoloader_dagster.errors import SpecError
 from autoloader_dagster.settings import load_settings
@@ -40,7 +40,9 @@ def validate(
         )
     else:
         for fault in faults:
-            screen(stderr=True).print(str(fault), markup=False, soft_wrap=True)
+            screen(stderr=True).print(
+                literal(str(fault)).replace("\n", r"\n"), markup=False, soft_wrap=True
+            )
         if good:
             _print_specs(good, [])
         counted = f"{len(good)} specs are good"
