@@ -12,16 +12,21 @@ from autoloader_dagster.inspection.content import HEAD_BYTES, Content, gather
 from autoloader_dagster.inspection.csv_lines import inline_lines, is_small
 from autoloader_dagster.inspection.csv_records import records
 from autoloader_dagster.inspection.outcome import CsvGroup, Look, SetAside, beginning
+from autoloader_dagster.inspection.reader_limits import (
+    MAX_COLUMNS,
+    line_end_of,
+    refuse_lines_of_blanks,
+)
 from autoloader_dagster.inspection.record_scan import RecordScan
 from autoloader_dagster.inspection.slices import Slices
 from autoloader_dagster.inspection.text import checked_text, whole_lines
 from autoloader_dagster.specs.format import CsvOptions
 
-# Spark's limit is 20,480.
-MAX_COLUMNS = 20_000
-
 _MARKUP = re.compile(r"<(?:!doctype\b|!--|\?xml\b|html\b|head\b|body\b)", re.IGNORECASE)
 _JSON_START = re.compile(r'\{\s*(?:"[^"]*"\s*:|\}|$)|\[\s*(?:\{|\[|$)|\[\s*"[^"]*"\s*[,\]]')
+
+# Blanks up to here mean nothing.
+_BLANKS = "".join(map(chr, range(33)))
 
 # Takes about so many rows.
 TakeSample = Callable[[int], tuple[tuple[object, ...], ...]]
@@ -73,9 +78,17 @@ def look_at_csv(content: Content, options: CsvOptions, look: Look) -> tuple[Look
     whole = whole and len(head) == len(first)
     text_head = head.decode(encoding)
     header = _header(text_head, options, multiline, whole)
-    line_end = _line_end(scan, lines is not None) if as_document else "lf"
-    group = CsvGroup(header, as_document, line_end)
     count = scan.records - options.header
+    line_end: Literal["lf", "crlf", "cr"] = "lf"
+    if as_document:
+        try:
+            line_end = line_end_of(scan)
+            refuse_lines_of_blanks(scan, options.header, len(header))
+        except SetAside:
+            if lines is None and count > 0:
+                raise
+            lines = lines and replace(lines, needed=True)
+    group = CsvGroup(header, as_document, line_end)
     # Of a file with line breaks in values no part but the first can be split into records.
     rest = "" if multiline or whole else slices.text().decode(encoding)
 
@@ -90,20 +103,6 @@ def look_at_csv(content: Content, options: CsvOptions, look: Look) -> tuple[Look
         empty=not count,
         lines=lines,
     ), take_sample
-
-
-def _line_end(scan: RecordScan, are_cut: bool) -> Literal["lf", "crlf", "cr"]:
-    """What ends the records of a file that Spark does not read line by line."""
-    kinds = scan.line_ends
-    if "cr" not in kinds and not (scan.quoted_cr and "crlf" in kinds):
-        return "crlf" if "crlf" in kinds else "lf"
-    if kinds == {"cr"} or are_cut:
-        return "cr"
-    raise SetAside(
-        "MixedLineEnds",
-        "has values with line breaks, and a CR alone beside line ends of another kind, so Spark "
-        "cannot tell where a record ends; fix the line ends",
-    )
 
 
 def _refuse_other_formats(text: str, options: CsvOptions) -> None:
@@ -154,6 +153,13 @@ def _header(text: str, options: CsvOptions, multiline: bool, whole: bool) -> tup
             "TooManyColumns",
             f"has {len(first):,} columns, and {MAX_COLUMNS:,} are the limit; "
             "see whether format.options.delimiter is right",
+        )
+    name = first[0]
+    if options.header and len(first) == 1 and name.strip(_BLANKS) and not name.strip():
+        raise SetAside(
+            "BlankHeader",
+            f"begins with a line of blanks that are not ASCII ({name[:5]!a}) instead of a header; "
+            "remove the line, or set format.options.header to false",
         )
     names = first if options.header else [f"column_{i}" for i in range(1, len(first) + 1)]
     return tuple(names)

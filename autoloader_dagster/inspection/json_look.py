@@ -8,7 +8,6 @@ from dataclasses import replace
 
 from autoloader_dagster.inspection.compression import decompressed
 from autoloader_dagster.inspection.content import HEAD_BYTES, Content, gather, last_bytes
-from autoloader_dagster.inspection.csv_look import MAX_COLUMNS
 from autoloader_dagster.inspection.json_document import (
     SPACE,
     SeveralValues,
@@ -27,6 +26,7 @@ from autoloader_dagster.inspection.json_values import (
     simplified,
 )
 from autoloader_dagster.inspection.outcome import JsonGroup, Look, SetAside, Value, beginning
+from autoloader_dagster.inspection.reader_limits import MAX_COLUMNS
 from autoloader_dagster.inspection.text import MAX_LINE_BYTES, checked_text
 from autoloader_dagster.specs.format import JsonOptions
 

@@ -77,7 +77,7 @@ def look_at(
     found = each(lambda ref: _look_at_one(source, ref, format, rows), refs, threads)
     for i, (look, take_sample) in enumerate(found):
         if look.lines is not None:
-            if len(look.lines.text) > room:
+            if len(look.lines.text) > room and not look.lines.needed:
                 look = replace(look, lines=None)
             else:
                 room -= len(look.lines.text)

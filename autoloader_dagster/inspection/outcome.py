@@ -95,10 +95,12 @@ class Lines:
     Attributes:
         text: The records in UTF-8, separated by NUL, without the header, blank and comment lines.
         count: How many.
+        needed: Whether Spark's own reader cannot tell the records of this file apart.
     """
 
     text: bytes
     count: int
+    needed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

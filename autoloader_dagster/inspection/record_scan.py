@@ -15,6 +15,7 @@ import re
 from typing import TYPE_CHECKING
 
 from autoloader_dagster.inspection.outcome import SetAside
+from autoloader_dagster.inspection.reader_limits import lines_of_blanks, refuse_wide_records
 from autoloader_dagster.specs.format import CsvOptions
 
 if TYPE_CHECKING:
@@ -39,12 +40,16 @@ class RecordScan:
             it when it reads line by line.
         line_ends: The line ends seen so far outside of quotes: ``lf``, ``crlf`` and ``cr``.
         quoted_cr: Whether a CR without LF was seen inside of quotes.
+        blank_lines: Whether a line of blanks, not an empty one, was seen outside of quotes.
+        begins_blank: Whether there is such a line before the first record.
     """
 
     def __init__(self, options: CsvOptions, encoding: str) -> None:
         self.multiline = self.blank_records = self.quoted_cr = False
+        self.blank_lines = self.begins_blank = False
         self.records = 0
         self.line_ends: set[str] = set()
+        self._options, self._encoding = options, encoding
         self._may_be_multiline = options.multiline is not False
         self._quote = encoded(options.quote, encoding)
         self._delimiter = encoded(options.delimiter, encoding)
@@ -153,8 +158,10 @@ class RecordScan:
             # It was counted in the block where it began.
             starts, ends = starts[1:], ends[1:]
         is_record = self._are_records(block, characters, starts, ends)
-        self.records += int(np.count_nonzero(is_record))
-        return starts[is_record], ends[is_record]
+        starts, ends = starts[is_record], ends[is_record]
+        self.records += starts.size
+        refuse_wide_records(block, starts, ends, self._options, self._encoding)
+        return starts, ends
 
     def _has_line_break_in_quotes(self, line_end: int) -> None:
         if not self.multiline and not self._may_be_multiline:
@@ -198,6 +205,7 @@ class RecordScan:
 
         first = characters[starts] if starts.size else characters[:0]
         are = first > _BLANK
+        blank = starts[:0]
         doubtful = np.flatnonzero(~are)
         if doubtful.size:
             # Most lines begin with another character, which settles them faster.
@@ -212,10 +220,14 @@ class RecordScan:
                 self.blank_records |= bool(of_blanks.any())
                 has_some |= of_blanks
             are[doubtful] = has_some
+            blank = lines_of_blanks(characters, from_[~has_some], to[~has_some])
         if self._comment:
             for i in np.flatnonzero(first == self._comment[0]).tolist():
                 if block.startswith(self._comment, starts[i]):
                     are[i] = False
+        if blank.size:
+            self.blank_lines = True
+            self.begins_blank |= not self.records and not (starts[are][:1] < blank[0]).any()
         return are
 
     def _is_plain(self, block: bytes) -> bool:

@@ -15,13 +15,15 @@ class CsvOptions(SpecModel):
     header: bool = Field(
         default=True,
         description="Whether the first row holds the column names. Without it the columns are "
-        "column_1, column_2, … by position.",
+        "column_1, column_2, … by position. A first line of Unicode blanks alone is no header: the "
+        "file is quarantined.",
     )
     delimiter: Character = Field(
         default=",",
         min_length=1,
         description="Field delimiter, one character. An empty line is no record; a line of "
-        "delimiters is one, also where they are tabs.",
+        "delimiters is one, also where they are tabs. A file with more than 20,000 cells in a "
+        "record is quarantined.",
     )
     quote: Character = Field(
         default='"',
@@ -41,7 +43,9 @@ class CsvOptions(SpecModel):
     multiline: Literal["auto", True, False] = Field(
         default="auto",
         description="Whether a quoted value can contain line breaks, which are kept as they are. "
-        "'auto' finds out for every file; with false a file that has such a value is quarantined.",
+        "'auto' finds out for every file; with false a file that has such a value is quarantined. "
+        "So is a file of more than 128 KiB with such values or in UTF-16 that has a line of blanks "
+        "before its header or in a single column, or a CR alone beside other line ends.",
     )
     null_values: tuple[Text, ...] = Field(
         default=("",),

@@ -294,3 +294,39 @@ def test_the_scan_agrees_with_a_csv_parser(seed):
         return
     assert scan.multiline == spans
     assert not any(quote_open)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize(
+    ("beginning", "blank"),
+    [("id,note\n", None), ("\n\nid,note\n", None), (" \t\nid,note\n", "before its header"),
+     ("\n \nnote\n", "before its header"), ("note\n \n", "one column"), ("note\n\n", None),
+     ("#x\n \nid,note\n", "before its header"), ("id,note\n \n", None)],
+)  # fmt: skip
+def test_a_line_of_blanks_that_spark_takes_for_a_record_is_refused(tmp_path, beginning, blank, end):
+    rows = '1,"a\nb"\n' if "," in beginning else '"a\nb"\n'
+    for size, expected in ((1, None), (30_000, blank)):
+        data = (beginning + rows * size).replace("\n", end).encode()
+        bad = look(tmp_path, data, comment="#").bad
+        assert (bad and bad.error_type) == (expected and "LinesOfBlanks")
+        assert expected is None or expected in bad.message
+
+
+def test_a_record_with_more_cells_than_spark_takes_is_refused_and_commas_in_a_value_are_not(
+    tmp_path,
+):
+    many = "," * 30_000
+    bad = look(tmp_path, f"a,b\n1,2\nx{many}\n".encode()).bad
+    assert (bad.error_type, bad.message[:45]) == (
+        "TooManyColumns",
+        "has 30,001 columns in the record that begins ",
+    )
+    assert look(tmp_path, f'a,b\n1,"{many}"\n"{many}\n",\n'.encode()).bad is None
+
+
+@pytest.mark.parametrize("blank", ["\u00a0", " \u2003\u00a0", "\u0085"])
+def test_a_first_line_of_unicode_blanks_is_no_header(tmp_path, blank):
+    data = f"{blank}\nid,note\n1,a\n".encode()
+    bad = look(tmp_path, data).bad
+    assert (bad.error_type, "format.options.header" in bad.message) == ("BlankHeader", True)
+    assert look(tmp_path, data, header=False).bad is None
