@@ -156,7 +156,8 @@ class Files:
         cells: Where cells are taken from.
         options: How files are written.
         headers: How many different headers there are.
-        padded: Whether files are so large, once decompressed, that Spark's reader opens them.
+        padded: Whether files are so large, once decompressed, that Spark's reader opens them: from
+            about 130 KB to 1 MB of different records.
     """
 
     def __init__(
@@ -173,6 +174,7 @@ class Files:
         self._quote = options.get("quote", '"')
         self._escape = options.get("escape", '"') or '"'
         self._padded, self._odd = padded, odd
+        self._is_flat = False
         names = list(HINTS)
         self._headers = [rng.sample(names, rng.choice([1, 2, 3, 5, 8])) for _ in range(headers)]
         if not options.get("header", True):
@@ -185,6 +187,8 @@ class Files:
         columns = rng.choice(self._headers)
         end = rng.choice(_LINE_ENDS) if rng.random() < 0.4 else "\n"
         mixed = rng.random() < 0.02
+        # Without line breaks in values, as in most files, Spark reads line by line.
+        self._is_flat = self._padded and rng.random() < 0.5
         lines = []
         if self._options.get("header", True):
             names = [rng.choice(_NAMES.get(c, [c])) for c in columns]
@@ -192,6 +196,10 @@ class Files:
         faulty = rng.random()
         for _ in range(rng.choice([0, 1, 2, 3, 5, 12])):
             lines.append(self._record(columns))
+        if self._padded:
+            lines += self._many(columns, rng.choice([130_000, 135_000, 150_000, 300_000]))
+            if rng.random() < 0.05:
+                lines += self._many(columns, 700_000)
         if rng.random() < 0.5:
             for _ in range(rng.choice([1, 1, 2])):
                 lines.insert(rng.randrange(len(lines) + 1), self._no_record())
@@ -208,9 +216,6 @@ class Files:
             text += rng.choice([end, end * 2, " " + end, "\u00a0" + end, " ", "\t"])
         if rng.random() < 0.02 and not self._padded:
             text = self._to_a_limit(text, columns, end)
-        if self._padded:
-            blank = "\t" if self._delimiter == " " else " "
-            text += (blank * 999 + end) * (132 if rng.random() < 0.9 else 270)
         return self._encoded(text, faulty)
 
     def _encoded(self, text: str, faulty: float) -> bytes:
@@ -226,7 +231,7 @@ class Files:
         if 0.02 < faulty < 0.03:
             at = rng.randrange(len(data) + 1)
             data = data[:at] + rng.choice([b"\xff", b"\xfc", b"\0", b"\xc3"]) + data[at:]
-        if self._padded or 0.05 < faulty < 0.08:
+        if 0.05 < faulty < (0.5 if self._padded else 0.08):
             data = gzip.compress(data, 1, mtime=0)
             if 0.03 < faulty < 0.035:
                 data = data[: -rng.randrange(1, 9)]
@@ -247,8 +252,16 @@ class Files:
             cells = [""] * len(cells)
         return self._line(cells)
 
+    def _many(self, columns: Sequence[str], size: int) -> list[str]:
+        """Records of about this size together, in any order."""
+        kinds = [self._record(columns) for _ in range(400)]
+        length = sum(len(kind.encode("utf-8", "replace")) + 1 for kind in kinds)
+        return self._rng.choices(kinds, k=size * len(kinds) // length + 1)
+
     def _written(self, cell: str) -> str:
         quote, escape, rng = self._quote, self._escape, self._rng
+        if self._is_flat:
+            cell = cell.replace("\n", " ").replace("\r", " ")
         if self._options.get("multiline") is False and rng.random() < 0.98:
             cell = cell.replace("\n", " ").replace("\r", " ")
         if not quote:
@@ -272,7 +285,7 @@ class Files:
         return self._rng.choice(choices)
 
     def _to_a_limit(self, text: str, columns: Sequence[str], end: str) -> str:
-        """Repeat the file's rows until it is about as long as one of the limits."""
+        """Add rows until the file is about as long as one of the limits."""
         limit = self._rng.choice(_LIMITS[:2] if self._rng.random() < 0.9 else _LIMITS)
         limit += self._rng.randrange(-2, 3)
         row = self._line(["1"] * len(columns)) + end
@@ -300,6 +313,46 @@ def group(seed: int, files: int, padded: bool = False, typed: bool = True) -> Gr
         "csv",
         spec,
         [made.one() for _ in range(files)],
-        ".csv.gz" if padded else ".csv",
+        ".csv",
         f"csv seed {seed}{' padded' if padded else ''}",
     )
+
+
+def ordinary(seed: int, size: int) -> Group:
+    """Files as programs write them, each about so large: they must load.
+
+    Args:
+        seed: Chooses the values.
+        size: Of each file, in bytes.
+    """
+    rng = random.Random(seed)
+    files = []
+    for end in _LINE_ENDS:
+        for lines in (False, True):
+            for columns in (["id", "note", "amount", "day"], ["note"]):
+                text = end.join(
+                    [",".join(columns), *_ordinary_rows(rng, columns, size, end, lines)]
+                )
+                # Blank lines are everywhere; of these no reader makes a record.
+                text = rng.choice(["", end]) + text + end * rng.choice([0, 1, 3])
+                files.append(rng.choice([b"", b"\xef\xbb\xbf"]) + text.encode())
+    files.append(gzip.compress(files[0], mtime=0))
+    spec = {"format": {"type": "csv"}, "schema": {"hints": HINTS}}
+    return Group("csv", spec, files, ".csv", f"ordinary csv of {size:,} bytes, seed {seed}")
+
+
+def _ordinary_rows(
+    rng: random.Random, columns: list[str], size: int, end: str, lines: bool
+) -> list[str]:
+    notes = ["plain", "größe €", "x,y", 'say "hi"', " lead", "trail ", "a;b\tc", "5' pipe"]
+    rows, length = [], 0
+    while length < size:
+        note = rng.choice(notes) + str(rng.randrange(100))
+        if lines and rng.random() < 0.3:
+            note += rng.choice([end, end * 2, f" {end} "]) + rng.choice(["", "z"])
+        if rng.random() < 0.3 or any(c in note for c in ',"\r\n'):
+            note = '"' + note.replace('"', '""') + '"'
+        cells = {"id": str(rng.randrange(10**9)), "amount": repr(rng.random()), "day": "2024-02-29"}
+        rows.append(",".join({**cells, "note": note}[c] for c in columns))
+        length += len(rows[-1].encode()) + len(end)
+    return rows

@@ -96,10 +96,13 @@ def difference(expected: Expected, found: Found) -> str | None:
 def _unmatched(expected: Expected, found: Found) -> str | None:
     rows = expected.rows or ()
     exact = Counter((_key(row.values), row.rescued) for row in rows if _is_exact(row))
+    of_texts = any(isinstance(rescued, tuple) for _, rescued in exact)
     left = []
     for values, rescued in found.rows:
-        key = (_key(values), rescued is not None)
-        if exact[key] > 0:
+        values_key = _key(values)
+        forms = [rescued is not None, *([_texts(rescued)] if of_texts and rescued else [])]
+        key = next(((values_key, f) for f in forms if exact[values_key, f] > 0), None)
+        if key:
             exact[key] -= 1
         else:
             left.append((values, rescued))
@@ -119,7 +122,7 @@ def _sample(expected: Expected, found: Found) -> str:
 
 
 def _is_exact(row: Row) -> bool:
-    return isinstance(row.rescued, bool) and all(v is not ANY for v in row.values.values())
+    return isinstance(row.rescued, bool | tuple) and all(v is not ANY for v in row.values.values())
 
 
 def _matches(row: Row, values: Mapping[str, Any], rescued: str | None) -> bool:
@@ -128,13 +131,15 @@ def _matches(row: Row, values: Mapping[str, Any], rescued: str | None) -> bool:
             return False
     elif row.rescued is not None and bool(row.rescued) != (rescued is not None):
         return False
-    if isinstance(row.rescued, tuple):
-        texts = sorted(map(str, json.loads(rescued or "{}").values()))
-        if texts != sorted(row.rescued):
-            return False
+    if isinstance(row.rescued, tuple) and _texts(rescued) != tuple(sorted(row.rescued)):
+        return False
     return all(
         value is ANY or same(value) == same(values.get(name)) for name, value in row.values.items()
     ) and all(value is None or name in row.values for name, value in values.items())
+
+
+def _texts(rescued: str | None) -> tuple[str, ...]:
+    return tuple(sorted(map(str, json.loads(rescued or "{}").values())))
 
 
 def _key(values: Mapping[str, Any]) -> frozenset[tuple[str, Any]]:

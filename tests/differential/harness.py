@@ -13,6 +13,7 @@ import json
 import re
 import secrets
 import warnings
+import zlib
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -121,7 +122,7 @@ class Bench:
     def shrunk(self, find: Find, rounds: int = 12) -> Find:
         """The smallest file with a difference that is reached by taking parts out of this one."""
         for _ in range(rounds):
-            smaller = _smaller(find.group.files[0], find.group.suffix)
+            smaller = _smaller(find.group.files[0])
             differ = self.differences(replace(find.group, files=smaller)) if smaller else {}
             if not differ:
                 return find
@@ -229,9 +230,12 @@ def _value(scalar: pa.Scalar) -> Any:
         return repr(scalar)
 
 
-def _smaller(data: bytes, suffix: str) -> list[bytes]:
+def _smaller(data: bytes) -> list[bytes]:
     """Files with one part less, the smallest first."""
-    plain = gzip.decompress(data) if suffix.endswith(".gz") else data
+    try:
+        plain = gzip.decompress(data)
+    except (OSError, EOFError, zlib.error):
+        plain = data
     found = []
     size = max(len(plain) // 2, 1)
     while size and len(found) < 150:

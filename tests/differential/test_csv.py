@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tests.differential import csv_cases
-from tests.differential.harness import Bench, Find, Group, keep, kept
+from tests.differential.harness import Bench, Find, Group, keep, kept, together
 
 
 def test_the_harness_sees_a_difference_and_finds_none_in_plain_files(
@@ -40,8 +40,18 @@ def test_what_was_found_once_stays_fixed(bench: Bench) -> None:
 
 def test_generated_files_come_out_as_an_independent_reader_reads_them(bench: Bench) -> None:
     groups = [csv_cases.group(seed, 60) for seed in (2, 5)]
-    groups.append(csv_cases.group(1003, 6, padded=True))
+    groups.append(csv_cases.group(1003, 8, padded=True))
 
     finds = bench.finds(groups, shrink=False)
+
+    assert not finds, "\n".join(map(str, finds))
+
+
+def test_ordinary_files_load_whether_their_records_are_sent_along_or_spark_opens_them(
+    bench: Bench,
+) -> None:
+    small, large = csv_cases.ordinary(1, 3_000), csv_cases.ordinary(2, 132_000)
+
+    finds = bench.finds(together([small, large]), shrink=False)
 
     assert not finds, "\n".join(map(str, finds))
