@@ -46,7 +46,7 @@ from autoloader_dagster.spark.history import KIND_PROPERTY
 from autoloader_dagster.spark.lineage import PARTITION_KEY, SourceFile
 from autoloader_dagster.spark.reading import LIST_FOLDERS_FROM, TOO_MANY_TO_LIST, Column
 from autoloader_dagster.spark.session import translate
-from autoloader_dagster.spark.table import OWNER_PROPERTY
+from autoloader_dagster.spark.table import owner_properties
 from autoloader_dagster.spark.writing import Written
 
 if TYPE_CHECKING:
@@ -267,7 +267,7 @@ class BatchLoad:
         self._table_columns = known if known is not None and unchanged else self._table.columns()
 
     def _properties(self) -> dict[str, str]:
-        owner = {} if self._spec.table.shared else {OWNER_PROPERTY: self._ingestion.id}
+        owner = {} if self._spec.table.shared else owner_properties(self._ingestion.id)
         return {**self._spec.table.properties, **owner}
 
     def _leave_out(self, bad: Mapping[str, Bad]) -> None:

@@ -43,7 +43,9 @@ METADATA_PROPERTIES = {
     "write.metadata.delete-after-commit.enabled": "true",
     "write.metadata.previous-versions-max": "25",
 }
-OWNER_PROPERTY = "autoloader.ingestion"
+# The first is for people. Spark hides the value of a property that holds 'url' or 'token', and
+# 'hourly' does; so the second, which is read, has hexadecimal digits.
+_OWNER_SHOWN, _OWNER = "autoloader.ingestion", "autoloader.ingestion-hex"
 _SNAPSHOT_CONF = "spark.sql.iceberg.snapshot-property."
 # Rows before a write: all of one partition, of few partitions in order, or anyhow.
 Layout = Literal["one partition", "in order", "any"]
@@ -244,15 +246,15 @@ class IcebergTable:
 
     def owner(self) -> str | None:
         """The ingestion that loads the table, as its properties were read last."""
-        return (self._properties or self._read_properties()).get(OWNER_PROPERTY)
+        return owner_in(self._properties or self._read_properties())
 
     def set_owner(self, ingestion_id: str) -> None:
         """Note which ingestion loads the table."""
-        named = f"{literal(OWNER_PROPERTY)} = {literal(ingestion_id)}"
         self._commit(
             "set a property of",
-            f"alter table {self._sql_name} set tblproperties ({named})",
-            lambda: self._read_properties().get(OWNER_PROPERTY) == ingestion_id,
+            f"alter table {self._sql_name} set tblproperties "
+            f"({_listed(owner_properties(ingestion_id))})",
+            lambda: owner_in(self._read_properties()) == ingestion_id,
         )
         self._properties = None
 
@@ -522,6 +524,20 @@ class IcebergTable:
                 "Nothing of this step is in the table; its files wait for the next run. Mend what "
                 "the message says: the disk, the rights, the catalog or the table.",
             ) from error
+
+
+def owner_properties(ingestion_id: str) -> dict[str, str]:
+    """The properties that say which ingestion loads a table."""
+    return {_OWNER_SHOWN: ingestion_id, _OWNER: ingestion_id.encode().hex()}
+
+
+def owner_in(properties: Mapping[str, str]) -> str | None:
+    """The ingestion that loads the table with these properties; None if they name none."""
+    try:
+        return bytes.fromhex(properties.get(_OWNER, "")).decode() or None
+    except ValueError:
+        # Written by a person.
+        return None
 
 
 def first_line(error: BaseException) -> str:

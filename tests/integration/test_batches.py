@@ -244,15 +244,18 @@ def test_files_that_are_set_aside_leave_the_batch(state: ProcessedFiles) -> None
 
 def test_a_file_is_quarantined_once_its_tries_are_used_up(state: ProcessedFiles) -> None:
     discover(state, ref("a.csv"))
-    for _ in range(RETRIES + 1):
-        batch = claimed(state)
+    for number in range(RETRIES + 1):
+        # A worker does not get a file again that failed with it.
+        first, second = f"worker-{number}a", f"worker-{number}b"
+        batch = claimed(state, first)
         others_fault = SetAside(batch.files[0].id, "FAILED", "Spark", "down", count_retry=False)
-        state.set_aside(batch.batch_id, "worker", [others_fault], RETRIES)
-        state.release(batch.batch_id, "worker")
-        batch = claimed(state)
+        state.set_aside(batch.batch_id, first, [others_fault], RETRIES)
+        state.release(batch.batch_id, first)
+        assert claim(state, first) is None
+        batch = claimed(state, second)
         failure = SetAside(batch.files[0].id, "FAILED", "ReadError", "cut short")
-        state.set_aside(batch.batch_id, "worker", [failure], RETRIES)
-        assert state.release(batch.batch_id, "worker"), "a batch without files can be released"
+        state.set_aside(batch.batch_id, second, [failure], RETRIES)
+        assert state.release(batch.batch_id, second), "a batch without files can be released"
 
     row = versions(state, "a.csv")["v1"]
     assert (row.status, row.error_type) == ("QUARANTINED", "ReadError")

@@ -57,6 +57,19 @@ def test_an_owner_who_keeps_metadata_files_keeps_them(lake: Lake) -> None:
     assert ("write.metadata.delete-after-commit.enabled", "false") in _properties(lake, "mine")
 
 
+def test_a_table_knows_its_ingestion_by_any_name(lake: Lake) -> None:
+    # Spark hides the values of properties that look like an address or a secret.
+    for name in ("hourly", "secret_token"):
+        ingestion = lake.ingestion(name)
+        for number in (1, 2):
+            write_ids(lake.folder(), f"{number}.csv", number)
+            lake.load(ingestion)
+        assert lake.ids(name) == {1: 1, 2: 1}
+        with connect(lake.settings) as spark:
+            owner = ingestion.table(spark).owner()
+        assert owner == f"default/{name}"
+
+
 def _properties(lake: Lake, name: str) -> set[tuple[str, str]]:
     with connect(lake.settings) as spark:
         rows = spark.sql(f"show tblproperties lake.{lake.namespace}.{name}").collect()
