@@ -4,6 +4,7 @@ A row of a table names its file and its batch (``_source_file``, ``_batch_id``).
 this leads to the other, to the Dagster run and the Iceberg snapshot, and back to the rows.
 """
 
+import shlex
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -75,7 +76,8 @@ def trace(
     )
     for batch in batches:
         if any(row.batch_id == batch.batch_id and row.status == "SUCCESS" for row in files):
-            say(f'rows:  autoloader query "{_rows_query(table, batch, files, what)}"')
+            query = shlex.quote(_rows_query(table, batch, files, what))
+            say(f"rows:  autoloader query {query}")
     for run_id in dict.fromkeys(batch.run_id for batch in batches if batch.run_id):
         say(f"run:   /runs/{run_id} in the Dagster UI (autoloader up)")
 
@@ -110,8 +112,22 @@ def _rows_query(table: str, batch: "Batch", files: "list[FileRow]", what: str) -
     query = f"select * from {table} where _batch_id = '{batch.batch_id}'"
     paths = {row.file_path for row in files if row.batch_id == batch.batch_id}
     if what != batch.batch_id and len(paths) == 1:
-        query += " and _source_file = '{}'".format(paths.pop().replace("'", "''"))
+        query += f" and _source_file = {_sql_text(paths.pop())}"
     return query
+
+
+def _sql_text(text: str) -> str:
+    """A SQL literal of printable characters, so that a terminal shows it and a shell takes it."""
+    from autoloader_dagster.spark.typing import literal
+
+    return "".join(
+        char
+        if char.isprintable()
+        else f"\\u{ord(char):04x}"
+        if ord(char) < 0x10000
+        else f"\\U{ord(char):08x}"
+        for char in literal(text)
+    )
 
 
 def _batch_json(batch: "Batch") -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """``undo``, ``retry`` and ``trace`` as a person uses them, and their jobs by GraphQL."""
 
 import json
+import shlex
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -80,7 +81,8 @@ def test_a_file_is_undone_traced_and_loaded_again(
         done.json["snapshot_id"],
     )
     other = project.run("trace", "orders", "2.csv")
-    query = other.out.partition('autoloader query "')[2].partition('"')[0]
+    (line,) = [line for line in other.out.splitlines() if line.startswith("rows:")]
+    *_, query = shlex.split(line)
     rows = project.run("query", query, "--json").json["rows"]
     assert sorted(row["id"] for row in rows) == [2, 20]
 
