@@ -253,54 +253,56 @@ def _check_names_and_tables(drafts: list[_Draft]) -> None:
     Both sides of a conflict are broken, because nobody can tell which one is meant; but a spec that
     is broken already never takes a good one with it.
     """
-    usable = {
-        id(draft): (draft, dagster_names(draft.spec, draft.tenant, draft.name))
-        for draft in drafts
-        if draft.spec and draft.usable
-    }
+    usable = [draft for draft in drafts if draft.usable]
     # By each of its names, so that no spec is compared with all others.
     having: dict[object, list[_Draft]] = defaultdict(list)
-    for draft, names in usable.values():
-        for name in _compared(draft, names):
+    for draft in usable:
+        for name in _compared(draft):
             having[name].append(draft)
-    for draft, names in usable.values():
-        others = {id(other): other for name in _compared(draft, names) for other in having[name]}
+    for draft in drafts:
+        others = {id(other): other for name in _compared(draft) for other in having[name]}
         for other in others.values():
             if other is not draft:
-                _blame_conflict(draft, names, other, usable[id(other)][1])
+                _blame_conflict(draft, other)
 
 
-def _compared(draft: _Draft, names: DagsterNames) -> list[object]:
-    table = draft.spec.table.name.split(".", 1)[1] if draft.spec else ""
-    return [
-        ("id", draft.tenant, draft.name),
-        ("table", table),
-        names.asset,
-        names.source,
-        ("trigger", names.trigger),
-        ("partitions", names.partitions),
-    ]
+def _compared(draft: _Draft) -> list[object]:
+    own: list[object] = [("id", draft.tenant, draft.name)]
+    if draft.spec:
+        names = dagster_names(draft.spec, draft.tenant, draft.name)
+        own += [("table", _asset(draft.spec)), names.asset, names.source]
+        own += [("trigger", names.trigger), ("partitions", names.partitions)]
+    return own
 
 
-def _blame_conflict(
-    draft: _Draft, names: DagsterNames, other: _Draft, other_names: DagsterNames
-) -> None:
+def _blame_conflict(draft: _Draft, other: _Draft) -> None:
     file = shown_path(other.file)
-    if (draft.tenant, draft.name) == (other.tenant, other.name):
+    same = (draft.tenant, draft.name) == (other.tenant, other.name)
+    if same:
         draft.blame(("name",), f"'{draft.name}' is the name of {file} too")
-    conflict = _table_conflict(draft.spec, other.spec, file) if draft.spec and other.spec else None
+    if draft.spec is None or other.spec is None:
+        return
+    conflict = _table_conflict(draft.spec, other.spec, file)
     if conflict:
         draft.blame(("table", "name"), conflict)
         return
-    shared = clash(names, other_names)
-    if shared and (draft.tenant, draft.name) != (other.tenant, other.name):
+    shared = clash(
+        dagster_names(draft.spec, draft.tenant, draft.name),
+        dagster_names(other.spec, other.tenant, other.name),
+    )
+    if shared and not same:
         draft.blame(("name",), f"'{draft.name}' and {file} would both be {shared}; rename one")
+
+
+def _asset(spec: IngestionSpec) -> str:
+    """The table's namespace and name; the catalog is no part of the asset's key."""
+    return spec.table.name.split(".", 1)[1]
 
 
 def _table_conflict(spec: IngestionSpec, other: IngestionSpec, other_file: str) -> str | None:
     mine, theirs = spec.table, other.table
-    asset = mine.name.split(".", 1)[1]
-    if asset != theirs.name.split(".", 1)[1]:
+    asset = _asset(spec)
+    if asset != _asset(other):
         return None
     if mine.name != theirs.name:
         return (
