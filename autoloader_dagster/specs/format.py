@@ -33,7 +33,7 @@ class CsvOptions(SpecModel):
     escape: Character = Field(
         default='"',
         description="Character before a quote inside a quoted value; by default quotes are doubled "
-        "(RFC 4180). With another character, a doubled quote is no escape.",
+        "(RFC 4180), also if it is empty. With another character, a doubled quote is no escape.",
     )
     encoding: Literal["utf-8", "iso-8859-1", "us-ascii", "utf-16", "utf-16le", "utf-16be"] = Field(
         default="utf-8",
@@ -78,6 +78,10 @@ class CsvOptions(SpecModel):
         for name, sign in (("quote", self.quote), ("escape", self.escape)):
             if self.comment and self.comment == sign:
                 raise KeyFault(f"is the {name} too ({sign!r}); they must differ", "comment")
+        if not self.escape:
+            # Without one Spark takes an empty value in quotes for a quote. The model is frozen, and
+            # not handed out yet.
+            object.__setattr__(self, "escape", self.quote)
         return self
 
 

@@ -170,7 +170,8 @@ def _record(text: str, at: int, options: Mapping[str, Any]) -> tuple[list[Cell],
 
 
 def _cell(text: str, at: int, options: Mapping[str, Any]) -> tuple[Cell, int]:
-    delimiter, quote, escape = options["delimiter"], options["quote"], options["escape"]
+    delimiter, quote = options["delimiter"], options["quote"]
+    escape = options["escape"] or quote
     if not quote or not text.startswith(quote, at):
         end = at
         while end < len(text) and text[end] not in (delimiter, "\r", "\n"):
@@ -184,7 +185,7 @@ def _cell(text: str, at: int, options: Mapping[str, Any]) -> tuple[Cell, int]:
         if both == quote * 2 and escape == quote:
             value.append(quote)
             at += 2
-        elif escape not in ("", quote) and both in (escape + quote, escape * 2):
+        elif escape != quote and both in (escape + quote, escape * 2):
             value.append(both[1])
             at += 2
         elif here == quote:
