@@ -91,8 +91,11 @@ class Site:
     def job(self, failpoints: str = "", **more: Any) -> dict[str, Any]:
         """A job for a worker on this site, under a run of its own."""
         self.runs += 1
+        conf = self.settings.spark_conf
         return {
             "environ": {
+                # A worker may have to start the server again.
+                **({"AUTOLOADER_SPARK_CONF": str(conf)} if conf else {}),
                 "AUTOLOADER_HOME": str(self.settings.home),
                 "AUTOLOADER_SPECS_DIR": str(self.root / "specs"),
                 "AUTOLOADER_DATABASE_URL": self.database_url,

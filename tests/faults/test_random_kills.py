@@ -7,13 +7,13 @@ from tests.faults import bad_databases
 from tests.faults.ground import Ground, series, wrong
 from tests.faults.random_kills import kill_at_random
 from tests.fixtures.postgres import running_postgres
-from tests.fixtures.spark import settings_for
+from tests.fixtures.spark import cheap_conf, settings_for
 
 
 def test_random_kills_of_workers_spark_and_postgresql_lose_and_double_nothing(
     tmp_path: Path,
 ) -> None:
-    settings = settings_for(tmp_path / "home")
+    settings = settings_for(tmp_path / "home", AUTOLOADER_SPARK_CONF=str(cheap_conf(tmp_path)))
     with running_postgres() as postgres:
         ground = Ground(settings, tmp_path / "ground", lambda: postgres.url, postgres)
         try:

@@ -15,7 +15,7 @@ from autoloader_dagster.spark.session import after_a_restart, connect, translate
 from autoloader_dagster.spark.table import METADATA_PROPERTIES
 from tests.fixtures.by_hand import sql
 from tests.fixtures.lake import Lake, write_ids
-from tests.fixtures.spark import settings_for
+from tests.fixtures.spark import cheap_conf, settings_for
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -78,7 +78,8 @@ def _properties(lake: Lake, name: str) -> set[tuple[str, str]]:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the class can be initialised elsewhere")
 def test_a_load_restarts_a_broken_server_once_and_goes_on(lake: Lake, tmp_path: Path) -> None:
-    own = replace(lake, settings=settings_for(tmp_path / "home"))
+    conf = cheap_conf(tmp_path)
+    own = replace(lake, settings=settings_for(tmp_path / "home", AUTOLOADER_SPARK_CONF=str(conf)))
     server = EmbeddedServer(own.settings)
     ingestion = own.ingestion("healed")
     write_ids(own.folder(), "1.csv", 1, 2)
