@@ -11,12 +11,14 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_rand
 
 # Another writer was faster, or the catalog client's own first try was.
 _REFUSED = re.compile(r"\bCommitFailedException\b")
+# So many other commits came between two steps of this one that the metadata it read is deleted.
+_OVERTAKEN = re.compile(r"\bNotFoundException\b[^\n]*\.metadata\.json")
 # The connection broke, or the catalog's server or database failed while it worked.
 _UNKNOWN = re.compile(
     r"\b(?:CommitStateUnknownException|RESTException|ServiceFailureException"
     r"|ServiceUnavailableException|UncheckedSQLException)\b"
 )
-_TRIES = 5
+_TRIES = 10
 
 
 def is_open(error: BaseException) -> bool:
@@ -25,7 +27,7 @@ def is_open(error: BaseException) -> bool:
     Neither is the fault of what was to be committed, so it may be tried again.
     """
     text = f"{error} {error.__cause__ or ''}"
-    return _REFUSED.search(text) is not None or _UNKNOWN.search(text) is not None
+    return any(pattern.search(text) for pattern in (_REFUSED, _OVERTAKEN, _UNKNOWN))
 
 
 def tries() -> Retrying:

@@ -41,7 +41,7 @@ TABLE_ID_PROPERTY = "autoloader.table-id"
 # these, Iceberg keeps every one of them for ever.
 METADATA_PROPERTIES = {
     "write.metadata.delete-after-commit.enabled": "true",
-    "write.metadata.previous-versions-max": "25",
+    "write.metadata.previous-versions-max": "100",
 }
 # The first is for people. Spark hides the value of a property that holds 'url' or 'token', and
 # 'hourly' does; so the second, which is read, has hexadecimal digits.

@@ -1,0 +1,21 @@
+"""Which errors of a commit leave its outcome open, so that it may be tried again."""
+
+import pytest
+
+from autoloader_dagster.spark.commits import is_open
+
+_METADATA = "file:/w/t/metadata/00007-9b.metadata.json"
+
+
+@pytest.mark.parametrize(
+    ("error", "answer"),
+    [
+        ("org.apache.iceberg.exceptions.CommitFailedException: metadata location changed", True),
+        ("(org.apache.iceberg.jdbc.UncheckedSQLException) Failed to commit", True),
+        (f"org.apache.iceberg.exceptions.NotFoundException: no such file: {_METADATA}", True),
+        ("org.apache.iceberg.exceptions.NotFoundException: no such file: /in/a.parquet", False),
+        ("java.io.IOException: No space left on device", False),
+    ],
+)
+def test_an_error_that_leaves_a_commit_open_is_told_from_others(error: str, answer: bool) -> None:
+    assert is_open(Exception(error)) is answer
