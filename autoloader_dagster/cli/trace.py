@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from autoloader_dagster.processed_files.records import Batch, FileRow
 
 _SHOWN = 200
-_BATCHES_SEARCHED = 1000
 
 
 def trace(
@@ -98,14 +97,11 @@ def _found(ingestion: "Ingestion", what: str) -> "tuple[list[FileRow], list[Batc
         rows = store.files(ingestion.id, paths=paths) if paths else ()
         return [row for row in rows if row.id in held], [batch]
     rows = versions_named(ingestion, [what])
-    ids = {row.id for row in rows}
-    found = [store.batch(each) for each in sorted({row.batch_id for row in rows if row.batch_id})]
-    # An undo or a reload is not the batch of its files, so it is looked for the other way round.
-    latest = store.batches(ingestion.id, limit=_BATCHES_SEARCHED)
-    amendments = [store.batch(each.id) for each in reversed(latest) if each.kind != "load"]
-    found += [each for each in amendments if each and ids & {file.id for file in each.files}]
-    known = {each.batch_id: each for each in found if each is not None}
-    return rows, list(known.values())
+    # Also those whose rows another one has taken out since. An id begins with its time.
+    ids = {row.batch_id for row in rows if row.batch_id}
+    ids.update(store.batches_of(ingestion.id, {row.id for row in rows}))
+    found = [store.batch(each) for each in sorted(ids)]
+    return rows, [batch for batch in found if batch is not None]
 
 
 def _rows_query(table: str, batch: "Batch", files: "list[FileRow]", what: str) -> str:

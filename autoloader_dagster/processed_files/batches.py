@@ -7,10 +7,12 @@ from sqlalchemy import ColumnElement, Connection, and_, exists, false, func, or_
 from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from autoloader_dagster.processed_files.database import Database, now, one_of
-from autoloader_dagster.processed_files.file_ids import read_ids
+from autoloader_dagster.processed_files.file_ids import holds, read_ids
 from autoloader_dagster.processed_files.models import StoredBatch, StoredFile
 from autoloader_dagster.processed_files.records import Batch, ClaimedFile
 
+# How far back the batches of a file are looked for.
+_SEARCHED = 10_000
 # A worker is at it, or should be.
 OPEN = ("CLAIMED", "WRITTEN")
 
@@ -51,11 +53,12 @@ def find(connection: Connection, batch_id: str) -> Batch | None:
     ).one_or_none()
     if row is None:
         return None
-    if row.kind != "load":
+    if row.kind != "load" or (row.status == "RECORDED" and row.member_files is not None):
         members = one_of(StoredFile.id, read_ids(row.member_files or ""), connection)
     elif row.status in OPEN:
         members = and_(StoredFile.batch_id == batch_id, StoredFile.status == "PROCESSING")
     elif row.status == "RECORDED":
+        # Of an earlier version, which noted no files: those that no other batch has loaded since.
         loaded = StoredFile.status.in_(("SUCCESS", "REPLACED", "UNDONE"))
         members = and_(
             StoredFile.batch_id == batch_id, loaded, StoredFile.snapshot_id == row.snapshot_id
@@ -77,6 +80,24 @@ def find(connection: Connection, batch_id: str) -> Batch | None:
         lease_expires_at=row.lease_expires_at,
         files=_claimed_files(connection, members),
     )
+
+
+def batches_of(database: Database, ingestion_id: str, file_ids: Collection[int]) -> list[str]:
+    """Ids of the recorded batches that had these files, the oldest first."""
+    latest = (
+        select(StoredBatch.id, StoredBatch.member_files)
+        .where(
+            StoredBatch.ingestion_id == ingestion_id,
+            StoredBatch.status == "RECORDED",
+            StoredBatch.member_files.is_not(None),
+        )
+        .order_by(StoredBatch.started_at.desc(), StoredBatch.id.desc())
+        .limit(_SEARCHED)
+    )
+    ids = sorted(file_ids)
+    with database.reading() as connection:
+        found = [row.id for row in connection.execute(latest) if holds(row[1], ids)]
+    return found[::-1]
 
 
 def is_loaded(status: ColumnElement[str] | InstrumentedAttribute[str]) -> ColumnElement[bool]:

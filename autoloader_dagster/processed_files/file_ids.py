@@ -1,6 +1,7 @@
 """Writes a set of file ids as text: ``1-5000,5003``. The files of a batch mostly lie together."""
 
-from collections.abc import Iterable
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
 
 
 def write_ids(ids: Iterable[int]) -> str:
@@ -21,3 +22,13 @@ def read_ids(text: str) -> list[int]:
         low, _, high = part.partition("-")
         ids.extend(range(int(low), int(high or low) + 1))
     return ids
+
+
+def holds(text: str, ids: Sequence[int]) -> bool:
+    """Whether one of the ids, in rising order, is among those that ``write_ids`` wrote."""
+    for part in text.split(",") if text else ():
+        low, _, high = part.partition("-")
+        at = bisect_left(ids, int(low))
+        if at < len(ids) and ids[at] <= int(high or low):
+            return True
+    return False

@@ -147,7 +147,8 @@ def record(
                 finished_at=moment,
                 error=None,
                 released_files=None,
-                member_files=None if batch.kind == "load" else write_ids(ids),
+                # A file that is loaded again belongs to its new batch; this tells of the old one.
+                member_files=write_ids(ids),
             )
         )
         if snapshot_id is not None and own_snapshot:

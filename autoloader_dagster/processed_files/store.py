@@ -327,6 +327,16 @@ class ProcessedFiles:
         """One batch with its files."""
         return batches.batch(self._database, batch_id)
 
+    def batches_of(self, ingestion_id: str, file_ids: Collection[int]) -> list[str]:
+        """The recorded batches that loaded these file versions or took them out, oldest first.
+
+        Args:
+            ingestion_id: Whose files and batches.
+            file_ids: Stand for the versions. Of a version that was loaded before batches noted
+                their files, only the last batch is known.
+        """
+        return batches.batches_of(self._database, ingestion_id, file_ids)
+
     def known_batches(self, ids: Collection[str]) -> dict[str, KnownBatch]:
         """Whose they are and what became of them, for those batches that the state knows."""
         return queries.known_batches(self._database, ids)

@@ -72,18 +72,20 @@ def displaced_by(database: Database, batch_id: str) -> list[DisplacedFile]:
     """Versions whose rows a batch took out; see ``ProcessedFiles.displaced_by``."""
     with database.reading() as connection:
         batch = connection.execute(
-            select(StoredBatch.ingestion_id, StoredBatch.member_files).where(
+            select(StoredBatch.ingestion_id, StoredBatch.kind, StoredBatch.member_files).where(
                 StoredBatch.id == batch_id
             )
         ).one_or_none()
         if batch is None:
             return []
+        # The files of a load are those that it loaded, and it took out none of them.
+        taken_out = read_ids(batch.member_files or "") if batch.kind != "load" else ()
         replaced = and_(
             StoredFile.status == "REPLACED", StoredFile.error_message == replaced_by(batch_id)
         )
         undone = and_(
             StoredFile.status == "UNDONE",
-            one_of(StoredFile.id, read_ids(batch.member_files or ""), connection),
+            one_of(StoredFile.id, taken_out, connection),
         )
         rows = connection.execute(
             select(StoredFile.id, StoredFile.file_path, StoredFile.batch_id).where(

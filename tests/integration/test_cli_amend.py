@@ -105,6 +105,13 @@ def test_a_file_is_undone_traced_and_loaded_again(
     assert again.json["run"]["rows"] == 2
     assert _ids(spark_settings) == [1, 2, 10, 20]
 
+    # Its whole history, and back from the batch whose rows the undo took out.
+    history = project.run("trace", "orders", "1.csv", "--json").json["batches"]
+    assert [batch["kind"] for batch in history] == ["load", "undo", "load"]
+    assert [batch["batch_id"] for batch in history][:2] == [loaded["batch_id"], undone["batch_id"]]
+    first = project.run("trace", "orders", loaded["batch_id"], "--json").json
+    assert [Path(file["path"]).name for file in first["files"]] == ["1.csv", "2.csv"]
+
     whole = project.run("undo", "orders", "--batch", again.json["run"]["batches"][0]["batch_id"],
                         "--yes")  # fmt: skip
     assert whole.code == 0, whole.err

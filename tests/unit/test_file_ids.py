@@ -1,6 +1,6 @@
 import pytest
 
-from autoloader_dagster.processed_files.file_ids import read_ids, write_ids
+from autoloader_dagster.processed_files.file_ids import holds, read_ids, write_ids
 
 
 @pytest.mark.parametrize(
@@ -16,3 +16,5 @@ from autoloader_dagster.processed_files.file_ids import read_ids, write_ids
 def test_ids_come_back_from_their_text(ids: list[int], text: str) -> None:
     assert write_ids(ids) == text
     assert read_ids(text) == sorted(ids)
+    for asked in ([], [0], [3], [6, 7], [0, 10], [1, 9]):
+        assert holds(text, asked) is bool(set(ids) & set(asked))
