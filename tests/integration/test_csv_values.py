@@ -76,7 +76,9 @@ def test_blank_lines_are_no_rows_wherever_they_are(lake: Lake) -> None:
     assert {len(r) for r in _loaded(lake, "many", many).values()} == {1}
 
 
-def test_a_line_of_delimiters_is_a_row_and_no_break_spaces_are_text(lake: Lake) -> None:
+def test_a_line_of_delimiters_is_a_row_and_a_header_of_no_break_spaces_is_refused(
+    lake: Lake,
+) -> None:
     tabs = _loaded(
         lake,
         "tabs",
@@ -92,9 +94,9 @@ def test_a_line_of_delimiters_is_a_row_and_no_break_spaces_are_text(lake: Lake) 
         "quoted": [[1, "x\ny"], [None, None], [2, None]],
         "blanks": [[1, "x"], [None, " "]],
     }
-    # As for Spark, a no-break space is a character: the line is a header of one column.
+    # For Spark a no-break space is a character, so the line below it would be no header.
     nbsp = _loaded(lake, "nbsp", {"a": "\u00a0\nid,n\n1,2\n".encode()})
-    assert nbsp == {"a": [["id", {"_row": "id,n"}], ["1", {"_row": "1,2"}]]}
+    assert nbsp == {"a": ["BlankHeader"]}
 
 
 def test_an_empty_cell_in_quotes_is_null_where_null_values_says_so(lake: Lake) -> None:
