@@ -31,7 +31,7 @@ from autoloader_dagster.loading.audit import (
     own_chain,
     too_many_bad_rows,
 )
-from autoloader_dagster.loading.frame import Readable, by_group, record_path_of
+from autoloader_dagster.loading.frame import Readable, by_group, read_otherwise, record_path_of
 from autoloader_dagster.loading.hints import apply_hints
 from autoloader_dagster.loading.ingestion import BatchOutcome, Ingestion
 from autoloader_dagster.loading.isolate import TryRead, find_unreadable, short
@@ -111,6 +111,7 @@ class BatchLoad:
         try:
             with self._attempts.or_release():
                 self._files = self._readable(self._look())
+                self._give_back(read_otherwise(self._files))
                 return self._attempts.until_published(
                     lambda: self._attempt(
                         [r for r in self._files if r.file.path in self._members.here]
@@ -172,6 +173,18 @@ class BatchLoad:
             for look in looks
             if look.ref.path in self._members.here
         ]
+
+    def _give_back(self, some: Sequence[Readable]) -> bool:
+        """Leave files to the load's next batch; a reload has none, so it keeps all.
+
+        Returns:
+            Whether any left.
+        """
+        if not some or self._batch.kind != "load":
+            return False
+        _log.info("batch %s leaves %d files to the next", self._batch.batch_id, len(some))
+        self._members.give_back([r.file.path for r in some])
+        return True
 
     def _stage_unaccounted(self, error: UnknownAddress, files: int) -> None:
         """Have Spark read copies, under names of ours, of the files whose rows were not found.

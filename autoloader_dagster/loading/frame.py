@@ -154,3 +154,17 @@ def by_group(readable: Sequence[Readable]) -> Mapping[object, list[Readable]]:
     for item in readable:
         groups[item.look.group].append(item)
     return groups
+
+
+def read_otherwise(readable: Sequence[Readable]) -> list[Readable]:
+    """The files that must not be read together with the others; the fewer of the two kinds.
+
+    Files of 96-bit timestamps make Spark read a whole query with its other Parquet reader, which
+    fails on files that the usual one reads. No file may depend on what is beside it.
+    """
+    kinds: dict[bool, list[Readable]] = defaultdict(list)
+    for item in readable:
+        group = item.look.group
+        if not item.look.empty:
+            kinds[isinstance(group, ParquetGroup) and bool(group.old_times)].append(item)
+    return min(kinds[True], kinds[False], key=len)

@@ -91,6 +91,19 @@ class Members:
         """Take files out that are not to be loaded."""
         self._leave("SKIPPED", {path: (error_type, why) for path, why in reasons.items()})
 
+    def give_back(self, paths: Iterable[str]) -> None:
+        """Take files out that are as good as before; the load's next batch takes them.
+
+        They are no outcome of this batch, and it is not counted as a try of theirs.
+        """
+        given = [self._here.pop(path) for path in paths]
+        self._ingestion.store.set_aside(
+            self._batch.batch_id,
+            self._batch.owner,
+            [SetAside(file.id, "DISCOVERED", None, None, count_retry=False) for file in given],
+            self._ingestion.spec.errors.retries,
+        )
+
     def take_out_changed(self, paths: Sequence[str] | None = None) -> bool:
         """Look at files in the source again; those that are not what was listed leave the batch.
 

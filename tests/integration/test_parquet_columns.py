@@ -231,9 +231,9 @@ def test_no_value_changes_on_its_way_into_a_column(lake: Lake) -> None:
         use_deprecated_int96_timestamps=True,
     )
 
-    (outcome,) = lake.load(ingestion)
+    outcomes = lake.load(ingestion)
 
-    assert reasons(outcome) == {}
+    assert [reasons(outcome) for outcome in outcomes] == [{}, {}]
     rows = {row["case"]: row for row in lake.table("values").to_pylist()}
     got = {
         i: str(rows[i][name]) if want == "nan" else rows[i][name]
@@ -352,3 +352,27 @@ def test_a_hint_is_applied_or_refused_and_never_ignored(lake: Lake, format_: str
     (outcome,) = lake.load(ingestion(hints={"id": "bigint"}))
     assert outcome.bad_rows == 0
     assert lake.rows("hints", "id", "amount") == [(1, 5), (2**40, 6)]
+
+
+def test_a_file_is_read_alike_whatever_is_beside_it(lake: Lake) -> None:
+    """Spark's reader for 96-bit timestamps fails on a page without values; the other does not."""
+    folder = lake.folder()
+    kind = pa.list_(pa.struct([("n", pa.int32()), ("b", pa.bool_())]))
+    odd = pa.table({"l": pa.array([[{"n": 1, "b": True}, {"n": 2, "b": False}]], kind)})
+    write(folder / "odd.parquet", odd, data_page_version="2.0", data_page_size=1)
+    for i in range(2):
+        time = pa.array([datetime(2024, 1, 1 + i)], pa.timestamp("us"))
+        write(folder / f"old{i}.parquet", {"t": time}, use_deprecated_int96_timestamps=True)
+    write(folder / "empty.parquet", {"t": pa.array([], pa.timestamp("us"))})
+    ingestion = lake.ingestion("alike", format=PARQUET)
+
+    outcomes = lake.load(ingestion)
+
+    assert [len(outcome.files) for outcome in outcomes] == [3, 1]
+    assert {f.status for outcome in outcomes for f in outcome.files} == {"SUCCESS"}
+    assert {f.retry_count for f in lake.store.files(ingestion.id)} == {0}
+    assert lake.rows("alike", "t", "l") == [
+        (None, [{"n": 1, "b": True}, {"n": 2, "b": False}]),
+        (datetime(2024, 1, 1, tzinfo=timezone.utc), None),
+        (datetime(2024, 1, 2, tzinfo=timezone.utc), None),
+    ]
