@@ -431,6 +431,10 @@ class BatchLoad:
             return
         found = find_unreadable(error, readable, try_read, self._unreadable)
         if not found:
+            # It may be all of them together, which must not keep each of them waiting for ever.
+            half = readable[len(readable) // 2 :] if len(readable) > 1 else ()
+            if not is_environment(error) and self._give_back(half):
+                return
             kind = TableUnavailable if is_environment(error) else LoadError
             raise kind(
                 f"batch {self._batch.batch_id} could not be written to {self._table.name}: "

@@ -3,7 +3,8 @@
 An error that names a file is confirmed by reading that file alone. One that names none is found by
 halving. Once several have been found, all files are read in small groups and those of a group that
 fails one by one, so that any number of bad files leaves in a bounded number of reads. An error that
-speaks of the store or the disk is the environment's, unless another file can be read.
+speaks of the store or the disk is the environment's, unless another file can be read. If no file is
+to blame, the batch goes on with half of its files, because all together may be.
 """
 
 import re

@@ -8,15 +8,17 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from autoloader_dagster import failpoints
+from autoloader_dagster.errors import LoadError
 from autoloader_dagster.loading.ingestion import Ingestion
 from autoloader_dagster.loading.load import load
 from autoloader_dagster.sources.base import FileRef
 from autoloader_dagster.sources.factory import open_source
 from autoloader_dagster.sources.local import LocalFileSource
 from autoloader_dagster.spark.session import connect
-from tests.fixtures.lake import Lake
+from tests.fixtures.lake import Lake, write_ids
 
 
 def _damaged(path: Path) -> None:
@@ -46,6 +48,28 @@ def test_any_number_of_bad_files_leaves_in_one_run(lake: Lake) -> None:
         assert lake.ids(name) == Counter(range(good))
         found = Counter((f.status, f.error_type) for f in lake.store.files(ingestion.id))
         assert found == {("SUCCESS", None): good, ("FAILED", "Unreadable"): bad}
+
+
+def test_files_that_fail_only_together_are_loaded_in_smaller_batches(lake: Lake) -> None:
+    for i in range(5):
+        write_ids(lake.folder(), f"{i}.csv", i)
+    ingestion, most = lake.ingestion("together"), 0
+
+    def fail() -> None:
+        if len(list(lake.store.files(ingestion.id, ("PROCESSING",)))) > most:
+            raise RuntimeError("the files do not go together")
+
+    with failpoints.on("writing", fail):
+        with pytest.raises(LoadError, match="do not go together"):
+            lake.load(ingestion)
+        waiting = {(f.status, f.retry_count) for f in lake.store.files(ingestion.id)}
+        assert waiting == {("DISCOVERED", 0)}, "a single file that fails to be written is kept"
+        most = 2
+        outcomes = lake.load(ingestion)
+
+    assert [len(outcome.files) for outcome in outcomes] == [2, 1, 2]
+    assert lake.ids("together") == Counter(range(5))
+    assert {(f.status, f.retry_count) for f in lake.store.files(ingestion.id)} == {("SUCCESS", 0)}
 
 
 class _OtherAddresses(LocalFileSource):
