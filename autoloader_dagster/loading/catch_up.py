@@ -225,7 +225,8 @@ def _record_undo_without_snapshot(ingestion: Ingestion, table: Table, batch: Bat
         return
     if batch.snapshot_id in table.history().snapshots:
         return
-    members = ingestion.store.files(batch.ingestion_id, ids=[file.id for file in batch.files])
+    ids = [file.id for file in batch.files]
+    members = list(ingestion.store.files(batch.ingestion_id, ids=ids))
     loaded = [row for row in members if row.status == "SUCCESS" and row.records_ingested]
     paths: dict[str, list[str]] = {}
     for row in loaded:
