@@ -32,7 +32,9 @@ class SpecFault:
 
     def __str__(self) -> str:
         place = shown_path(self.file)
-        return f"{place}:{self.line}  {self.text}" if self.line else f"{place}  {self.text}"
+        said = f"{place}:{self.line}  {self.text}" if self.line else f"{place}  {self.text}"
+        # A name that is not UTF-8 can be no part of a log or of an event.
+        return said.encode("utf-8", "backslashreplace").decode()
 
 
 def shown_path(path: Path) -> str:

@@ -335,6 +335,8 @@ def _loaded(draft: _Draft, spec: IngestionSpec) -> LoadedSpec:
 
 def _broken(specs_dir: Path, draft: _Draft) -> BrokenSpec:
     faults = sorted(draft.faults, key=lambda fault: fault.line or 0)
-    *folders, file = draft.file.relative_to(specs_dir).parts
+    # A name that is not UTF-8 cannot be stored as a key.
+    place = str(draft.file.relative_to(specs_dir)).encode("utf-8", "backslashreplace").decode()
+    *folders, file = Path(place).parts
     key = (BROKEN_SPECS, *(folders or (DEFAULT_TENANT,)), file)
     return BrokenSpec(draft.file, draft.tenant, draft.name, tuple(faults), key)
