@@ -88,7 +88,7 @@ def original_of(key: str) -> str:
 
 
 def key_of(original: str) -> str:
-    """The key that a column's original name stands for."""
+    """The key that a column's original name means."""
     if original.startswith('"'):
         try:
             key = json.loads(original)

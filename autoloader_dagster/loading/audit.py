@@ -87,7 +87,7 @@ def audit_attempt(
     """Check counts and files of a written branch.
 
     Raises:
-        UnknownAddress: Rows came under an address that is none of the batch's.
+        UnknownAddress: Rows came under an address of no file of the batch.
         LoadError: The counts do not add up in a way that is no single file's fault.
     """
     rows, bad_rows = _counts(table, branch, batch_id, appended, written, readable)

@@ -332,7 +332,7 @@ class ProcessedFiles:
 
         Args:
             ingestion_id: Whose files and batches.
-            file_ids: Stand for the versions. Of a version that was loaded before batches noted
+            file_ids: Ids of the versions. Of a version that was loaded before batches noted
                 their files, only the last batch is known.
         """
         return batches.batches_of(self._database, ingestion_id, file_ids)

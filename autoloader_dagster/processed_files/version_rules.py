@@ -35,7 +35,7 @@ class KnownVersion:
     error_message: str | None
     partition_key: str | None
     discovered_at: datetime
-    # Its partition is none of the spec's partitions any more.
+    # The spec has no such partition any more.
     misplaced: bool = False
 
     @property

@@ -22,7 +22,7 @@ class DagsterNames:
     Attributes:
         asset: Key of the asset: namespace and table without the catalog. Where several specs
             share a table, each has an asset of its own below it.
-        source: Key of the external asset that stands for the files.
+        source: Key of the external asset for the files.
         trigger: What the names of its sensor and its schedule begin with.
         partitions: Name of its set of named partitions.
     """

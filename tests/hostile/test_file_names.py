@@ -1,4 +1,4 @@
-"""Each hostile name of a file is loaded from exactly that file, whatever stands beside it."""
+"""Each hostile name of a file is loaded from exactly that file, whatever is beside it."""
 
 import json
 from collections import Counter

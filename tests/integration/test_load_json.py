@@ -1,4 +1,4 @@
-"""JSON of every layout: no record is lost and no number changed, whatever stands in a file."""
+"""JSON of every layout: no record is lost and no number changed, whatever a file holds."""
 
 import gzip
 import json
