@@ -2,7 +2,7 @@
 
 Compared are the state, the table, the source, and for each actor what it has been told so far, for
 that decides all it does. Names that only the order gives (ids, times) are replaced by what they
-stand for.
+mean.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ _NAMES = re.compile(
 
 
 class Names:
-    """What ids stand for, in one world; kept from digest to digest."""
+    """What ids mean, in one world; kept from digest to digest."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -64,7 +64,7 @@ class Names:
         self._snapshots[snap.id] = name
 
     def plain(self, text: str) -> str:
-        """A text with what its ids stand for, and without times."""
+        """A text with what its ids mean, and without times."""
         return _NAMES.sub(self._plain, text)
 
     def _plain(self, match: "re.Match[str]") -> str:

@@ -1,6 +1,6 @@
 """A twin of Iceberg in memory: branches, snapshots, compare-and-set, late writes, lost answers.
 
-It stands in for what ``LakeTable`` asks of Spark and the catalog, and keeps the rest of it, so that
+It answers what ``LakeTable`` asks of Spark and the catalog, and keeps the rest of it, so that
 the checks of a chain and of main are the real ones. ``test_contract`` holds both against each
 other.
 """
