@@ -228,10 +228,10 @@ def _parsed(
     )
     if group.multiline:
         # Lines of blanks are no records, but Spark passes over them only line by line.
-        blank = (
-            f"_c rlike '^[\\\\x00-\\\\x20]*$' and not contains(_c, {literal(options.delimiter)})"
-        )
-        frame = frame.where(f"_c is null or not ({blank})")
+        # \z, because $ also matches before a last U+0085, U+2028 or U+2029.
+        blank = r"_c rlike '^[\\x00-\\x20]*\\z'"
+        empty = f"{blank} and not contains(_c, {literal(options.delimiter)})"
+        frame = frame.where(f"_c is null or not ({empty})")
     # A single file's columns are literals.
     if len(files) == 1 and index_of is None:
         return frame, []

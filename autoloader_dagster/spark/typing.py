@@ -69,7 +69,8 @@ def typed(raw: str, sql_type: str, timestamp_formats: Sequence[str] = ()) -> str
 
 
 def _like(raw: str, pattern: str) -> str:
-    whole = rf"^[ \t]*({pattern})[ \t]*$"
+    # Java's $ also matches before a last line end, of which it knows six.
+    whole = rf"^[ \t]*({pattern})[ \t]*\z"
     return f"{raw} rlike {literal(whole)}"
 
 
@@ -84,7 +85,7 @@ def _time(raw: str, sql_type: str, formats: Sequence[str]) -> str:
     ]
     if sql_type == "timestamp":
         # Spark takes a zone only after seconds.
-        minute = f"^([^:]*:[0-9]{{1,2}}){_ZONE[:-1]}[ \t]*$"
+        minute = f"^([^:]*:[0-9]{{1,2}}){_ZONE[:-1]}[ \t]*\\z"
         padded = f"regexp_replace({raw}, {literal(minute)}, '$1:00$2')"
         like = _like(raw, f"{_DAY}[T ][0-9]{{1,2}}:[0-9]{{1,2}}{_ZONE[:-1]}")
         tries.append(f"if({like}, try_cast({padded} as timestamp), null)")

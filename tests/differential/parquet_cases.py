@@ -6,6 +6,7 @@ Hypothesis draws the values; how they are put together into files is chosen by t
 import io
 import random
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from decimal import Context, Decimal
 from typing import Any
@@ -168,13 +169,24 @@ def _nested_type(rng: random.Random, depth: int = 3) -> pa.DataType:
     return pa.struct(list(zip(names, within, strict=True)))
 
 
-def _file(rng: random.Random, values: Values, plan: dict[str, Sequence[pa.DataType]]) -> bytes:
-    rows = rng.choice([0, 1, 2, 5, 40])
-    columns, names = [], []
-    for column, kinds in plan.items():
+@dataclass(frozen=True)
+class Layout:
+    """The columns of a file.
+
+    Attributes:
+        columns: Name and type, in their order.
+        twice: Whether the first comes again, with another case.
+    """
+
+    columns: Sequence[tuple[str, pa.DataType]]
+    twice: bool
+
+
+def _layout(rng: random.Random, plan: dict[str, pa.DataType]) -> Layout:
+    columns: list[tuple[str, pa.DataType]] = []
+    for column, kind in plan.items():
         if rng.random() < 0.15:
             continue
-        kind = rng.choice(kinds)
         roll = rng.random()
         if roll < 0.03:
             kind = rng.choice([k for family in _FAMILIES for k in family])
@@ -182,15 +194,22 @@ def _file(rng: random.Random, values: Values, plan: dict[str, Sequence[pa.DataTy
             kind = pa.null()
         elif roll < 0.06:
             kind = rng.choice(_UNREADABLE)
-        names.append(rng.choice(NAMES[column]))
-        columns.append(pa.nulls(rows) if pa.types.is_null(kind) else values.array(kind, rows))
-    if not names:
-        names, columns = ["id"], [pa.array(range(rows), pa.int64())]
-    if rng.random() < 0.01:
+        columns.append((rng.choice(NAMES[column]), kind))
+    columns = columns or [("id", pa.int64())]
+    return Layout(rng.sample(columns, len(columns)), rng.random() < 0.01)
+
+
+def _file(rng: random.Random, values: Values, layout: Layout) -> bytes:
+    rows = rng.choice([0, 1, 2, 5, 40])
+    names = [name for name, _ in layout.columns]
+    columns = [
+        pa.nulls(rows) if pa.types.is_null(kind) else values.array(kind, rows)
+        for _, kind in layout.columns
+    ]
+    if layout.twice:
         names.append(names[0].swapcase())
         columns.append(columns[0])
-    order = rng.sample(range(len(names)), len(names))
-    table = pa.table([columns[i] for i in order], [names[i] for i in order])
+    table = pa.table(columns, names)
     options = {name: rng.choice(choices) for name, choices in _OPTIONS.items()}
     sink = io.BytesIO()
     with pq.ParquetWriter(sink, table.schema, **options) as writer:
@@ -204,12 +223,13 @@ def _file(rng: random.Random, values: Values, plan: dict[str, Sequence[pa.DataTy
     return sink.getvalue()
 
 
-def group(seed: int, files: int) -> Group:
+def group(seed: int, files: int, layouts: int = 40) -> Group:
     """A group by its seed.
 
     Args:
         seed: Makes the same group again.
         files: How many files.
+        layouts: How many sets of columns they have at most.
     """
     rng = random.Random(seed)
     values = Values(rng, seed)
@@ -219,12 +239,13 @@ def group(seed: int, files: int) -> Group:
         family = rng.choice(_FAMILIES)
         chosen = rng.sample(family, min(len(family), rng.choice([1, 1, 2])))
         plan[column] = [_nested_type(rng)] if rng.random() < 0.25 else chosen
-    # Every schema is a reader of its own, so the files of one repeat.
-    schemas = [{column: [rng.choice(kinds)] for column, kinds in plan.items()} for _ in range(3)]
+    schemas = [{column: rng.choice(kinds) for column, kinds in plan.items()} for _ in range(3)]
+    # Every layout is a reader of its own, so many files share one.
+    kinds_of_file = [_layout(rng, rng.choice(schemas)) for _ in range(layouts)]
     spec: dict[str, Any] = {"format": {"type": "parquet"}}
     if rng.random() < 0.3:
         spec["schema"] = {"names": "original"}
-    made = [_file(rng, values, rng.choice(schemas)) for _ in range(files)]
+    made = [_file(rng, values, rng.choice(kinds_of_file)) for _ in range(files)]
     return Group("parquet", spec, made, ".parquet", f"parquet seed {seed}")
 
 
