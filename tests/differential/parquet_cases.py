@@ -211,6 +211,9 @@ def _file(rng: random.Random, values: Values, layout: Layout) -> bytes:
         columns.append(columns[0])
     table = pa.table(columns, names)
     options = {name: rng.choice(choices) for name, choices in _OPTIONS.items()}
+    if any(getattr(kind, "unit", "") == "ns" for _, kind in layout.columns):
+        # Older versions have no nanoseconds, and pyarrow refuses to cut them off.
+        options["version"] = "2.6"
     sink = io.BytesIO()
     with pq.ParquetWriter(sink, table.schema, **options) as writer:
         start = 0

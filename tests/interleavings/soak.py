@@ -77,14 +77,24 @@ class Task:
     seed: int | None
 
 
-def tasks(seed: int, only: str = "", drawn: bool = False) -> Iterator[Task]:
-    """All walks: what can be gone through to the end, then or only drawn ones without an end."""
+def tasks(seed: int, only: str = "", kind: str = "all") -> Iterator[Task]:
+    """All walks: what can be gone through to the end, then what the seed draws.
+
+    Args:
+        seed: Shuffles the scenarios, and draws.
+        only: Scenarios whose text this pattern is found in.
+        kind: ``all``, ``drawn`` for only what the seed draws, or ``free`` for pairs of actors that
+            switch as often as they can.
+    """
     chance = random.Random(seed)
     small = [s for s in pairs() if re.search(only, str(s))]
     large = [s for s in triples() if re.search(only, str(s))]
     chance.shuffle(small)
     chance.shuffle(large)
-    if not drawn:
+    if kind == "free":
+        for kills, faults in ((0, 0), (1, 0), (0, 1)):
+            yield from (Task(each, Bounds(kills, faults, None, 240), None) for each in small)
+    if kind == "all":
         for bounds in (Bounds(0, 0, 1, 60), Bounds(1, 0, 1, 60), Bounds(0, 1, 1, 60)):
             yield from (Task(each, bounds, None) for each in small)
         yield from (Task(each, Bounds(0, 0, None, 60), None) for each in small)
@@ -109,7 +119,7 @@ def _line(number: int, asked: argparse.Namespace, until: float, results: Any) ->
 
 
 def _walk_all(number: int, asked: argparse.Namespace, until: float, results: Any) -> None:
-    steps, every = asked.steps, tasks(asked.seed, asked.only, asked.drawn)
+    steps, every = asked.steps, tasks(asked.seed, asked.only, asked.walks)
     with open_world() as world, tempfile.TemporaryDirectory() as folder:
         explorer, stage = Explorer(world, Path(folder)), Stage(world)
         for task in itertools.islice(every, number, None, asked.lines):
@@ -133,7 +143,10 @@ def main() -> None:
     parser.add_argument("--lines", type=int, default=os.cpu_count(), help="processes at once")
     parser.add_argument("--only", default="", help="scenarios whose text matches this")
     parser.add_argument(
-        "--drawn", action="store_true", help="only what the seed draws, any switches"
+        "--walks",
+        choices=["all", "drawn", "free"],
+        default="all",
+        help="drawn: only what the seed draws; free: pairs that switch as often as they can",
     )
     parser.add_argument("--markdown", type=Path, help="a file for the table")
     asked = parser.parse_args()
