@@ -214,7 +214,7 @@ class Files:
             text = text.removesuffix(end)
         elif tail < 0.5:
             text += rng.choice([end, end * 2, " " + end, "\u00a0" + end, " ", "\t"])
-        if rng.random() < 0.02 and not self._padded:
+        if rng.random() < 0.006 and not self._padded:
             text = self._to_a_limit(text, columns, end)
         return self._encoded(text, faulty)
 
