@@ -93,7 +93,9 @@ def load_definitions(settings: Settings | None = None) -> dg.Definitions:
     except SpecError as error:
         dg.get_dagster_logger().error("%s", error)
         return dg.Definitions()
-    return build_definitions(specs)
+    # Nothing is handed on; Dagster's default has a folder that any run could choose.
+    nothing_handed_on = dg.Definitions(resources={"io_manager": dg.mem_io_manager})
+    return dg.Definitions.merge(build_definitions(specs), nothing_handed_on)
 
 
 defs = load_definitions()

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any, TypeVar
 
 import dagster as dg
 from pydantic import Field
@@ -32,6 +33,42 @@ class ChosenFiles(dg.Config):
 
     ingestion: str = Field(description="Name of the spec, or tenant/name.")
     files: list[str] = Field(default=[], description=_FILES)
+
+
+_Config = TypeVar("_Config", bound=dg.Config)
+
+
+def config_fields(config: type[dg.Config]) -> dict[str, dg.Field]:
+    """The config fields of a class, all of which take a value only.
+
+    Dagster itself also takes ``{env: NAME}`` for text, numbers and booleans: whoever may start a
+    run could then read any variable of the worker in the run's log.
+    """
+    return {
+        name: dg.Field(
+            _value_only(field.config_type),
+            description=field.description,
+            **({"default_value": field.default_value} if field.default_provided else {}),
+            is_required=field.is_required,
+        )
+        for name, field in config.to_fields_dict().items()
+    }
+
+
+def config_of(context: dg.OpExecutionContext, config: type[_Config]) -> _Config:
+    """The config of a run, as an object of the class that ``config_fields`` was given."""
+    return config(**context.op_config)
+
+
+def _value_only(kind: Any) -> Any:
+    plain = {dg.StringSource: dg.String, dg.IntSource: dg.Int, dg.BoolSource: dg.Bool}
+    if kind in plain:
+        return plain[kind]
+    if isinstance(kind, dg.Array):
+        return dg.Array(_value_only(kind.inner_type))
+    if isinstance(kind, dg.Noneable):
+        return dg.Noneable(_value_only(kind.inner_type))
+    return kind
 
 
 def op_name(job_name: str) -> str:

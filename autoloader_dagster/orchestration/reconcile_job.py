@@ -7,7 +7,14 @@ from pydantic import Field
 
 from autoloader_dagster.loading.reconcile import reconcile
 from autoloader_dagster.orchestration import job_metadata
-from autoloader_dagster.orchestration.job import RETURNED, job_of, op_name, opened
+from autoloader_dagster.orchestration.job import (
+    RETURNED,
+    config_fields,
+    config_of,
+    job_of,
+    op_name,
+    opened,
+)
 from autoloader_dagster.orchestration.resources import ProcessedFilesResource, SparkConnectResource
 from autoloader_dagster.orchestration.runs import ended_runs
 from autoloader_dagster.specs.loader import SpecSet
@@ -29,13 +36,13 @@ class ReconcileConfig(dg.Config):
 def reconcile_job(specs: SpecSet) -> dg.JobDefinition:
     """The job."""
 
-    @dg.op(name=op_name(RECONCILE_JOB), out=RETURNED)
+    @dg.op(name=op_name(RECONCILE_JOB), out=RETURNED, config_schema=config_fields(ReconcileConfig))
     def reconcile_op(
         context: dg.OpExecutionContext,
-        config: ReconcileConfig,
         spark_connect: SparkConnectResource,
         processed_files: ProcessedFilesResource,
     ) -> Any:
+        config = config_of(context, ReconcileConfig)
         with opened(specs, config.ingestion, spark_connect, processed_files) as ingestion:
             over = ended_runs(context.instance, ingestion.store.open_run_ids())
             found = reconcile(ingestion, config.apply, over)

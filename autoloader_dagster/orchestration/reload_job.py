@@ -14,6 +14,8 @@ from autoloader_dagster.orchestration.job import (
     DRY_RUN,
     RETURNED,
     ChosenFiles,
+    config_fields,
+    config_of,
     job_of,
     op_name,
     opened,
@@ -38,13 +40,13 @@ class ReloadConfig(ChosenFiles):
 def reload_job(specs: SpecSet) -> dg.JobDefinition:
     """The job."""
 
-    @dg.op(name=op_name(RELOAD_JOB), out=RETURNED)
+    @dg.op(name=op_name(RELOAD_JOB), out=RETURNED, config_schema=config_fields(ReloadConfig))
     def reload_op(
         context: dg.OpExecutionContext,
-        config: ReloadConfig,
         spark_connect: SparkConnectResource,
         processed_files: ProcessedFilesResource,
     ) -> Any:
+        config = config_of(context, ReloadConfig)
         with opened(specs, config.ingestion, spark_connect, processed_files) as ingestion:
             partitions = PartitionKeys(tuple(config.partitions)) if config.partitions else None
             if config.dry_run:

@@ -73,12 +73,21 @@ class ProcessedFilesResource(dg.ConfigurableResource):
 
 
 def default_resources() -> dict[str, Any]:
-    """What assets and jobs ask for, set by the environment."""
+    """What assets and jobs ask for, set by the environment and by no run."""
     return {
-        "spark_connect": SparkConnectResource(),
-        "processed_files": ProcessedFilesResource(),
+        "spark_connect": without_run_config(SparkConnectResource()),
+        "processed_files": without_run_config(ProcessedFilesResource()),
         IN_MEMORY: dg.mem_io_manager,
     }
+
+
+def without_run_config(resource: dg.ConfigurableResource[Any]) -> dg.ResourceDefinition:
+    """The resource as it is, with nothing that the config of a run can change.
+
+    Whoever may start a run could else send the worker's credentials to a server of his own.
+    """
+    definition = resource.get_resource_definition()
+    return dg.configured(definition, config_schema={})(lambda _: {})
 
 
 def open_ingestion(

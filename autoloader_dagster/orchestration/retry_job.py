@@ -9,6 +9,8 @@ from autoloader_dagster.orchestration.job import (
     DRY_RUN,
     RETURNED,
     ChosenFiles,
+    config_fields,
+    config_of,
     job_of,
     op_name,
     opened,
@@ -28,13 +30,13 @@ class RetryConfig(ChosenFiles):
 def retry_job(specs: SpecSet) -> dg.JobDefinition:
     """The job."""
 
-    @dg.op(name=op_name(RETRY_JOB), out=RETURNED)
+    @dg.op(name=op_name(RETRY_JOB), out=RETURNED, config_schema=config_fields(RetryConfig))
     def retry_op(
         context: dg.OpExecutionContext,
-        config: RetryConfig,
         spark_connect: SparkConnectResource,
         processed_files: ProcessedFilesResource,
     ) -> RetryOutcome:
+        config = config_of(context, RetryConfig)
         with opened(specs, config.ingestion, spark_connect, processed_files) as ingestion:
             do = plan_retry if config.dry_run else retry
             outcome = do(ingestion, config.files)

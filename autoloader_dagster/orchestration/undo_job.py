@@ -13,6 +13,8 @@ from autoloader_dagster.orchestration.job import (
     DRY_RUN,
     RETURNED,
     ChosenFiles,
+    config_fields,
+    config_of,
     job_of,
     op_name,
     opened,
@@ -43,13 +45,13 @@ class UndoConfig(ChosenFiles):
 def undo_job(specs: SpecSet) -> dg.JobDefinition:
     """The job."""
 
-    @dg.op(name=op_name(UNDO_JOB), out=RETURNED)
+    @dg.op(name=op_name(UNDO_JOB), out=RETURNED, config_schema=config_fields(UndoConfig))
     def undo_op(
         context: dg.OpExecutionContext,
-        config: UndoConfig,
         spark_connect: SparkConnectResource,
         processed_files: ProcessedFilesResource,
     ) -> Any:
+        config = config_of(context, UndoConfig)
         with opened(specs, config.ingestion, spark_connect, processed_files) as ingestion:
             if config.dry_run:
                 plan = plan_undo(ingestion, config.files, config.batch_id)
