@@ -13,6 +13,8 @@ from pathlib import Path
 from autoloader_dagster import failpoints
 from autoloader_dagster.errors import UsageError
 
+_SPECS_DIR = "ingestion_specs"
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -71,7 +73,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     env = os.environ if environ is None else environ
     if env.get(failpoints.VARIABLE):
         failpoints.arm(env[failpoints.VARIABLE])
-    home = Path(env.get("AUTOLOADER_HOME") or ".autoloader").expanduser().absolute()
+    home = _path("AUTOLOADER_HOME", env.get("AUTOLOADER_HOME") or ".autoloader")
     remote = env.get("SPARK_REMOTE") or None
     if remote and not remote.startswith("sc://"):
         raise UsageError(
@@ -79,7 +81,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
             "Set it to sc://HOST:PORT, or unset it to use the embedded server.",
         )
     conf = env.get("AUTOLOADER_SPARK_CONF")
-    conf_path = Path(conf).expanduser().absolute() if conf else None
+    conf_path = _path("AUTOLOADER_SPARK_CONF", conf) if conf else None
     if conf_path and not conf_path.is_file():
         raise UsageError(
             f"AUTOLOADER_SPARK_CONF names {conf_path}, and there is no such file",
@@ -91,16 +93,33 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
             f"AUTOLOADER_SPARK_IDLE_SECONDS is '{idle}', which is not a number of seconds",
             "Set it to a number above 0, or unset it for 900.",
         )
-    cache_root = env.get("XDG_CACHE_HOME") or str(Path(env.get("HOME") or Path.home()) / ".cache")
     return Settings(
         home=home,
-        specs_dir=Path(env.get("AUTOLOADER_SPECS_DIR") or "ingestion_specs")
-        .expanduser()
-        .absolute(),
+        specs_dir=_path("AUTOLOADER_SPECS_DIR", env.get("AUTOLOADER_SPECS_DIR") or _SPECS_DIR),
         database_url=env.get("AUTOLOADER_DATABASE_URL") or f"sqlite:///{home / 'state.db'}",
         warehouse=env.get("AUTOLOADER_WAREHOUSE") or str(home / "warehouse"),
         spark_remote=remote,
         spark_conf=conf_path,
-        cache=Path(cache_root) / "autoloader_dagster",
+        cache=_cache(env, home),
         spark_idle_seconds=float(idle),
     )
+
+
+def _path(variable: str, value: str) -> Path:
+    try:
+        return Path(value).expanduser().absolute()
+    except RuntimeError as error:
+        raise UsageError(
+            f"{variable} is '{value}', and this user has no home folder for '~'",
+            f"Set {variable} to an absolute path, or set HOME.",
+        ) from error
+
+
+def _cache(env: Mapping[str, str], home: Path) -> Path:
+    """The folder of the downloads; in our own home for a user without one, as in containers."""
+    if env.get("XDG_CACHE_HOME"):
+        return Path(env["XDG_CACHE_HOME"]) / "autoloader_dagster"
+    try:
+        return Path(env.get("HOME") or Path.home()) / ".cache" / "autoloader_dagster"
+    except RuntimeError:
+        return home / "cache"

@@ -1,14 +1,14 @@
 """The ``autoloader`` command: its commands, and what each error means for the exit code.
 
 Exit codes: 0 done; 1 something is wrong with the data or a spec; 2 wrong usage or environment;
-130 interrupted. Errors are one or two lines on stderr; with AUTOLOADER_DEBUG=1 the traceback too.
+130 interrupted; 141 the reader of stdout has ended. Errors are one or two lines on stderr; with
+AUTOLOADER_DEBUG=1 the traceback too.
 """
 
 import os
 import sys
 import traceback
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 
 import typer
 
@@ -29,7 +29,9 @@ from autoloader_dagster.cli import (
     undo,
     up,
 )
+from autoloader_dagster.cli.machine_errors import machine_error
 from autoloader_dagster.cli.output import print_error, screen
+from autoloader_dagster.cli.streams import ReaderGone, standard_streams
 
 app = typer.Typer(
     name="autoloader",
@@ -79,19 +81,40 @@ def exit_code(error: type[BaseException]) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns its exit code."""
+    with standard_streams():
+        code = _reported(lambda: _run(arguments))
+        # Also after an error, because what was printed before it is still to be written.
+        unwritten = _reported(_flush)
+        if unwritten == _BROKEN_PIPE or code == 0:
+            code = unwritten
+        if code == _INTERRUPTED:
+            sys.stderr.flush()
+            # Python would first wait for the threads, and one may wait for a server that hangs.
+            os._exit(_INTERRUPTED)
+    return code
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    code = app(args=arguments, prog_name="autoloader", standalone_mode=False)
+    return code if isinstance(code, int) else 0
+
+
+def _flush() -> int:
+    sys.stdout.flush()
+    return 0
+
+
+def _reported(call: Callable[[], int]) -> int:
+    """The exit code of the call; an error of it is printed."""
     try:
-        code = app(args=arguments, prog_name="autoloader", standalone_mode=False)
-        sys.stdout.flush()
+        code = call()
     except (KeyboardInterrupt, typer.Abort):
         code = _INTERRUPTED
-    except BrokenPipeError:
-        # Python flushes stdout once more at its end, and would complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except ReaderGone:
         return _BROKEN_PIPE
     except errors.AutoloaderError as error:
         _show_traceback()
-        with suppress(BrokenPipeError):
-            print_error(error)
+        print_error(error)
         return exit_code(type(error))
     except typer.TyperException as error:
         # Wrong usage, found by Typer, which words it well. The class that has 'show' is not public.
@@ -99,7 +122,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except Exception as error:
         _show_traceback()
-        unexpected = errors.AutoloaderError(
+        unexpected = machine_error(error) or errors.AutoloaderError(
             f"unexpected {type(error).__name__}: {error}",
             "This is a fault of autoloader_dagster. AUTOLOADER_DEBUG=1 shows where; please report.",
         )
@@ -108,11 +131,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if code == _INTERRUPTED:
         # Typer makes this of Ctrl-C in a command, without a word.
         screen(stderr=True).print("interrupted")
-        # Python would first wait for the threads, and one may wait for a server that hangs.
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(_INTERRUPTED)
-    return code if isinstance(code, int) else 0
+    return code
 
 
 def _show_traceback() -> None:

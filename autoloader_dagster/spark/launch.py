@@ -1,6 +1,7 @@
 """Makes everything ready that the embedded server's Java process needs, and its command line."""
 
 import os
+import pwd
 import re
 import shlex
 import socket
@@ -94,6 +95,7 @@ def prepare(settings: Settings, progress: Progress | None) -> tuple[Launch, dict
     Raises:
         SparkSetupError: Java or a jar is missing, the settings are wrong, or the port is taken.
     """
+    _check_user()
     folder = ServerFolder(settings.spark_dir)
     java = find_java()
     conf = server_conf(settings, folder.work_dir)
@@ -188,6 +190,19 @@ def _environment(pyspark: Path, token: str) -> dict[str, str]:
         # Under the C locale, which cron and containers have, Java cannot open a file named 'é'.
         env["LC_ALL"] = "C.UTF-8"
     return env
+
+
+def _check_user() -> None:
+    """Refuse a user id without a name, as containers have: Hadoop's login fails on it."""
+    try:
+        pwd.getpwuid(os.getuid())
+    except KeyError:
+        raise SparkSetupError(
+            f"the embedded Spark server cannot be started by user id {os.getuid()}, because this "
+            "id has no entry in /etc/passwd and Spark needs a user name",
+            "Add an entry when the container starts, run the container as a user of its image, or "
+            "set SPARK_REMOTE to a server elsewhere.",
+        ) from None
 
 
 def _check_port(port: str, conf_file: Path | None) -> None:

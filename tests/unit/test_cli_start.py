@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -141,23 +142,63 @@ def test_list_shows_broken_specs_too(project: Project) -> None:
     assert "BROKEN" in project.run("list").out
 
 
-@pytest.mark.parametrize("arguments", [["list"], ["list", "--json"]])
+@pytest.mark.parametrize("arguments", [["list"], ["list", "--json"], ["--help"]])
 def test_a_reader_that_went_away_is_no_error(project: Project, arguments: list[str]) -> None:
     project.spec("orders")
     read_end, write_end = os.pipe()
     os.close(read_end)
     with os.fdopen(write_end, "wb") as nobody_reads:
-        done = subprocess.run(
-            project.command(*arguments),
-            cwd=project.root,
-            env=project.env(),
-            stdout=nobody_reads,
-            stderr=subprocess.PIPE,
-            timeout=60,
-            check=False,
-        )
-    assert done.stderr == b""
-    assert done.returncode in (1, 141)
+        done = _with_streams(project, arguments, stdout=nobody_reads)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+@pytest.mark.parametrize("arguments", [["list"], ["list", "--json"], ["--help"]])
+def test_stdout_that_takes_nothing_is_an_error_that_says_so(
+    project: Project, arguments: list[str]
+) -> None:
+    project.spec("orders")
+    with Path("/dev/full").open("wb") as full:
+        done = _with_streams(project, arguments, stdout=full)
+    assert done.returncode == 2
+    assert b"error: the output cannot be written to stdout: No space left on device" in done.stderr
+    done = _with_streams(project, arguments, preexec_fn=lambda: os.close(1))
+    assert done.returncode == 2
+    assert done.stderr.count(b"error: ") == 1
+    assert b"error: the output cannot be written to stdout: Bad file descriptor" in done.stderr
+    assert b"fault of autoloader_dagster" not in done.stderr
+
+
+def test_a_closed_stdout_is_not_given_to_the_next_file_that_is_opened(project: Project) -> None:
+    """SQLite would open the state under the number of stdout, and print into it."""
+    project.spec("orders")
+    for _ in range(2):
+        done = _with_streams(project, ["status"], preexec_fn=lambda: os.close(1))
+        assert b"cannot be written to stdout" in done.stderr
+    done = project.run("status", "--json")
+    assert done.json["ingestions"][0]["ingestion"] == "default/orders", done.err
+
+
+def test_stderr_that_takes_nothing_leaves_the_exit_code(project: Project) -> None:
+    project.spec("orders")
+    with Path("/dev/full").open("wb") as full:
+        for arguments, code in ((["list"], 0), (["history", "ordres"], 1), (["nonsense"], 2)):
+            assert _with_streams(project, arguments, stderr=full).returncode == code, arguments
+    done = _with_streams(project, ["nonsense"], preexec_fn=lambda: os.close(2))
+    assert done.returncode == 2
+
+
+def _with_streams(
+    project: Project, arguments: list[str], **streams: Any
+) -> "subprocess.CompletedProcess[bytes]":
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.run(
+        project.command(*arguments),
+        cwd=project.root,
+        env=project.env(),
+        timeout=60,
+        check=False,
+        **(pipes | streams),
+    )
 
 
 def test_ctrl_c_is_one_line_and_130(project: Project) -> None:
