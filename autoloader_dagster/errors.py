@@ -24,8 +24,11 @@
     ├── UsageError                the command or the environment is wrong (exit code 2)
     └── InjectedFault             a test has armed a failpoint, and it was reached
 
-A message says what failed, on which spec and file, what was expected and what to do next.
+A message says what failed, on which spec and file, what was expected and what to do next. It never
+holds a secret that this process has read.
 """
+
+from autoloader_dagster.redaction import strike
 
 
 class AutoloaderError(Exception):
@@ -37,9 +40,9 @@ class AutoloaderError(Exception):
     """
 
     def __init__(self, what: str, hint: str = "") -> None:
-        self.what = what
-        self.hint = hint
-        super().__init__(f"{what}\n  -> {hint}" if hint else what)
+        self.what = strike(what)
+        self.hint = strike(hint)
+        super().__init__(f"{self.what}\n  -> {self.hint}" if hint else self.what)
 
 
 class SpecError(AutoloaderError):

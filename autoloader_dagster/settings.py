@@ -12,6 +12,7 @@ from pathlib import Path
 
 from autoloader_dagster import failpoints
 from autoloader_dagster.errors import UsageError
+from autoloader_dagster.redaction import remember
 
 _SPECS_DIR = "ingestion_specs"
 
@@ -75,6 +76,8 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         failpoints.arm(env[failpoints.VARIABLE])
     home = _path("AUTOLOADER_HOME", env.get("AUTOLOADER_HOME") or ".autoloader")
     remote = env.get("SPARK_REMOTE") or None
+    for token in re.findall(r";token=([^;/]+)", remote or ""):
+        remember(token)
     if remote and not remote.startswith("sc://"):
         raise UsageError(
             f"SPARK_REMOTE is '{remote}', which is not a Spark Connect address",

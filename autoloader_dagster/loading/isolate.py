@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import unquote
 
 from autoloader_dagster.loading.frame import Readable
+from autoloader_dagster.redaction import strike
 from autoloader_dagster.spark.environment import is_environment
 from autoloader_dagster.spark.lineage import spark_uri
 from autoloader_dagster.spark.session import translate
@@ -128,7 +129,7 @@ def _failure(try_read: TryRead, some: Sequence[Readable]) -> Exception | None:
 
 def short(error: BaseException) -> str:
     """The lines of a server's error that a person needs: the first, and the first cause."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    lines = [line.strip() for line in strike(str(error)).splitlines() if line.strip()]
     if not lines:
         return type(error).__name__
     cause = next((line for line in lines[1:] if line.startswith("Caused by")), "")

@@ -18,6 +18,7 @@ from autoloader_dagster.orchestration.resources import (
 )
 from autoloader_dagster.orchestration.runs import INGESTION_TAG, LISTED_TAG, ended_runs
 from autoloader_dagster.processed_files.records import FILE_CHANGED
+from autoloader_dagster.redaction import struck_errors
 from autoloader_dagster.specs.connections import Connections
 from autoloader_dagster.specs.dagster_names import BROKEN_SPECS
 from autoloader_dagster.specs.loader import BrokenSpec, LoadedSpec
@@ -118,13 +119,14 @@ def build_asset(loaded: LoadedSpec, connections: Connections) -> dg.AssetsDefini
     ):
         # It must stay a generator without a return annotation: Dagster would else record every
         # asked partition as loaded.
-        try:
-            yield from _ingest(context, loaded, connections, spark_connect, processed_files)
-        except AutoloaderError as error:
-            raise dg.Failure(
-                description=f"{loaded.ingestion_id}: {error}",
-                metadata={"error": type(error).__name__},
-            ) from error
+        with struck_errors():
+            try:
+                yield from _ingest(context, loaded, connections, spark_connect, processed_files)
+            except AutoloaderError as error:
+                raise dg.Failure(
+                    description=f"{loaded.ingestion_id}: {error}",
+                    metadata={"error": type(error).__name__},
+                ) from error
 
     return ingest
 

@@ -16,6 +16,7 @@ from autoloader_dagster.orchestration.resources import (
     open_ingestion,
 )
 from autoloader_dagster.orchestration.runs import INGESTION_TAG
+from autoloader_dagster.redaction import struck_errors
 from autoloader_dagster.specs.loader import SpecSet
 
 # What an op returns is for the command line, which has it in memory; Dagster need not keep it.
@@ -94,15 +95,16 @@ def opened(
     processed_files: ProcessedFilesResource,
 ) -> Iterator[Ingestion]:
     """The ingestion of a name; an error of ours fails the run with its own words."""
-    try:
-        loaded = specs.get(name)
-        ingestion = open_ingestion(loaded, specs.connections, spark_connect, processed_files)
+    with struck_errors():
         try:
-            yield ingestion
-        finally:
-            ingestion.store.close()
-    except AutoloaderError as error:
-        raise dg.Failure(
-            description=str(error),
-            metadata={"error": type(error).__name__, INGESTION_TAG: name},
-        ) from error
+            loaded = specs.get(name)
+            ingestion = open_ingestion(loaded, specs.connections, spark_connect, processed_files)
+            try:
+                yield ingestion
+            finally:
+                ingestion.store.close()
+        except AutoloaderError as error:
+            raise dg.Failure(
+                description=str(error),
+                metadata={"error": type(error).__name__, INGESTION_TAG: name},
+            ) from error

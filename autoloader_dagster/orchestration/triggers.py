@@ -16,6 +16,7 @@ from autoloader_dagster.orchestration.resources import (
     SparkConnectResource,
     open_ingestion,
 )
+from autoloader_dagster.redaction import strike, struck_errors
 from autoloader_dagster.specs.connections import Connections
 from autoloader_dagster.specs.loader import LoadedSpec
 
@@ -67,9 +68,10 @@ def build_sensor(loaded: LoadedSpec, connections: Connections) -> dg.SensorDefin
         spark_connect: SparkConnectResource,
         processed_files: ProcessedFilesResource,
     ) -> dg.SensorResult:
-        tick = _plan(loaded, connections, spark_connect, processed_files, context.instance)
+        with struck_errors():
+            tick = _plan(loaded, connections, spark_connect, processed_files, context.instance)
         if isinstance(tick, str):
-            return dg.SensorResult(skip_reason=tick)
+            return dg.SensorResult(skip_reason=strike(tick))
         planned, requests = tick
         return dg.SensorResult(
             run_requests=requests,
@@ -108,7 +110,8 @@ def build_schedule(loaded: LoadedSpec, connections: Connections) -> dg.ScheduleD
         spark_connect: SparkConnectResource,
         processed_files: ProcessedFilesResource,
     ):
-        tick = _plan(loaded, connections, spark_connect, processed_files, context.instance)
-        return dg.SkipReason(tick) if isinstance(tick, str) else tick[1]
+        with struck_errors():
+            tick = _plan(loaded, connections, spark_connect, processed_files, context.instance)
+        return dg.SkipReason(strike(tick)) if isinstance(tick, str) else tick[1]
 
     return cron_schedule

@@ -39,6 +39,7 @@ from sqlalchemy.sql.expression import column
 
 from autoloader_dagster.errors import StateError, UsageError
 from autoloader_dagster.processed_files.failures import DRIVER_ERRORS, explain
+from autoloader_dagster.redaction import remember
 
 # Not Alembic's default name: Dagster's own storage may live in the same PostgreSQL database.
 VERSION_TABLE = "autoloader_alembic_version"
@@ -67,6 +68,8 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self.url = _parse(url)
+        if self.url.password not in (self.url.username, self.url.database, self.url.host):
+            remember(self.url.password)
         self.engine = _engine(self.url)
         self._checked = False
 

@@ -32,6 +32,7 @@ from autoloader_dagster.processed_files.records import (
     no_guard,
 )
 from autoloader_dagster.processed_files.table_states import write_table_state
+from autoloader_dagster.redaction import strike
 
 
 def set_aside(
@@ -180,7 +181,7 @@ def _change(
         "status": status,
         "retry_count": tried,
         "error_type": outcome.error_type,
-        "error_message": message,
+        "error_message": None if message is None else strike(message),
         "batch_id": None if again else batch_id,
         "run_id": None if again else held.run_id,
         "processed_at": None if again else moment,

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from autoloader_dagster.redaction import remember
 from autoloader_dagster.specs.connections import ResolvedS3Connection
 
 _PROVIDERS = "org.apache.hadoop.fs.s3a"
@@ -133,6 +134,8 @@ class S3Access:
         if credentials is None:
             raise NoCredentialsError
         frozen = credentials.get_frozen_credentials()
+        for secret in (frozen.access_key, frozen.secret_key, frozen.token):
+            remember(secret)
         return _named_keys(frozen.access_key, frozen.secret_key, frozen.token)
 
 

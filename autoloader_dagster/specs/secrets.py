@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, SecretStr
 
 from autoloader_dagster.errors import SpecError
+from autoloader_dagster.redaction import remember
 
 ENV_REFERENCE = re.compile(r"env:([A-Za-z_][A-Za-z0-9_]*)")
 
@@ -61,6 +62,7 @@ class SecretRef:
 
 def _secret(value: str, connection: str, where: str) -> SecretStr:
     """The secret, unless it is broken: programs repeat a broken one whole in their messages."""
+    remember(value)
     if _IN_NO_SECRET.search(value):
         raise SpecError(
             f"connection '{connection}': {where} holds a blank, a line break or another control "

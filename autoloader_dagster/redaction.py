@@ -1,0 +1,218 @@
+"""Strikes secrets out of every text before it leaves the process.
+
+Whoever reads a secret calls ``remember``. From then on ``strike`` takes it out of a text, in each
+form in which libraries show it, and whatever this process logs or prints is struck as well. Errors
+of other packages are struck by ``struck_errors``, at the edges where Dagster stores them.
+"""
+
+import contextlib
+import html
+import json
+import logging
+import re
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import quote, quote_plus
+
+STRUCK = "***"
+
+# What is shorter is a word rather than a secret, and every message would hold it.
+_SHORTEST = 6
+# What is shorter is struck as a word of its own only: 'postgres' is a part of other words.
+_WHOLE_WORD_BELOW = 16
+# Temporary keys change; the latest are the ones that a message can hold.
+_KEPT = 500
+_GUARDED = "_autoloader_strikes_secrets"
+
+
+class _Memory:
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._secrets: dict[str, None] = {}
+        self.pattern: re.Pattern[str] | None = None
+
+    def add(self, secret: str) -> None:
+        with self._lock:
+            if secret in self._secrets:
+                return
+            self._secrets[secret] = None
+            while len(self._secrets) > _KEPT:
+                del self._secrets[next(iter(self._secrets))]
+            self.pattern = _pattern(self._secrets)
+
+
+_memory = _Memory()
+
+
+def remember(secret: str | None) -> None:
+    """Have a secret struck out of all texts of this process from now on."""
+    secret = (secret or "").strip()
+    if len(secret) < _SHORTEST:
+        return
+    _memory.add(secret)
+    _guard_output()
+
+
+def strike(text: str) -> str:
+    """The text with ``***`` in the place of each secret that was remembered."""
+    pattern = _memory.pattern
+    return text if pattern is None else pattern.sub(STRUCK, text)
+
+
+@contextmanager
+def struck_errors() -> Iterator[None]:
+    """Take the secrets out of an error that leaves the block, and out of its causes."""
+    caught: BaseException | None = None
+    try:
+        yield
+    except Exception as error:
+        caught = strike_error(error)
+    if caught is None:
+        return
+    context = caught.__context__
+    try:
+        raise caught
+    finally:
+        # Python has put the error that came there, with its secrets.
+        caught.__context__ = context
+
+
+def strike_error(error: BaseException) -> BaseException:
+    """The error without secrets in it and in its causes.
+
+    Returns:
+        The same object, or a plain one with the same name and text if it cannot be changed.
+    """
+    return error if _memory.pattern is None else _strike_error(error, {})
+
+
+def _strike_error(error: BaseException, done: dict[int, BaseException]) -> BaseException:
+    if id(error) in done:
+        return done[id(error)]
+    done[id(error)] = error
+    clean = _strike_one(error)
+    done[id(error)] = clean
+    suppress = error.__suppress_context__
+    if error.__cause__ is not None:
+        clean.__cause__ = _strike_error(error.__cause__, done)
+    if error.__context__ is not None:
+        clean.__context__ = _strike_error(error.__context__, done)
+    clean.__suppress_context__ = suppress
+    return clean
+
+
+def _strike_one(error: BaseException) -> BaseException:
+    if not _shows_secret(error):
+        return error
+    with contextlib.suppress(Exception):
+        error.args = _struck_value(error.args)
+        for name, value in list(vars(error).items()):
+            setattr(error, name, _struck_value(value))
+    if not _shows_secret(error):
+        return error
+    plain = type(type(error).__name__, (Exception,), {"__module__": type(error).__module__})
+    return plain(strike(_text(error))).with_traceback(error.__traceback__)
+
+
+def _shows_secret(error: BaseException) -> bool:
+    shown = "\n".join([_text(error), repr(error), *getattr(error, "__notes__", ())])
+    return strike(shown) != shown
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:
+        return type(error).__name__
+
+
+def _struck_value(value: Any) -> Any:
+    if isinstance(value, str):
+        return strike(value)
+    if isinstance(value, bytes):
+        text = value.decode("utf-8", "surrogateescape")
+        return strike(text).encode("utf-8", "surrogateescape")
+    if isinstance(value, dict):
+        return {key: _struck_value(each) for key, each in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(_struck_value(each) for each in value)
+    if isinstance(value, BaseException):
+        return strike_error(value)
+    return value
+
+
+def _pattern(secrets: dict[str, None]) -> re.Pattern[str]:
+    forms: dict[str, None] = {}
+    for secret in secrets:
+        for form in _forms(secret):
+            if len(secret) >= _WHOLE_WORD_BELOW:
+                forms[re.escape(form)] = None
+            else:
+                forms[rf"(?<![^\W_]){re.escape(form)}(?![^\W_])"] = None
+    return re.compile("|".join(sorted(forms, key=len, reverse=True)))
+
+
+def _forms(secret: str) -> set[str]:
+    """The secret as it is, and as libraries write it: quoted, escaped, in an address, in XML."""
+    raw = secret.encode("utf-8", "surrogateescape")
+    return {
+        secret,
+        repr(secret)[1:-1],
+        ascii(secret)[1:-1],
+        repr(raw)[2:-1],
+        json.dumps(secret)[1:-1],
+        json.dumps(secret, ensure_ascii=False)[1:-1],
+        quote(raw),
+        quote(raw, safe=""),
+        quote_plus(raw),
+        html.escape(secret),
+        html.escape(secret, quote=False),
+    }
+
+
+def _guard_output() -> None:
+    """Strike what this process logs and prints, from the moment on in which it has a secret."""
+    for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
+        if stream is not None and not getattr(stream, _GUARDED, False):
+            _guard_stream(stream)
+    factory = logging.getLogRecordFactory()
+    if not getattr(factory, _GUARDED, False):
+        logging.setLogRecordFactory(_guarded_factory(factory))
+
+
+def _guard_stream(stream: Any) -> None:
+    write = stream.write
+
+    def struck(text: Any) -> int:
+        if not isinstance(text, str):
+            return write(text)
+        write(strike(text))
+        return len(text)
+
+    # A stream that takes no attributes is none of Python's own.
+    with contextlib.suppress(AttributeError):
+        stream.write = struck
+        setattr(stream, _GUARDED, True)
+
+
+def _guarded_factory(factory: Any) -> Any:
+    def make(*args: Any, **kwargs: Any) -> logging.LogRecord:
+        record = factory(*args, **kwargs)
+        if _memory.pattern is None:
+            return record
+        with contextlib.suppress(Exception):  # arguments that do not fit are the logger's to tell
+            message = record.getMessage()
+            struck = strike(message)
+            if struck != message:
+                record.msg, record.args = struck, ()
+        if record.exc_info and record.exc_info[1] is not None:
+            kind, error, trace = record.exc_info
+            clean = strike_error(error)
+            record.exc_info = (kind if clean is error else type(clean), clean, trace)
+        return record
+
+    setattr(make, _GUARDED, True)
+    return make
