@@ -141,7 +141,7 @@ def _transcoded(chunks: Iterator[bytes], encoding: str, hint: str) -> Iterator[b
             text = decoder.decode(chunk)
             offset += len(chunk)
             if text:
-                yield text.removeprefix("\ufeff").encode()
+                yield text.encode()
         pending = len(decoder.getstate()[0])
         decoder.decode(b"", final=True)
     except UnicodeDecodeError as error:

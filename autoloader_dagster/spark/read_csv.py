@@ -147,7 +147,9 @@ def _by_header(
             values.append((name, typed_cell(raw, sql_type, options.timestamp_formats, marks)))
             raws.append((name, raw))
     names = dict(zip(columns, group.header, strict=True))
-    return _finished(context, frame, files, carried, names, values, raws, "_p._c")
+    return _finished(
+        context, frame, files, carried, names, values, raws, "if(_p._c is null, null, _c)"
+    )
 
 
 def _by_width(
@@ -216,8 +218,10 @@ def _parsed(
             context.spark, files, (lambda file: index_of[file.path]) if index_of else None
         )
         row = F.expr(_from_csv("_line", schema, options)).alias("_r")
-        frame = frame.select(row, *index_column, *CARRIED)
-        return frame.select("_r.*", *index_column, *CARRIED), list(CARRIED)
+        frame = frame.select(row, "_line", *index_column, *CARRIED)
+        frame = frame.select("_r.*", "_line", *index_column, *CARRIED)
+        record = F.expr("if(_c is null, null, _line)")
+        return frame.withColumn("_c", record).drop("_line"), list(CARRIED)
     frame = load_files(
         context,
         reader(context)
@@ -251,7 +255,9 @@ def _from_csv(text: str, schema: str, options: CsvOptions) -> str:
         for key, value in _reader_options(options, multiline=False).items()
         if key not in of_a_file
     ]
-    return f"from_csv({text}, {literal(schema)}, map({', '.join(pairs)}))"
+    # It drops a U+FEFF at the beginning, also one that is not a byte order mark.
+    whole = f"if(startswith({text}, '\ufeff'), concat('\ufeff', {text}), {text})"
+    return f"from_csv({whole}, {literal(schema)}, map({', '.join(pairs)}))"
 
 
 def _finished(
