@@ -82,7 +82,8 @@ _TEXT = st.one_of(
     st.sampled_from(
         [
             "", " ", "  x ", "\u00a0", "NA", "-", "null", "\\", '\\"', '""', "'", "a\r\nb", "a\nb",
-            "a\rb", "\n", "\u2028", "\x0b", "\x1f", "\x7f", "\x85", "\ufeff", "\ufffd", "#x", "x#",
+            "a\rb", "\n", "\u2028", "\x0b", "\x1f", "\x7f", "\x85", "\ufeff",
+            "\ufeffa", "\ufffd", "#x", "x#", "\u2029",
             "${env:HOME}", "${spark.app.name}", "=1+1", "\\n", "\\N", "a\\", "\\\\", "x\\\\\"",
             "yes", "TRUE", "False", " true", "t", "1", "0",
         ]
