@@ -165,17 +165,25 @@ def _state(settings: Settings) -> Finding:
     place = Database(settings.database_url).place
     store = ProcessedFiles(settings.database_url)
     try:
-        revision = store.current()
+        revision, usable = store.current(), store.is_usable()
     finally:
         store.close()
-    if revision == REVISIONS[-1]:
+    known = revision in REVISIONS
+    if revision == REVISIONS[-1] or (usable and not known):
         return Finding("state database", "ok", f"{place}, revision {revision}")
-    if revision is None or revision in REVISIONS:
+    if revision is None:
         return Finding(
             "state database",
             "warn",
-            f"{place} is at revision {revision or 'none'}, {REVISIONS[-1]} is wanted",
-            "The next command that needs it upgrades it, as does 'autoloader db upgrade'.",
+            f"{place} has no tables yet",
+            "The next command that needs them creates them, as does 'autoloader db upgrade'.",
+        )
+    if known:
+        return Finding(
+            "state database",
+            "warn" if usable else "fail",
+            f"{place} is at revision {revision}, {REVISIONS[-1]} is wanted",
+            "Run 'autoloader db upgrade'." + (" Until then it is used as it is." if usable else ""),
         )
     return Finding(
         "state database",

@@ -22,13 +22,15 @@ def open_specs(settings: Settings) -> SpecSet:
 def open_state(settings: Settings) -> "ProcessedFiles":
     """The state, with its tables; close it after use.
 
+    Only an empty database gets tables here; one that is in use is upgraded by 'db upgrade' alone.
+
     Raises:
-        StateError: The database is down, or of a newer version.
+        StateError: The database is down, or of a version that this package cannot use.
     """
     from autoloader_dagster.processed_files.store import ProcessedFiles
 
     store = ProcessedFiles(settings.database_url)
-    store.upgrade()
+    store.set_up()
     return store
 
 

@@ -105,9 +105,15 @@ def history(
 
 @db.command()
 def upgrade() -> None:
-    """Create the state database's tables, or bring them up to date."""
-    store = open_state(load_settings())
+    """Create the state database's tables, or bring them up to date.
+
+    Only this command changes the tables of a database that is in use.
+    """
+    from autoloader_dagster.processed_files.store import ProcessedFiles
+
+    store = ProcessedFiles(load_settings().database_url)
     try:
+        store.upgrade()
         say(f"the state database is at revision {store.current()}")
     finally:
         store.close()
@@ -121,15 +127,19 @@ def current(as_json: JsonOption = False) -> None:
 
     store = ProcessedFiles(load_settings().database_url)
     try:
-        revision = store.current()
+        revision, usable = store.current(), store.is_usable()
     finally:
         store.close()
     if as_json:
-        print_json({"revision": revision, "wanted": REVISIONS[-1]})
+        print_json({"revision": revision, "wanted": REVISIONS[-1], "usable": usable})
     elif revision == REVISIONS[-1]:
         say(f"revision {revision}, up to date")
+    elif revision is not None and revision not in REVISIONS:
+        can = "which this version can use" if usable else "which this version cannot use"
+        say(f"revision {revision} of a newer version, {can}")
     else:
-        say(f"revision {revision or 'none'}; run 'autoloader db upgrade' for {REVISIONS[-1]}")
+        can = "; this version can use it as it is" if usable else ""
+        say(f"revision {revision or 'none'}; run 'autoloader db upgrade' for {REVISIONS[-1]}{can}")
 
 
 def _totals(settings: Settings, ingestions: list[str]) -> list[dict[str, Any]]:

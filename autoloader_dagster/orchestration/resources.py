@@ -64,10 +64,10 @@ class ProcessedFilesResource(dg.ConfigurableResource):
 
     @property
     def store(self) -> ProcessedFiles:
-        """The state, upgraded to this version's tables."""
+        """The state; its tables are created in an empty database."""
         if self._store is None:
             store = ProcessedFiles(self.database_url or load_settings().database_url)
-            store.upgrade()
+            store.set_up()
             self._store = store
         return self._store
 

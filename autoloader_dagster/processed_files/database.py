@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -39,13 +40,17 @@ from sqlalchemy.sql.expression import column
 
 from autoloader_dagster.errors import StateError, UsageError
 from autoloader_dagster.processed_files.failures import DRIVER_ERRORS, explain
+from autoloader_dagster.processed_files.models import StoredSchema
 from autoloader_dagster.redaction import remember
 
 # Not Alembic's default name: Dagster's own storage may live in the same PostgreSQL database.
 VERSION_TABLE = "autoloader_alembic_version"
 # Oldest first. A copy of what stands in migrations/versions, so that a check costs no import of
 # Alembic; a test compares the two.
-REVISIONS = ("0001", "0002", "0003", "0004")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005")
+# The first revision that has all that this package's statements need. What came after it is only
+# faster, or says more; such a database is used as it is until somebody upgrades it.
+OLDEST_USABLE = "0003"
 
 _BUSY_TIMEOUT_SECONDS = 60
 # Between two statements of a transaction pass milliseconds.
@@ -110,7 +115,7 @@ class Database:
             with self.engine.connect() as connection:
                 if not self._checked:
                     with connection.begin():
-                        self.check_revision(revision(connection))
+                        self.check_schema(schema(connection))
                     self._checked = True
                 yield connection
 
@@ -134,19 +139,55 @@ class Database:
         except DRIVER_ERRORS as error:
             raise explain(error, self.place, self.url.password) from error
 
-    def check_revision(self, found: str | None, *, upgrading: bool = False) -> None:
-        """Refuse a database that is newer than this package and, unless upgrading, an older one."""
-        if found is not None and found not in REVISIONS:
+    def check_schema(self, found: "Schema", *, upgrading: bool = False) -> None:
+        """Refuse a database that this package cannot use; an older one passes if upgrading.
+
+        Raises:
+            StateError: It has no schema, an old one, or one of a newer package that this package
+                does not understand.
+        """
+        if found.is_usable:
+            return
+        if found.revision is not None and found.revision not in REVISIONS:
             raise StateError(
-                f"The state database {self.place} is at revision {found}, and this version of "
-                f"autoloader_dagster knows revisions up to {REVISIONS[-1]}",
+                f"The state database {self.place} is at revision {found.revision}, and this "
+                f"version of autoloader_dagster knows revisions up to {REVISIONS[-1]}",
                 "It was upgraded by a newer version: install that one here too.",
             )
-        if found != REVISIONS[-1] and not upgrading:
-            state = "has not been set up" if found is None else f"is at the old revision {found}"
+        if upgrading:
+            return
+        if found.revision is None:
             raise StateError(
-                f"The state database {self.place} {state}", "Run 'autoloader db upgrade'."
+                f"The state database {self.place} has not been set up",
+                "Run 'autoloader db upgrade'.",
             )
+        raise StateError(
+            f"The state database {self.place} is at the old revision {found.revision}, and this "
+            f"version of autoloader_dagster needs {OLDEST_USABLE} or later",
+            "Run 'autoloader db upgrade' once all workers have this version; older ones may not "
+            "be able to use the database afterwards.",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """What a database says of its schema.
+
+    Attributes:
+        revision: Of the last migration; None for an empty database.
+        usable_from: The oldest package that can use it, named by that package's last revision;
+            None if the database does not say.
+    """
+
+    revision: str | None
+    usable_from: str | None = None
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether this package can read and write it as it is."""
+        if self.revision in REVISIONS:
+            return REVISIONS.index(self.revision) >= REVISIONS.index(OLDEST_USABLE)
+        return self.revision is not None and self.usable_from in REVISIONS
 
 
 @contextmanager
@@ -202,11 +243,15 @@ def one_of(
     return value.in_(select(each.c.value))
 
 
-def revision(connection: Connection) -> str | None:
-    """The schema's revision; None for an empty database."""
-    if not inspect(connection).has_table(VERSION_TABLE):
-        return None
-    return connection.scalar(select(column("version_num")).select_from(table(VERSION_TABLE)))
+def schema(connection: Connection) -> Schema:
+    """What the database says of its schema."""
+    inspector = inspect(connection)
+    if not inspector.has_table(VERSION_TABLE):
+        return Schema(None)
+    revision = connection.scalar(select(column("version_num")).select_from(table(VERSION_TABLE)))
+    if revision in REVISIONS or not inspector.has_table(StoredSchema.__tablename__):
+        return Schema(revision)
+    return Schema(revision, connection.scalar(select(StoredSchema.usable_from)))
 
 
 def _parse(url: str) -> URL:

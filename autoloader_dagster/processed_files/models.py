@@ -172,3 +172,13 @@ class StoredTable(Base):
     table_uuid: Mapped[str | None]
     last_snapshot_id: Mapped[int | None]
     updated_at: Mapped[datetime]
+
+
+class StoredSchema(Base):
+    """Which packages can use this schema; one row."""
+
+    __tablename__ = "autoloader_schema"
+
+    # The last revision of the oldest package that can. A migration that takes away or changes what
+    # older statements need sets its own revision here; one that only adds leaves it.
+    usable_from: Mapped[str] = mapped_column(primary_key=True)

@@ -80,13 +80,25 @@ class ProcessedFiles:
 
     # --- schema ---------------------------------------------------------------------------------
 
+    def set_up(self) -> None:
+        """Create the schema in an empty database; one that is in use is only checked.
+
+        Several processes may do so at once. A schema that is older or newer than this package's
+        is accepted if this package can use it as it is.
+        """
+        upgrade.set_up(self._database)
+
     def upgrade(self) -> None:
         """Create the schema or bring it up to date; several processes may do so at once."""
         upgrade.upgrade(self._database)
 
     def current(self) -> str | None:
         """The schema's revision; None for a database without one, or none at all."""
-        return upgrade.current(self._database)
+        return upgrade.current(self._database).revision
+
+    def is_usable(self) -> bool:
+        """Whether this package can use the database as it is."""
+        return upgrade.current(self._database).is_usable
 
     # --- discovery and planning -----------------------------------------------------------------
 

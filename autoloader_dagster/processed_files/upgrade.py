@@ -16,7 +16,8 @@ from autoloader_dagster.errors import StateError
 from autoloader_dagster.processed_files.database import (
     REVISIONS,
     Database,
-    revision,
+    Schema,
+    schema,
     write_transaction,
 )
 
@@ -33,20 +34,33 @@ def alembic_config(connection: Connection) -> Config:
     return config
 
 
+def set_up(database: Database) -> None:
+    """Create the schema in an empty database; several processes may do so at once.
+
+    A database that is in use stays as it is: other workers, of other versions, may be at it.
+
+    Raises:
+        StateError: The database cannot be reached or written, or this package cannot use it.
+    """
+    _prepare(database, upgrading=False)
+
+
 def upgrade(database: Database) -> None:
     """Create the schema or bring it up to date; several processes may do so at once.
 
     Raises:
         StateError: The database cannot be reached or written, or is newer than this package.
     """
+    _prepare(database, upgrading=True)
+
+
+def _prepare(database: Database, *, upgrading: bool) -> None:
     if database.is_sqlite:
         _make_folder(database)
     with database.translating(), database.engine.connect() as connection:
         with connection.begin():
-            found = revision(connection)
-        database.check_revision(found, upgrading=True)
-        if found == REVISIONS[-1]:
-            return
+            if not _has_work(database, connection, upgrading):
+                return
         if database.is_sqlite:
             _use_write_ahead_log(connection, database.place)
             # Migrations rebuild tables on SQLite, and dropping the old one must not cascade.
@@ -54,11 +68,21 @@ def upgrade(database: Database) -> None:
         try:
             # The lock makes a second process wait here; it then finds nothing left to do.
             with write_transaction(connection, _LOCK):
-                database.check_revision(revision(connection), upgrading=True)
-                command.upgrade(alembic_config(connection), "head")
+                if _has_work(database, connection, upgrading):
+                    command.upgrade(alembic_config(connection), "head")
         finally:
             # A pooled connection must not come back without it.
             connection.invalidate()
+
+
+def _has_work(database: Database, connection: Connection, upgrading: bool) -> bool:
+    """Whether there is something to create or, if upgrading, to bring up to date."""
+    found = schema(connection)
+    if found.revision is None:
+        return True
+    database.check_schema(found, upgrading=upgrading)
+    # A newer one that this package can use is nothing to upgrade.
+    return upgrading and found.revision in REVISIONS[:-1]
 
 
 def _make_folder(database: Database) -> None:
@@ -101,9 +125,9 @@ def _pragma(connection: Connection, setting: str) -> object:
         cursor.close()
 
 
-def current(database: Database) -> str | None:
-    """The schema's revision; None for a database without one, or none at all."""
+def current(database: Database) -> Schema:
+    """What the database says of its schema; no revision for one without any, or none at all."""
     if not database.exists():
-        return None
+        return Schema(None)
     with database.translating(), database.engine.connect() as connection, connection.begin():
-        return revision(connection)
+        return schema(connection)

@@ -1,6 +1,8 @@
 """Commands that list a source and know the state, and what they say when something is not well."""
 
 import socket
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -207,3 +209,19 @@ def test_the_embedded_server_is_not_started_beside_a_remote_one(project: Project
     assert status.json["state"] == "stopped"
     assert "geheim" not in status.out
     assert "there was none" in project.run("spark", "stop").out
+
+
+def test_only_db_upgrade_migrates_a_state_that_is_in_use(project: Project) -> None:
+    project.spec("orders")
+    assert project.run("status").code == 0, "an empty state is set up by any command"
+    path = project.home / "state.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("UPDATE autoloader_alembic_version SET version_num = '0002'")
+        connection.commit()
+
+    refused = project.run("status")
+    assert refused.code == 2
+    assert "is at the old revision 0002" in refused.err
+    assert "autoloader db upgrade" in refused.err
+    assert "'autoloader db upgrade' for" in project.run("db", "current").out
+    assert project.run("db", "current", "--json").json["revision"] == "0002"

@@ -15,16 +15,21 @@ from sqlalchemy import text
 
 from autoloader_dagster.errors import StateError, UsageError
 from autoloader_dagster.processed_files import ProcessedFiles, TableState, database
-from autoloader_dagster.processed_files.database import REVISIONS, VERSION_TABLE, Database
+from autoloader_dagster.processed_files.database import (
+    OLDEST_USABLE,
+    REVISIONS,
+    VERSION_TABLE,
+    Database,
+)
 from autoloader_dagster.processed_files.upgrade import alembic_config
-from tests.integration.state_steps import INGESTION, claim, claimed, discover, ref
+from tests.integration.state_steps import INGESTION, TABLE, claim, claimed, discover, load, ref
 
 
 def test_an_empty_database_is_upgraded_once_for_all(state_url: str) -> None:
     state = ProcessedFiles(state_url)
     assert state.current() is None
 
-    state.upgrade()
+    state.set_up()
     assert state.current() == REVISIONS[-1]
     discover(state, ref("a.csv"))
 
@@ -102,12 +107,79 @@ def test_a_state_of_the_first_revision_is_upgraded_with_its_batches(state_url: s
     state.close()
 
 
+def _at_revision(url: str, revision: str) -> None:
+    """Give a fresh database the schema of an earlier version."""
+    opened = Database(url)
+    if opened.is_sqlite:
+        Path(str(opened.url.database)).parent.mkdir(parents=True, exist_ok=True)
+    with opened.engine.connect() as connection:
+        command.upgrade(alembic_config(connection), revision)
+        connection.commit()
+    opened.close()
+
+
+def test_a_database_in_use_is_never_migrated_by_opening_it(state_url: str) -> None:
+    _at_revision(state_url, "0002")
+    state = ProcessedFiles(state_url)
+
+    for call in (state.set_up, state.counts):
+        with pytest.raises(StateError, match=r"at the old revision 0002.*needs 0003") as caught:
+            call()
+        assert "autoloader db upgrade" in caught.value.hint
+    assert (state.current(), state.is_usable()) == ("0002", False)
+
+    state.upgrade()
+    assert (state.current(), state.is_usable()) == (REVISIONS[-1], True)
+    state.set_up()
+    state.close()
+
+
+def test_an_older_database_that_this_version_can_use_is_used_as_it_is(state_url: str) -> None:
+    _at_revision(state_url, OLDEST_USABLE)
+    state = ProcessedFiles(state_url)
+
+    state.set_up()
+    assert discover(state, ref("a.csv")).new == 1
+    load(state)
+    state.save_table_state(TABLE, INGESTION, TableState("uuid", 7))
+
+    assert state.counts()[INGESTION]["SUCCESS"].files == 1
+    assert state.same_content(run_id="run-1") == {}
+    assert state.current() == OLDEST_USABLE
+    state.upgrade()
+    assert state.current() == REVISIONS[-1]
+    assert state.counts()[INGESTION]["SUCCESS"].files == 1
+    state.close()
+
+
+def test_a_newer_database_that_older_versions_can_use_is_accepted(state: ProcessedFiles) -> None:
+    with state._database.writing() as connection:
+        connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '9999'"))
+    state = ProcessedFiles(state._database.url.render_as_string(hide_password=False))
+
+    state.set_up()
+    state.upgrade()
+    assert state.counts() == {}
+    assert (state.current(), state.is_usable()) == ("9999", True)
+
+    with state._database.writing() as connection:
+        connection.execute(text("UPDATE autoloader_schema SET usable_from = '9999'"))
+    late = ProcessedFiles(state._database.url.render_as_string(hide_password=False))
+    for call in (late.set_up, late.upgrade, late.counts):
+        with pytest.raises(StateError, match=rf"revision 9999.*up to {REVISIONS[-1]}") as caught:
+            call()
+        assert "newer version" in caught.value.hint
+    assert (late.current(), late.is_usable()) == ("9999", False)
+    late.close()
+    state.close()
+
+
 UPGRADE_PROGRAM = """
 import sys
 from autoloader_dagster.processed_files import ProcessedFiles
 state = ProcessedFiles(sys.argv[1])
 sys.stdin.readline()
-state.upgrade()
+state.set_up()
 print(state.current())
 state.close()
 """
@@ -141,22 +213,6 @@ def test_a_database_that_was_not_set_up_says_so(state_url: str) -> None:
         state.counts()
 
     assert "autoloader db upgrade" in caught.value.hint
-    state.close()
-
-
-def test_a_database_that_is_newer_than_the_package_is_refused(state_url: str) -> None:
-    ProcessedFiles(state_url).upgrade()
-    opened = Database(state_url)
-    with opened.writing() as connection:
-        connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '9999'"))
-    opened.close()
-    state = ProcessedFiles(state_url)
-
-    for call in (state.upgrade, state.counts):
-        with pytest.raises(StateError, match=rf"revision 9999.*up to {REVISIONS[-1]}") as caught:
-            call()
-        assert "newer version" in caught.value.hint
-    assert state.current() == "9999"
     state.close()
 
 
