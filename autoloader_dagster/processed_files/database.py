@@ -280,19 +280,34 @@ def _parse(url: str) -> URL:
 
 def _engine(url: URL) -> Engine:
     if url.get_backend_name() == "postgresql":
-        return create_engine(
+        engine = create_engine(
             url,
             pool_pre_ping=True,
             pool_size=2,
             hide_parameters=True,
-            connect_args={"connect_timeout": _CONNECT_TIMEOUT_SECONDS},
+            # The server, the database or the user may have another default. A writer that waited
+            # for another one must see what that one has written.
+            isolation_level="READ COMMITTED",
+            connect_args={
+                "connect_timeout": _CONNECT_TIMEOUT_SECONDS,
+                "client_encoding": "utf8",
+            },
         )
+        event.listen(engine, "connect", _on_postgresql_connect)
+        return engine
     engine = create_engine(
         url, hide_parameters=True, connect_args={"timeout": _BUSY_TIMEOUT_SECONDS}
     )
     event.listen(engine, "connect", _on_sqlite_connect)
     event.listen(engine, "begin", _on_sqlite_begin)
     return engine
+
+
+def _on_postgresql_connect(dbapi_connection: Any, _record: Any) -> None:
+    # The driver reads times in no other style. A pooler between keeps these two for each client.
+    dbapi_connection.execute("SET DateStyle = 'ISO, YMD'")
+    dbapi_connection.execute("SET TimeZone = 'UTC'")
+    dbapi_connection.commit()
 
 
 def _on_sqlite_connect(dbapi_connection: Any, _record: Any) -> None:

@@ -4,14 +4,16 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import time
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
 import pytest
 from alembic import command
 from alembic.script import ScriptDirectory
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from autoloader_dagster.errors import StateError, UsageError
 from autoloader_dagster.processed_files import ProcessedFiles, TableState, database
@@ -22,7 +24,16 @@ from autoloader_dagster.processed_files.database import (
     Database,
 )
 from autoloader_dagster.processed_files.upgrade import alembic_config
-from tests.integration.state_steps import INGESTION, TABLE, claim, claimed, discover, load, ref
+from tests.integration.state_steps import (
+    BASE_TIME,
+    INGESTION,
+    TABLE,
+    claim,
+    claimed,
+    discover,
+    load,
+    ref,
+)
 
 
 def test_an_empty_database_is_upgraded_once_for_all(state_url: str) -> None:
@@ -422,3 +433,40 @@ def test_a_user_without_rights_is_told(postgres_database_url: str) -> None:
 
 def assert_does_not_show(secret: str, error: BaseException) -> None:
     assert secret not in "".join(traceback.format_exception(error))
+
+
+def test_settings_of_the_server_change_nothing(postgres_database_url: str) -> None:
+    name = postgres_database_url.rsplit("/", 1)[1]
+    with psycopg.connect(postgres_database_url, autocommit=True) as connection:
+        for setting in (
+            "default_transaction_isolation = 'repeatable read'",
+            "DateStyle = 'German'",
+            "TimeZone = 'Asia/Kathmandu'",
+            "client_encoding = 'LATIN1'",
+        ):
+            connection.execute(f"ALTER DATABASE {name} SET {setting}")  # pyright: ignore[reportArgumentType]
+    state = ProcessedFiles(postgres_database_url)
+    state.set_up()
+    discover(state, ref("a\N{SNOWMAN}.csv"))
+    (row,) = state.files(INGESTION)
+    assert (row.file_path, row.file_modified_at) == (ref("a\N{SNOWMAN}.csv").path, BASE_TIME)
+
+    # A worker that waits for another one's lock sees what that one has written.
+    other = Database(postgres_database_url)
+    with ThreadPoolExecutor(1) as pool:
+        with other.writing(INGESTION) as connection:
+            connection.execute(text("UPDATE processed_files SET error_message = 'other'"))
+            waiter = pool.submit(discover, state, ref("a\N{SNOWMAN}.csv", "v2"))
+            _wait_for_a_waiter(connection)
+        assert waiter.result(timeout=60).new == 1
+    other.close()
+    state.close()
+
+
+def _wait_for_a_waiter(connection: Connection) -> None:
+    """Wait until another connection waits for a lock of this one."""
+    waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+    deadline = time.monotonic() + 60
+    while not connection.scalar(waiting):
+        assert time.monotonic() < deadline, "nobody waits"
+        time.sleep(0.01)
