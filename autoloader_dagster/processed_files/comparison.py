@@ -56,6 +56,14 @@ _DIFFERENCES = Table(
     Column("status", Text),
     prefixes=["TEMPORARY"],
 )
+# The same in the order in which they are told, to be read page by page.
+_IN_ORDER = Table(
+    "autoloader_differences_in_order",
+    MetaData(),
+    Column("seq", BigInteger, primary_key=True),
+    *(Column(column.name, column.type) for column in _DIFFERENCES.columns),
+    prefixes=["TEMPORARY"],
+)
 _BY_FILE = Index("autoloader_differences_by_file", _DIFFERENCES.c.file_id)
 _ROWS_AT_ONCE = 5_000
 
@@ -161,6 +169,11 @@ WHERE d.file_id IS NULL AND d.kind IN ('unrecorded', 'unknown') AND d.file_path 
 GROUP BY d.file_path, d.modified_at, l.version, l.size, l.etag
 ON CONFLICT DO NOTHING
 """
+_ORDER = """
+INSERT INTO autoloader_differences_in_order
+SELECT row_number() OVER (ORDER BY d.kind, d.batch_id, d.file_path), d.*
+FROM autoloader_differences d
+"""
 _NEW = """
 SELECT count(*) FROM autoloader_listing l
 WHERE NOT EXISTS (SELECT 1 FROM processed_files f
@@ -219,6 +232,8 @@ class Comparison:
                 self._run("ANALYZE autoloader_differences")
             self._run(_LOADED)
             self._run(_GONE)
+            self._run("DELETE FROM autoloader_differences_in_order")
+            self._run(_ORDER)
             rows = self._connection.execute(
                 text("SELECT kind, count(*) FROM autoloader_differences GROUP BY kind")
             )
@@ -245,15 +260,21 @@ class Comparison:
 
     def differences(self, *kinds: DifferenceKind) -> Iterator[Difference]:
         """The differences of the last comparison, streamed: by batch and path."""
-        with self._connection.begin():
-            rows = self._connection.execute(
-                _DIFFERENCES.select()
-                .where(_DIFFERENCES.c.kind.in_(kinds))
-                .order_by(_DIFFERENCES.c.kind, _DIFFERENCES.c.batch_id, _DIFFERENCES.c.file_path),
-                execution_options={"yield_per": _ROWS_AT_ONCE},
-            )
-            for row in rows:
-                yield Difference(*row)
+        seq = 0
+        while True:
+            # No transaction is open while the caller prints them or asks Spark.
+            with self._connection.begin():
+                page = self._connection.execute(
+                    _IN_ORDER.select()
+                    .where(_IN_ORDER.c.kind.in_(kinds), _IN_ORDER.c.seq > seq)
+                    .order_by(_IN_ORDER.c.seq)
+                    .limit(_ROWS_AT_ONCE)
+                ).all()
+            for row in page:
+                yield Difference(*row[1:])
+            if len(page) < _ROWS_AT_ONCE:
+                return
+            seq = page[-1].seq
 
     def _run(self, statement: str) -> None:
         parameters = {"ingestion": self._ingestion_id} if ":ingestion" in statement else {}
@@ -274,6 +295,7 @@ def comparison(
             with connection.begin():
                 connection.execute(CreateTable(_IN_TABLE))
                 connection.execute(CreateTable(_DIFFERENCES))
+                connection.execute(CreateTable(_IN_ORDER))
                 connection.execute(CreateIndex(_BY_FILE))
             _fill(connection, in_table)
             with connection.begin():
@@ -284,6 +306,7 @@ def comparison(
             with connection.begin():
                 connection.execute(DropTable(_IN_TABLE))
                 connection.execute(DropTable(_DIFFERENCES))
+                connection.execute(DropTable(_IN_ORDER))
         except BaseException:
             # The tables go with their connection, whatever state that is in.
             with suppress(SQLAlchemyError):

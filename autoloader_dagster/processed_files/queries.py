@@ -1,10 +1,12 @@
 """What the sensor, the command line and the metadata ask of the state. Nothing here writes."""
 
 import hashlib
+from array import array
 from collections import defaultdict
 from collections.abc import Collection, Iterator
+from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, cast, func, select
+from sqlalchemy import BigInteger, ColumnElement, Connection, Select, cast, func, select
 from sqlalchemy.orm import aliased
 
 from autoloader_dagster.processed_files.batches import OPEN
@@ -78,32 +80,47 @@ def files(
     path_end: str | None = None,
 ) -> Iterator[FileRow]:
     """Recorded file versions; see ``ProcessedFiles.files``."""
-    with database.reading() as connection:
-        chosen = (
-            select(*_FILE_COLUMNS)
-            .where(StoredFile.ingestion_id == ingestion_id)
-            .order_by(StoredFile.id)
-            .limit(limit)
-        )
+
+    def chosen(connection: Connection, *columns: Any) -> Select[Any]:
+        found = select(*columns).where(StoredFile.ingestion_id == ingestion_id)
         if statuses is not None:
-            chosen = chosen.where(StoredFile.status.in_(list(statuses)))
+            found = found.where(StoredFile.status.in_(list(statuses)))
         if batch_id is not None:
-            chosen = chosen.where(StoredFile.batch_id == batch_id)
+            found = found.where(StoredFile.batch_id == batch_id)
         if run_id is not None:
-            chosen = chosen.where(StoredFile.run_id == run_id)
+            found = found.where(StoredFile.run_id == run_id)
         if path_like is not None:
-            chosen = chosen.where(_path_matches(path_like, connection))
+            found = found.where(_path_matches(path_like, connection))
         if path_end is not None:
             # LIKE and GLOB would take characters of the text for a pattern.
             start = func.length(StoredFile.file_path) - len(path_end) + 1
-            chosen = chosen.where(func.substr(StoredFile.file_path, start) == path_end)
+            found = found.where(func.substr(StoredFile.file_path, start) == path_end)
         if paths is not None:
-            chosen = chosen.where(one_of(StoredFile.file_path, paths, connection))
+            found = found.where(one_of(StoredFile.file_path, paths, connection))
         if ids is not None:
-            chosen = chosen.where(one_of(StoredFile.id, ids, connection))
-        rows = connection.execute(chosen, execution_options={"yield_per": _ROWS_AT_ONCE})
-        for row in rows.mappings():
-            yield FileRow(**row)
+            found = found.where(one_of(StoredFile.id, ids, connection))
+        return found.order_by(StoredFile.id)
+
+    # A page is a transaction of its own: whoever reads may take any time between two files.
+    with database.reading() as connection:
+        at_once = _ROWS_AT_ONCE if limit is None else min(limit, _ROWS_AT_ONCE)
+        first = connection.execute(chosen(connection, *_FILE_COLUMNS).limit(at_once))
+        page = [FileRow(**row) for row in first.mappings()]
+        # Of the others only their numbers, eight bytes each.
+        rest = array("q")
+        if len(page) == _ROWS_AT_ONCE:
+            others = chosen(connection, StoredFile.id).where(StoredFile.id > page[-1].id)
+            wanted = None if limit is None else limit - len(page)
+            rest.extend(connection.scalars(others.limit(wanted)))
+    yield from page
+    for start in range(0, len(rest), _ROWS_AT_ONCE):
+        of_page = rest[start : start + _ROWS_AT_ONCE].tolist()
+        with database.reading() as connection:
+            rows = connection.execute(
+                chosen(connection, *_FILE_COLUMNS).where(one_of(StoredFile.id, of_page, connection))
+            )
+            page = [FileRow(**row) for row in rows.mappings()]
+        yield from page
 
 
 def loaded_ids(

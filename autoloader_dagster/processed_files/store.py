@@ -541,6 +541,9 @@ class ProcessedFiles:
     ) -> Iterator[FileRow]:
         """Recorded file versions in the order of their discovery, streamed.
 
+        No transaction is open between two files. Each file is as it was when its page was read,
+        and only if it was one of those that were asked for by then.
+
         Args:
             ingestion_id: ``tenant/name``.
             statuses: Only these.

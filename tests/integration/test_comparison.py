@@ -90,6 +90,19 @@ def test_every_kind_of_difference_is_told_apart(state: ProcessedFiles) -> None:
     assert new == 0
 
 
+def test_no_transaction_is_open_between_two_differences(state: ProcessedFiles) -> None:
+    discover(state, ref("a.csv"), ref("b.csv"))
+    load(state)
+
+    with state.comparison(INGESTION, False, [], [[ref("a.csv"), ref("b.csv")]]) as comparison:
+        comparison.compare()
+        told = comparison.differences("missing")
+        assert next(told).path == ref("a.csv").path
+        assert not comparison._connection.in_transaction()
+        discover(state, ref("c.csv"))
+        assert [each.path for each in told] == [ref("b.csv").path]
+
+
 def test_rows_of_a_replaced_version_beside_those_of_the_newer_one_are_double(
     state: ProcessedFiles,
 ) -> None:

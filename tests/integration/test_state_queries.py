@@ -88,6 +88,22 @@ def test_files_are_streamed_while_others_write(state: ProcessedFiles) -> None:
     assert len([first, *rows]) == 2_500
 
 
+def test_no_transaction_is_open_between_two_files(state: ProcessedFiles) -> None:
+    discover(state, *(ref(f"{number}.csv") for number in range(2_500)))
+
+    files = state.files(INGESTION, ("DISCOVERED",), limit=2_400)
+    read = [next(files).id]
+    assert state._database.engine.pool.checkedout() == 0  # pyright: ignore[reportAttributeAccessIssue]
+    for _ in range(3):
+        load(state)
+    read += [row.id for row in files]
+
+    # The first page was read while they waited; what is loaded by now is not shown as waiting.
+    assert len(read) == 1_000
+    read = [row.id for row in state.files(INGESTION, limit=2_400)]
+    assert (len(set(read)), read) == (2_400, sorted(read))
+
+
 def test_counts_are_by_ingestion_and_status(state: ProcessedFiles) -> None:
     assert state.counts() == {}
     discover(state, ref("a.csv", size=1), ref("b.csv", size=2))
