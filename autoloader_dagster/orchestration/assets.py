@@ -11,6 +11,7 @@ from autoloader_dagster.loading.load import load
 from autoloader_dagster.orchestration import metadata as keys
 from autoloader_dagster.orchestration.missed_events import missed_events
 from autoloader_dagster.orchestration.partitions import asked_partitions, partitions_definition
+from autoloader_dagster.orchestration.planning import plan_pending
 from autoloader_dagster.orchestration.resources import (
     ProcessedFilesResource,
     SparkConnectResource,
@@ -151,6 +152,9 @@ def _ingest(
             found.held,
             found.quarantined,
         )
+        if loaded.spec.partition.kind == "key":
+            # New keys become partitions, so that what is loaded is seen in them.
+            plan_pending(ingestion, context.instance, found)
         if not found.listed:
             context.log.warning(why_nothing_was_listed(ingestion))
     over = ended_runs(context.instance, ingestion.store.open_run_ids())

@@ -58,22 +58,32 @@ def look_and_plan(
     instance: dg.DagsterInstance,
     progress: Callable[[int], None] | None = None,
 ) -> Planned:
-    """List the source, record what is new, and plan runs for all that is pending.
+    """List the source, record what is new, and plan runs for all that is pending."""
+    discovery = discover(ingestion, progress)
+    return plan_pending(ingestion, instance, discovery)
+
+
+def plan_pending(
+    ingestion: Ingestion, instance: dg.DagsterInstance, discovery: Discovery | None
+) -> Planned:
+    """Plan runs for all that is pending, after a listing or without one.
 
     New named keys become Dagster partitions here, so that a run can be asked for them.
     """
-    discovery = discover(ingestion, progress)
-    empty_because = "" if discovery.listed else why_nothing_was_listed(ingestion)
+    found = discovery or Discovery()
+    empty_because = ""
+    if discovery is not None and not discovery.listed:
+        empty_because = why_nothing_was_listed(ingestion)
     over = ended_runs(instance, ingestion.store.open_run_ids())
     definition = partitions_definition(ingestion.loaded)
     if not isinstance(definition, dg.DynamicPartitionsDefinition) or definition.name is None:
-        return Planned(discovery, tuple(plan_runs(ingestion, over)), empty_because)
+        return Planned(found, tuple(plan_runs(ingestion, over)), empty_because)
     known = instance.get_dynamic_partitions(definition.name)
     plans = plan_runs(ingestion, over, known)
     new = [key for plan in plans for key in plan.keys if key not in set(known)]
     if new:
         instance.add_dynamic_partitions(definition.name, new)
-    return Planned(discovery, tuple(plans), empty_because)
+    return Planned(found, tuple(plans), empty_because)
 
 
 def run_tags(ingestion: Ingestion, plan: RunPlan) -> dict[str, str]:

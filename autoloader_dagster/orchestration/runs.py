@@ -6,6 +6,8 @@ import dagster as dg
 
 PENDING_TAG = "autoloader/pending"
 LISTED_TAG = "autoloader/listed"
+# Of a run that lists because a tick has no time for it.
+LISTS_TAG = "autoloader/lists"
 INGESTION_TAG = "autoloader/ingestion"
 
 _ENDED = {

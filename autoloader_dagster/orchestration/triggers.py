@@ -1,14 +1,25 @@
 """Sensors and schedules: they only plan. The runs that they ask for do the work."""
 
+from dataclasses import dataclass
+
 import dagster as dg
 
+from autoloader_dagster.errors import AutoloaderError
+from autoloader_dagster.loading.ingestion import Ingestion
 from autoloader_dagster.loading.ownership import how_to_adopt, owned_in_state
 from autoloader_dagster.orchestration import metadata as keys
 from autoloader_dagster.orchestration.assets import asset_key, source_key
+from autoloader_dagster.orchestration.listing import (
+    TICK_SECONDS,
+    ListingTooLong,
+    list_within,
+    listing_run,
+    why_not_to_list,
+)
 from autoloader_dagster.orchestration.planning import (
     Planned,
     counts_in_words,
-    look_and_plan,
+    plan_pending,
     run_requests,
 )
 from autoloader_dagster.orchestration.resources import (
@@ -16,6 +27,7 @@ from autoloader_dagster.orchestration.resources import (
     SparkConnectResource,
     open_ingestion,
 )
+from autoloader_dagster.processed_files.records import Discovery
 from autoloader_dagster.redaction import strike, struck_errors
 from autoloader_dagster.specs.connections import Connections
 from autoloader_dagster.specs.loader import LoadedSpec
@@ -26,14 +38,75 @@ def trigger_name(loaded: LoadedSpec, kind: str) -> str:
     return f"{loaded.names.trigger}_{kind}"
 
 
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """What a tick asks for.
+
+    Attributes:
+        planned: What waits.
+        requests: The runs; none if there is nothing to ask for.
+        reason: Why there are none, in words.
+        error: What kept the source from being listed, while known files could be asked for.
+    """
+
+    planned: Planned
+    requests: list[dg.RunRequest]
+    reason: str = ""
+    error: AutoloaderError | None = None
+
+
+def plan_tick(
+    ingestion: Ingestion,
+    instance: dg.DagsterInstance,
+    *,
+    sensor: bool,
+    seconds: float = TICK_SECONDS,
+) -> Tick:
+    """List the source in the time of a tick, and ask for runs for all that waits.
+
+    If the time is too short, a run lists the source. What waits already is asked for in any case.
+
+    Args:
+        ingestion: What to look at.
+        instance: Where the runs are.
+        sensor: Whether another tick comes soon.
+        seconds: The time for the listing.
+
+    Raises:
+        AutoloaderError: The source could not be listed, and there is nothing else to ask for.
+    """
+    discovery: Discovery | None = None
+    error: AutoloaderError | None = None
+    further: list[dg.RunRequest] = []
+    note = why_not_to_list(instance, ingestion.id, pause=sensor)
+    if note is None:
+        try:
+            discovery = list_within(ingestion, seconds)
+        except ListingTooLong as too_long:
+            note = f"{too_long.listed:,} files are listed so far, and the listing goes on"
+            if not too_long.goes_on or not sensor:
+                further.append(listing_run(instance, ingestion.id))
+        except AutoloaderError as failed:
+            error = failed
+    planned = plan_pending(ingestion, instance, discovery)
+    requests, waiting = run_requests(ingestion, instance, planned.plans)
+    requests += further
+    if error is not None and not requests:
+        raise error
+    reason = ""
+    if not requests:
+        reason = "; ".join([note or f"nothing new: {counts_in_words(planned)}", *waiting])
+    return Tick(planned, requests, reason, error)
+
+
 def _plan(
     loaded: LoadedSpec,
     connections: Connections,
     spark_connect: SparkConnectResource,
     processed_files: ProcessedFilesResource,
-    instance: dg.DagsterInstance,
-) -> tuple[Planned, list[dg.RunRequest]] | str:
-    """What a tick asks for; in words why it asks for nothing."""
+    context: dg.SensorEvaluationContext | dg.ScheduleEvaluationContext,
+) -> Tick | str:
+    """What a tick asks for; in words why it does not even look."""
     # A person's start outlives the spec's change to paused, so it is checked here too.
     if loaded.spec.status != "active":
         return f"the spec's status is {loaded.spec.status}"
@@ -41,11 +114,11 @@ def _plan(
     owned = owned_in_state(ingestion)
     if owned is not None:
         return f"{owned}. {how_to_adopt(ingestion)}"
-    planned = look_and_plan(ingestion, instance)
-    requests, waiting = run_requests(ingestion, instance, planned.plans)
-    if not requests:
-        return "; ".join([f"nothing new: {counts_in_words(planned)}", *waiting])
-    return planned, requests
+    sensor = isinstance(context, dg.SensorEvaluationContext)
+    tick = plan_tick(ingestion, context.instance, sensor=sensor)
+    if tick.error is not None:
+        context.log.error("the source was not listed: %s", strike(str(tick.error)))
+    return tick
 
 
 def build_sensor(loaded: LoadedSpec, connections: Connections) -> dg.SensorDefinition | None:
@@ -69,12 +142,14 @@ def build_sensor(loaded: LoadedSpec, connections: Connections) -> dg.SensorDefin
         processed_files: ProcessedFilesResource,
     ) -> dg.SensorResult:
         with struck_errors():
-            tick = _plan(loaded, connections, spark_connect, processed_files, context.instance)
+            tick = _plan(loaded, connections, spark_connect, processed_files, context)
         if isinstance(tick, str):
             return dg.SensorResult(skip_reason=strike(tick))
-        planned, requests = tick
+        if not tick.requests:
+            return dg.SensorResult(skip_reason=strike(tick.reason))
+        planned = tick.planned
         return dg.SensorResult(
-            run_requests=requests,
+            run_requests=tick.requests,
             asset_events=[
                 dg.AssetObservation(
                     asset_key=source_key(loaded),
@@ -111,7 +186,9 @@ def build_schedule(loaded: LoadedSpec, connections: Connections) -> dg.ScheduleD
         processed_files: ProcessedFilesResource,
     ):
         with struck_errors():
-            tick = _plan(loaded, connections, spark_connect, processed_files, context.instance)
-        return dg.SkipReason(strike(tick)) if isinstance(tick, str) else tick[1]
+            tick = _plan(loaded, connections, spark_connect, processed_files, context)
+        if isinstance(tick, str):
+            return dg.SkipReason(strike(tick))
+        return tick.requests or dg.SkipReason(strike(tick.reason))
 
     return cron_schedule

@@ -1,13 +1,23 @@
 """What a tick asks for, by what became of the runs that were asked for before."""
 
+import itertools
+import threading
 import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 
 import dagster as dg
+import pytest
 
+from autoloader_dagster.errors import SourceUnavailable
 from autoloader_dagster.loading.discover import discover
 from autoloader_dagster.loading.plan import plan_runs
 from autoloader_dagster.orchestration.planning import run_requests
+from autoloader_dagster.orchestration.runs import LISTS_TAG
+from autoloader_dagster.orchestration.triggers import plan_tick
+from autoloader_dagster.sources.base import FileRef
 from tests.fixtures.lake import Lake, write_ids
+from tests.fixtures.project import wait_for
 
 
 def test_a_pending_set_is_asked_for_again_however_many_runs_have_failed(lake: Lake) -> None:
@@ -32,3 +42,102 @@ def test_a_pending_set_is_asked_for_again_however_many_runs_have_failed(lake: La
                     tags=request.tags,
                 )
             )
+
+
+@dataclass
+class SlowSource:
+    """A source whose listing has no end, or stands still until it is let go, or fails."""
+
+    page: list[FileRef]
+    still: threading.Event | None = None
+    error: Exception | None = None
+    listings: int = 0
+    left_out: int = field(default=0)
+
+    def list_pages(self) -> Iterator[list[FileRef]]:
+        self.listings += 1
+        if self.error is not None:
+            raise self.error
+        if self.still is not None:
+            yield self.page
+            assert self.still.wait(60)
+            return
+        for _ in itertools.count():
+            yield self.page
+
+
+def _add_run(instance: dg.DagsterInstance, request: dg.RunRequest) -> dg.DagsterRun:
+    return instance.add_run(
+        dg.DagsterRun(
+            job_name="orders",
+            run_id=str(uuid.uuid4()),
+            status=dg.DagsterRunStatus.STARTED,
+            tags=request.tags,
+        )
+    )
+
+
+def test_a_listing_that_is_too_long_for_a_tick_is_left_to_one_run(lake: Lake) -> None:
+    ingestion = lake.ingestion("long")
+    write_ids(lake.folder(), "1.csv", 1)
+    discover(ingestion)
+    source = SlowSource(next(iter(ingestion.source.list_pages())))
+    ingestion = replace(ingestion, source=source)  # pyright: ignore[reportArgumentType]
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        tick = plan_tick(ingestion, instance, sensor=True, seconds=0.2)
+        # What waits comes before the run that lists.
+        waiting, lists = tick.requests
+        assert LISTS_TAG not in waiting.tags
+        assert lists.tags[LISTS_TAG] == ingestion.id
+        for request in tick.requests:
+            run = _add_run(instance, request)
+
+        for sensor in (True, False):
+            tick = plan_tick(ingestion, instance, sensor=sensor, seconds=0.2)
+            assert not tick.requests
+            assert f"run {run.run_id[:8]} lists the source (started)" in tick.reason
+        assert source.listings == 1
+
+        instance.report_run_failed(run)
+        tick = plan_tick(ingestion, instance, sensor=True, seconds=0.2)
+        assert "is listed again in" in tick.reason
+        assert source.listings == 1
+        # A schedule does not come again soon.
+        (again,) = plan_tick(ingestion, instance, sensor=False, seconds=0.2).requests
+        assert again.tags == lists.tags
+        assert again.run_key != lists.run_key
+
+
+def test_a_source_that_stands_still_is_listed_once_at_a_time(lake: Lake) -> None:
+    ingestion = lake.ingestion("still")
+    write_ids(lake.folder(), "1.csv", 1)
+    still = threading.Event()
+    source = SlowSource(next(iter(ingestion.source.list_pages())), still)
+    ingestion = replace(ingestion, source=source)  # pyright: ignore[reportArgumentType]
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        for _ in range(2):
+            tick = plan_tick(ingestion, instance, sensor=True, seconds=0.1)
+            assert not tick.requests
+            assert "1 files are listed so far, and the listing goes on" in tick.reason
+        assert source.listings == 1
+        still.set()
+        wait_for(
+            lambda: bool(plan_tick(ingestion, instance, sensor=True).requests), 60, "the listing"
+        )
+
+
+def test_a_source_that_fails_keeps_nothing_from_being_loaded_that_is_known(lake: Lake) -> None:
+    ingestion = lake.ingestion("fails")
+    write_ids(lake.folder(), "1.csv", 1)
+    source = SlowSource([], error=SourceUnavailable("the source is down"))
+    failing = replace(ingestion, source=source)  # pyright: ignore[reportArgumentType]
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        with pytest.raises(SourceUnavailable, match="is down"):
+            plan_tick(failing, instance, sensor=True)
+        discover(ingestion)
+        tick = plan_tick(failing, instance, sensor=True)
+        assert len(tick.requests) == 1
+        assert isinstance(tick.error, SourceUnavailable)
