@@ -1,7 +1,7 @@
 """A sensor that fails runs whose worker is gone, so that Dagster's own retries take them up.
 
-See ``run_locks`` for how a dead worker is told from a living one. A run on another machine with a
-home of its own has no lock here, and is left to that machine's daemon or to Dagster.
+See ``run_locks`` for how a dead worker is told from a living one. A run that another machine has
+taken, or may have, is left to that machine's daemon or to Dagster.
 """
 
 import time
@@ -17,9 +17,11 @@ from autoloader_dagster.settings import Settings, load_settings
 SENSOR_NAME = "autoloader_lost_runs"
 
 _EVERY_SECONDS = 10
-# A worker takes its lock within a second of its first event. One that was started through our code
-# server and has no lock after this long died before.
+# A worker takes its lock within a second of its first event. One that was surely started on this
+# machine and has no lock after this long died before.
 _LOCK_WITHIN_SECONDS = 60
+# The class of a code location whose server the daemon starts; Dagster does not publish it.
+_BESIDE_THE_DAEMON = "ManagedGrpcPythonEnvCodeLocationOrigin"
 _UNDER_WAY = (
     dg.DagsterRunStatus.STARTING,
     dg.DagsterRunStatus.STARTED,
@@ -76,19 +78,29 @@ def build_lost_runs_sensor(
     return lost_runs
 
 
-def fail_lost_runs(instance: dg.DagsterInstance, settings: Settings, ours: Ours) -> Looked:
-    """Fail every run whose worker is gone, and remove the locks of those that have ended."""
+def fail_lost_runs(
+    instance: dg.DagsterInstance, settings: Settings, ours: Ours, now: float | None = None
+) -> Looked:
+    """Fail every run whose worker is gone, and remove the locks of those that have ended.
+
+    Args:
+        instance: Where the runs are.
+        settings: Where the locks are.
+        ours: Runs that take a lock.
+        now: Seconds since the epoch; the clock by default.
+    """
+    moment = time.time() if now is None else now
     records = instance.get_run_records(dg.RunsFilter(statuses=list(_UNDER_WAY)))
     under_way = {record.dagster_run.run_id for record in records}
     # Where nothing can be locked, a run without a lock says nothing of its worker.
-    can_lock = run_locks.can_lock(settings)
+    locks_here = run_locks.can_lock(settings) and _starts_runs_here(instance)
     lost: list[str] = []
     alive = 0
     for record in records:
         run_id = record.dagster_run.run_id
         gone = run_locks.worker_is_gone(settings, run_id)
-        if gone is None:
-            gone = _never_locked(record, ours) if can_lock else None
+        if gone is None and locks_here and not run_locks.is_elsewhere(settings, run_id):
+            gone = _never_locked(record, ours, moment)
         if not gone:
             alive += gone is False
             continue
@@ -101,16 +113,30 @@ def fail_lost_runs(instance: dg.DagsterInstance, settings: Settings, ours: Ours)
     return Looked(tuple(lost), alive)
 
 
-def _never_locked(record: dg.RunRecord, ours: Ours) -> bool | None:
+def _starts_runs_here(instance: dg.DagsterInstance) -> bool:
+    """Whether runs are processes of the code servers that the daemon starts beside itself.
+
+    This sensor runs in one of them, so they are on this machine. Other launchers, and a web server
+    that launches runs itself, may start them anywhere.
+    """
+    return isinstance(instance.run_launcher, dg.DefaultRunLauncher) and isinstance(
+        instance.run_coordinator, dg.QueuedRunCoordinator
+    )
+
+
+def _never_locked(record: dg.RunRecord, ours: Ours, now: float) -> bool | None:
     """Whether a run without a lock died in its first second; None if that cannot be told.
 
-    Only of one that a code server started, for these are on this machine; and not of one that
-    is still STARTING, which ``start_timeout_seconds`` of Dagster's run monitoring ends.
+    Only of one whose code server the daemon starts itself, for that is on this machine; and not of
+    one that is still STARTING, which ``start_timeout_seconds`` of Dagster's run monitoring ends.
     """
     run = record.dagster_run
     if run.remote_job_origin is None or record.start_time is None or run not in ours:
         return None
-    return time.time() - record.start_time > _LOCK_WITHIN_SECONDS
+    location = run.remote_job_origin.repository_origin.code_location_origin
+    if type(location).__name__ != _BESIDE_THE_DAEMON:
+        return None
+    return now - record.start_time > _LOCK_WITHIN_SECONDS
 
 
 def _end(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:

@@ -5,11 +5,15 @@ or the worker had no code server (``autoloader run``), the run stays STARTED for
 table's pool slot with it. So each worker holds a lock on a file named after its run. The kernel
 frees it, however the process dies, and keeps it for one that is merely paused: no clock, no
 heartbeat that a busy machine or database could delay.
+
+A lock tells nothing on another machine: its file may not be there, or the file system may keep
+locks to each machine. So the file says which machine took it, and since which boot.
 """
 
 import fcntl
 import logging
 import os
+import socket
 from collections.abc import Iterable
 from pathlib import Path
 from typing import IO
@@ -36,6 +40,8 @@ def hold(settings: Settings, run_id: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = fresh.open("wb")
+        file.write(f"{_machine()}\n{_boot()}\n".encode())
+        file.flush()
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         # Under its name only now, so that nobody ever sees the file of a living run unlocked.
         fresh.replace(path)
@@ -52,16 +58,52 @@ def let_go(run_id: str) -> None:
         file.close()
 
 
+def is_elsewhere(settings: Settings, run_id: str) -> bool:
+    """Whether another machine has taken the run's lock; only that one can tell whether it lives."""
+    taken = _taken_by(_path(settings, run_id))
+    # One of an earlier version does not say.
+    return taken is not None and len(taken) == 2 and _boot() != taken[1] and _machine() != taken[0]
+
+
 def worker_is_gone(settings: Settings, run_id: str) -> bool | None:
-    """Whether the process that held the run's lock is gone; None if no process here ever did."""
+    """Whether the process that held the run's lock is gone; None if none of this machine did."""
     path = _path(settings, run_id)
-    if not path.exists():
+    taken = _taken_by(path)
+    if taken is None or is_elsewhere(settings, run_id):
         return None
+    if len(taken) == 2 and taken[1] != _boot():
+        # No process outlives its boot, whatever the file system says of its lock.
+        return True
     file = try_lock(path)
     if file is None:
         return False
     file.close()
     return True
+
+
+def _taken_by(path: Path) -> list[str] | None:
+    """The machine and the boot in a lock file; None if there is no file."""
+    try:
+        return path.read_text("utf-8").splitlines()
+    except FileNotFoundError:
+        return None
+
+
+def _machine() -> str:
+    """A name for this machine; of a container that of the container."""
+    return f"{socket.gethostname()} {_read('/etc/machine-id')}".strip()
+
+
+def _boot() -> str:
+    """What is the same for all processes of one kernel, and of no other."""
+    return _read("/proc/sys/kernel/random/boot_id") or _machine()
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text("utf-8").strip()
+    except OSError:
+        return ""
 
 
 def can_lock(settings: Settings) -> bool:

@@ -5,11 +5,22 @@ import secrets
 import signal
 import subprocess
 import time
+import uuid
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.remote_origin import (
+    CodeLocationOrigin,
+    GrpcServerCodeLocationOrigin,
+    ManagedGrpcPythonEnvCodeLocationOrigin,
+    RemoteJobOrigin,
+    RemoteRepositoryOrigin,
+)
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
+from autoloader_dagster.orchestration import run_locks
 from autoloader_dagster.orchestration.lost_runs import Looked, Ours, fail_lost_runs
 from autoloader_dagster.settings import Settings, load_settings
 from tests.fixtures.lake import read_table
@@ -93,6 +104,63 @@ def test_a_run_of_another_machine_is_left_to_it(project: Project) -> None:
     looked, (run,) = _look(project)
     assert looked == _NOTHING
     assert run.status == dg.DagsterRunStatus.STARTED
+
+
+_BESIDE = ManagedGrpcPythonEnvCodeLocationOrigin(LoadableTargetOrigin(module_name="m"), "here")
+_ELSEWHERE = GrpcServerCodeLocationOrigin(host="code.example", port=4000, location_name="there")
+_IN_PODS = "run_launcher: {module: dagster._core.test_utils, class: MockedRunLauncher}"
+_AT_ONCE = "run_coordinator: {module: dagster._core.run_coordinator, class: DefaultRunCoordinator}"
+
+
+@pytest.mark.parametrize(
+    ("config", "location", "failed"),
+    [("", _BESIDE, True), ("", _ELSEWHERE, False), (_IN_PODS, _BESIDE, False),
+     (_AT_ONCE, _BESIDE, False)],
+    ids=["beside the daemon", "code server elsewhere", "another launcher", "web server launches"],
+)  # fmt: skip
+def test_a_run_without_a_lock_is_failed_only_if_it_began_here(
+    tmp_path: Path, config: str, location: CodeLocationOrigin, failed: bool
+) -> None:
+    (tmp_path / "dagster.yaml").write_text(f"telemetry: {{enabled: false}}\n{config}\n")
+    settings = load_settings({"AUTOLOADER_HOME": str(tmp_path / "home")})
+    origin = RemoteJobOrigin(RemoteRepositoryOrigin(location, "repository"), "orders")
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        run = _start_run(instance, remote_job_origin=origin)
+        ours = Ours(job_names=frozenset({"orders"}))
+        assert fail_lost_runs(instance, settings, ours).lost == ()
+        looked = fail_lost_runs(instance, settings, ours, now=time.time() + 3_600)
+        assert looked.lost == ((run.run_id,) if failed else ())
+
+
+def test_a_lock_of_another_machine_tells_nothing_and_one_of_an_earlier_boot_all(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    settings = load_settings({"AUTOLOADER_HOME": str(tmp_path / "home")})
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        run = _start_run(instance)
+        run_locks.hold(settings, run.run_id)
+        run_locks.let_go(run.run_id)
+        lock = settings.home / "runs" / f"{run.run_id}.lock"
+        machine, boot = lock.read_text().splitlines()
+        assert boot
+
+        lock.write_text("other-machine\nother-boot\n")
+        assert fail_lost_runs(instance, settings, Ours()) == _NOTHING
+        lock.write_text(f"{machine}\nboot-before\n")
+        assert fail_lost_runs(instance, settings, Ours()) == Looked((run.run_id,), 0)
+        assert not lock.exists()
+
+
+def _start_run(instance: dg.DagsterInstance, **more: Any) -> dg.DagsterRun:
+    """A run that has begun just now."""
+    status = dg.DagsterRunStatus.STARTING
+    run = instance.add_run(
+        dg.DagsterRun(job_name="orders", run_id=str(uuid.uuid4()), status=status, **more)
+    )
+    began = dg.DagsterEvent(dg.DagsterEventType.RUN_START.value, "orders")
+    instance.report_dagster_event(began, run.run_id)
+    return run
 
 
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
