@@ -17,9 +17,10 @@ from autoloader_dagster.loading.partitioning import (
 from autoloader_dagster.processed_files.records import Batch, PendingPartition
 from autoloader_dagster.specs.table import Partition
 
-# A planned partition costs Dagster about 11 ms even if it gets no files, a run 4 to 8 s. So two
-# ranges are joined over a gap of up to this many partitions.
-_JOIN_OVER = 400
+# A run that fails leaves each partition of its range FAILED, so a range holds only partitions whose
+# files wait. A run costs 4 to 8 s: where that makes more ranges than this, one run without a range
+# loads them all.
+_MOST_RANGES = 5
 _SECONDS = {"hour": 3600, "day": 86400, "week": 7 * 86400, "month": 28 * 86400}
 
 
@@ -28,9 +29,10 @@ class RunPlan:
     """One run to ask for.
 
     Attributes:
-        first: First partition key; None for an asset without partitions.
+        first: First partition key of a range; None for a run without a range, which loads all that
+            is pending.
         last: Last partition key.
-        keys: The partitions in the range that have pending files.
+        keys: The partitions that have pending files; none for an asset without partitions.
         files: Pending files.
         bytes: Their bytes.
         digest: The same for the same pending file versions in the same state.
@@ -63,7 +65,7 @@ def plan_runs(
         return []
     partition = ingestion.spec.partition
     if partition.kind == "none":
-        return [_joined(pending, keyed=False)]
+        return [_joined(pending, keyed=False, ranged=False)]
     fits = fitting(ingestion.spec)
     fit = [each for each in pending if fits(each.partition_key)]
     if stale and not fit:
@@ -74,9 +76,13 @@ def plan_runs(
     if partition.kind == "key":
         place = {key: i for i, key in enumerate(key_order or ())}
         pending = sorted(pending, key=lambda p: place.get(p.partition_key or "", len(place)))
-        return [_joined(group) for group in _adjacent(pending, place)]
-    pending = sorted(pending, key=lambda p: p.partition_key or "")
-    return [_joined(group) for group in _close(pending, partition.every)]
+        groups = _adjacent(pending, place)
+    else:
+        pending = sorted(pending, key=lambda p: p.partition_key or "")
+        groups = _consecutive(pending, partition.every)
+    if len(groups) > _MOST_RANGES:
+        return [_joined(pending, ranged=False)]
+    return [_joined(group) for group in groups]
 
 
 def _any_key(partition: Partition, key_order: Sequence[str] | None) -> str | None:
@@ -111,13 +117,14 @@ def _with_left_behind(
     return list(merged.values())
 
 
-def _close(pending: Sequence[PendingPartition], every: str) -> list[list[PendingPartition]]:
+def _consecutive(pending: Sequence[PendingPartition], every: str) -> list[list[PendingPartition]]:
     groups: list[list[PendingPartition]] = []
     last: datetime | None = None
     for item in pending:
         at = datetime.strptime(item.partition_key or "", KEY_FORMATS[every])
         gap = (at - last).total_seconds() / _SECONDS[every] if last else None
-        if gap is not None and gap <= _JOIN_OVER:
+        # A month has up to 31 days, and a day of 25 hours is one day.
+        if gap is not None and gap < 1.5:
             groups[-1].append(item)
         else:
             groups.append([item])
@@ -133,7 +140,7 @@ def _adjacent(
     for item in pending:
         # A key that Dagster does not know yet is added at the end, after the others.
         at = place.get(item.partition_key or "", len(place) if last is None else last + 1)
-        if last is not None and at - last <= _JOIN_OVER:
+        if last is not None and at - last <= 1:
             groups[-1].append(item)
         else:
             groups.append([item])
@@ -141,14 +148,16 @@ def _adjacent(
     return groups
 
 
-def _joined(group: Sequence[PendingPartition], keyed: bool = True) -> RunPlan:
+def _joined(
+    group: Sequence[PendingPartition], *, keyed: bool = True, ranged: bool = True
+) -> RunPlan:
     keys = tuple(item.partition_key or "" for item in group)
     digest = hashlib.blake2b(digest_size=12)
     for item in group:
         digest.update(f"{item.partition_key}={item.digest};".encode())
     return RunPlan(
-        first=keys[0] if keyed else None,
-        last=keys[-1] if keyed else None,
+        first=keys[0] if ranged else None,
+        last=keys[-1] if ranged else None,
         keys=keys if keyed else (),
         files=sum(item.files for item in group),
         bytes=sum(item.bytes for item in group),

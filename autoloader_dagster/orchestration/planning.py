@@ -8,6 +8,7 @@ import dagster as dg
 
 from autoloader_dagster.loading.discover import discover, why_nothing_was_listed
 from autoloader_dagster.loading.ingestion import Ingestion
+from autoloader_dagster.loading.partitioning import fitting
 from autoloader_dagster.loading.plan import RunPlan, plan_runs
 from autoloader_dagster.orchestration.partitions import partitions_definition
 from autoloader_dagster.orchestration.runs import (
@@ -68,22 +69,38 @@ def plan_pending(
 ) -> Planned:
     """Plan runs for all that is pending, after a listing or without one.
 
-    New named keys become Dagster partitions here, so that a run can be asked for them.
+    The named keys of the recorded files become Dagster partitions here, so that a run can be asked
+    for them; after a listing, keys without any recorded file stop being partitions.
     """
     found = discovery or Discovery()
     empty_because = ""
     if discovery is not None and not discovery.listed:
         empty_because = why_nothing_was_listed(ingestion)
+    known = _named_partitions(ingestion, instance, clean=bool(found.listed))
     over = ended_runs(instance, ingestion.store.open_run_ids())
+    return Planned(found, tuple(plan_runs(ingestion, over, known)), empty_because)
+
+
+def _named_partitions(
+    ingestion: Ingestion, instance: dg.DagsterInstance, *, clean: bool
+) -> list[str] | None:
+    """Hold Dagster's named partitions to the recorded files; the keys in Dagster's order.
+
+    Returns:
+        None for an asset without named partitions.
+    """
     definition = partitions_definition(ingestion.loaded)
     if not isinstance(definition, dg.DynamicPartitionsDefinition) or definition.name is None:
-        return Planned(found, tuple(plan_runs(ingestion, over)), empty_because)
-    known = instance.get_dynamic_partitions(definition.name)
-    plans = plan_runs(ingestion, over, known)
-    new = [key for plan in plans for key in plan.keys if key not in set(known)]
-    if new:
+        return None
+    fits = fitting(ingestion.spec)
+    recorded = [key for key in ingestion.store.partition_keys(ingestion.id) if fits(key)]
+    known = set(instance.get_dynamic_partitions(definition.name))
+    if new := [key for key in recorded if key not in known]:
         instance.add_dynamic_partitions(definition.name, new)
-    return Planned(found, tuple(plans), empty_because)
+    for key in known.difference(recorded) if clean else ():
+        instance.delete_dynamic_partition(definition.name, key)
+    # Read again: another tick may have added some of them first, and a range goes by this order.
+    return list(instance.get_dynamic_partitions(definition.name))
 
 
 def run_tags(ingestion: Ingestion, plan: RunPlan) -> dict[str, str]:

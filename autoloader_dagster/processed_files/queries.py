@@ -123,6 +123,23 @@ def files(
         yield from page
 
 
+def partition_keys(database: Database, ingestion_id: str) -> list[str]:
+    """The keys of recorded files; see ``ProcessedFiles.partition_keys``."""
+    key = StoredFile.partition_key
+    recorded = (
+        select(key)
+        .where(
+            StoredFile.ingestion_id == ingestion_id,
+            key.is_not(None),
+            StoredFile.status.not_in(("SKIPPED", "HELD")),
+        )
+        .distinct()
+        .order_by(key)
+    )
+    with database.reading() as connection:
+        return [each for each in connection.scalars(recorded) if each is not None]
+
+
 def loaded_ids(
     database: Database, ingestion_id: str, partitions: Partitions
 ) -> list[tuple[int, int]]:

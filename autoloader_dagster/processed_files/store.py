@@ -569,6 +569,13 @@ class ProcessedFiles:
             path_end,
         )
 
+    def partition_keys(self, ingestion_id: str) -> list[str]:
+        """The partitions that have files which wait, are loaded, or once were or failed; sorted.
+
+        A partition of which only files are known that were left out or held back is none of them.
+        """
+        return queries.partition_keys(self._database, ingestion_id)
+
     def loaded_ids(self, ingestion_id: str, partitions: Partitions) -> list[tuple[int, int]]:
         """Id and bytes of each loaded file version of these partitions, by partition."""
         return queries.loaded_ids(self._database, ingestion_id, partitions)

@@ -3,7 +3,7 @@
 import itertools
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import dagster as dg
@@ -12,7 +12,13 @@ import pytest
 from autoloader_dagster.errors import SourceUnavailable
 from autoloader_dagster.loading.discover import discover
 from autoloader_dagster.loading.plan import plan_runs
-from autoloader_dagster.orchestration.planning import run_requests
+from autoloader_dagster.orchestration.planning import (
+    RANGE_END,
+    RANGE_START,
+    look_and_plan,
+    run_requests,
+    run_tags,
+)
 from autoloader_dagster.orchestration.runs import LISTS_TAG
 from autoloader_dagster.orchestration.triggers import plan_tick
 from autoloader_dagster.sources.base import FileRef
@@ -141,3 +147,47 @@ def test_a_source_that_fails_keeps_nothing_from_being_loaded_that_is_known(lake:
         tick = plan_tick(failing, instance, sensor=True)
         assert len(tick.requests) == 1
         assert isinstance(tick.error, SourceUnavailable)
+
+
+def test_a_range_holds_only_partitions_whose_files_wait(lake: Lake) -> None:
+    partition = {"by": "path", "pattern": "{yyyy}-{MM}-{dd}.csv", "start": "2026-01-01"}
+    ingestion = lake.ingestion("ranges", partition=partition)
+    for day in (1, 2, 4):
+        write_ids(lake.folder(), f"2026-01-{day:02}.csv", day)
+    discover(ingestion)
+    assert [(plan.first, plan.last) for plan in plan_runs(ingestion)] == [
+        ("2026-01-01", "2026-01-02"),
+        ("2026-01-04", "2026-01-04"),
+    ]
+
+    # More of them than is worth a run each: one run without a range loads what waits.
+    for day in range(6, 20, 2):
+        write_ids(lake.folder(), f"2026-01-{day:02}.csv", day)
+    discover(ingestion)
+    (plan,) = plan_runs(ingestion)
+    assert (plan.first, plan.last, plan.files, len(plan.keys)) == (None, None, 10, 10)
+    assert not {RANGE_START, RANGE_END} & set(run_tags(ingestion, plan))
+
+
+def test_named_partitions_are_those_of_the_files_in_the_order_that_dagster_has(lake: Lake) -> None:
+    ingestion = lake.ingestion("named", partition={"by": "path", "pattern": "{region}.csv"})
+    for region in ("a", "b"):
+        write_ids(lake.folder(), f"{region}.csv", 1)
+    write_ids(lake.folder(), "c.csv", 1)
+    with dg.DagsterInstance.ephemeral() as instance:
+        add = instance.add_dynamic_partitions
+
+        def another_tick_is_faster(name: str, keys: Sequence[str]) -> None:
+            add(name, ["c"])
+            add(name, keys)
+
+        instance.add_dynamic_partitions = another_tick_is_faster
+        (plan,) = look_and_plan(ingestion, instance).plans
+        name = ingestion.loaded.names.partitions
+        assert instance.get_dynamic_partitions(name) == ["c", "a", "b"]
+        assert (plan.first, plan.keys, plan.last) == ("c", ("c", "a", "b"), "b")
+
+        # A key of an earlier pattern, of which no file is recorded.
+        add(name, ["region-a"])
+        look_and_plan(ingestion, instance)
+        assert instance.get_dynamic_partitions(name) == ["c", "a", "b"]
