@@ -13,6 +13,7 @@ Either way the records of small files are parsed by ``from_csv``, which is the s
 those of other files by the reader.
 """
 
+import secrets
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 
 # Above this many headers the analysis of one reader a header costs more than the index arrays.
 MAX_HEADER_READERS = 10
+# What a record that is parsed by itself begins with instead of U+FEFF, which the parser takes for a
+# byte order mark and drops, from the first record that it gets. No file has it.
+_FEFF = f"\ufdd0{secrets.token_hex(8)}\ufdd0"
 # Spark takes LF for a line end as well where it is told CRLF.
 _LINE_ENDS = {"lf": "\n", "crlf": "\r\n", "cr": "\r"}
 
@@ -138,7 +142,8 @@ def _by_header(
         if sql_type == "string":
             values.append((name, _cell(cell, options)))
         elif by_reader:
-            raw = _cell(f"_p.{cell}", options)
+            again = _first_cell("_p.p0") if cell == "p0" else f"_p.{cell}"
+            raw = _cell(again, options)
             second_try = typed(raw, sql_type, options.timestamp_formats)
             values.append((name, f"if(_c is null, {cell}, coalesce({cell}, {second_try}))"))
             raws.append((name, raw))
@@ -220,8 +225,10 @@ def _parsed(
         row = F.expr(_from_csv("_line", schema, options)).alias("_r")
         frame = frame.select(row, "_line", *index_column, *CARRIED)
         frame = frame.select("_r.*", "_line", *index_column, *CARRIED)
-        record = F.expr("if(_c is null, null, _line)")
-        return frame.withColumn("_c", record).drop("_line"), list(CARRIED)
+        frame = frame.withColumn("_c", F.expr("if(_c is null, null, _line)")).drop("_line")
+        if schema.startswith("p0 string"):
+            frame = frame.withColumn("p0", F.expr(_first_cell("p0")))
+        return frame, list(CARRIED)
     frame = load_files(
         context,
         reader(context)
@@ -255,9 +262,15 @@ def _from_csv(text: str, schema: str, options: CsvOptions) -> str:
         for key, value in _reader_options(options, multiline=False).items()
         if key not in of_a_file
     ]
-    # It drops a U+FEFF at the beginning, also one that is not a byte order mark.
-    whole = f"if(startswith({text}, '\ufeff'), concat('\ufeff', {text}), {text})"
-    return f"from_csv({whole}, {literal(schema)}, map({', '.join(pairs)}))"
+    begins = f"startswith({text}, '\ufeff')"
+    kept = f"if({begins}, concat('{_FEFF}', substring({text}, 2)), {text})"
+    return f"from_csv({kept}, {literal(schema)}, map({', '.join(pairs)}))"
+
+
+def _first_cell(cell: str) -> str:
+    """The SQL for the first cell as the record has it, which ``_from_csv`` has parsed."""
+    rest = f"substring({cell}, {len(_FEFF) + 1})"
+    return f"if(startswith({cell}, '{_FEFF}'), concat('\ufeff', {rest}), {cell})"
 
 
 def _finished(
