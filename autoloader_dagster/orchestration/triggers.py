@@ -1,5 +1,6 @@
 """Sensors and schedules: they only plan. The runs that they ask for do the work."""
 
+from contextlib import closing
 from dataclasses import dataclass
 
 import dagster as dg
@@ -111,11 +112,13 @@ def _plan(
     if loaded.spec.status != "active":
         return f"the spec's status is {loaded.spec.status}"
     ingestion = open_ingestion(loaded, connections, spark_connect, processed_files)
-    owned = owned_in_state(ingestion)
-    if owned is not None:
-        return f"{owned}. {how_to_adopt(ingestion)}"
-    sensor = isinstance(context, dg.SensorEvaluationContext)
-    tick = plan_tick(ingestion, context.instance, sensor=sensor)
+    # Each tick has a store of its own, whose connections must not wait for the garbage collector.
+    with closing(ingestion.store):
+        owned = owned_in_state(ingestion)
+        if owned is not None:
+            return f"{owned}. {how_to_adopt(ingestion)}"
+        sensor = isinstance(context, dg.SensorEvaluationContext)
+        tick = plan_tick(ingestion, context.instance, sensor=sensor)
     if tick.error is not None:
         context.log.error("the source was not listed: %s", strike(str(tick.error)))
     return tick

@@ -197,6 +197,50 @@ def test_a_partition_is_loaded_again(project: Project, spark_settings: Settings)
     assert _rows(spark_settings, "lake.amend.daily") == 2
 
 
+def test_a_renamed_and_moved_spec_adopts_the_state_of_its_old_name(
+    project: Project, spark_settings: Settings
+) -> None:
+    table = "lake.amend.renamed"
+    source = {"type": "local", "url": str(project.folder())}
+    project.spec("orders", source=source, partition={"by": "none"}, table={"name": table})
+    (project.folder() / "a.csv").write_text("id\n1\n")
+    assert project.run("run", "orders").code == 0
+    (project.specs / "acme").mkdir()
+    (project.specs / "orders.yaml").rename(project.specs / "acme" / "orders_eu.yaml")
+    (project.folder() / "b.csv").write_text("id\n2\n")
+
+    refused = project.run("run", "acme/orders_eu")
+    assert refused.code == 1, refused.out
+    assert f"table {table} holds files that the ingestion default/orders loaded" in refused.err
+    assert "run 'autoloader adopt acme/orders_eu --from default/orders'" in refused.err
+    assert _rows(spark_settings, table) == 1
+    asked = project.run("adopt", "acme/orders_eu", "--from", "default/orders")
+    assert asked.code == 0, asked.err
+    assert asked.out == (
+        "1 files and 1 batches of default/orders would belong to acme/orders_eu; --yes does it\n"
+    )
+    assert project.run("history", "acme/orders_eu", "--json").json["batches"] == []
+    wrong = project.run("adopt", "acme/orders_eu", "--from", "acme/orders_eu", "--yes")
+    assert (wrong.code, "has a spec of its own" in wrong.err) == (2, True), wrong
+
+    done = project.run("adopt", "acme/orders_eu", "--from", "orders", "--yes", "--json")
+    assert done.code == 0, done.err
+    assert done.json == {
+        "from": "default/orders",
+        "to": "acme/orders_eu",
+        "table": table,
+        "files": 1,
+        "batches": 1,
+        "tables": [table],
+        "done": True,
+    }
+    files = project.run("files", "acme/orders_eu", "--json").json["files"]
+    assert {Path(f["path"]).name: f["status"] for f in files} == {
+        "a.csv": "SUCCESS",
+        "b.csv": "DISCOVERED",
+    }
+
+
 def test_a_lost_state_is_rebuilt_from_the_table(project: Project) -> None:
     project.spec("orders", partition={"by": "none"}, table={"name": "lake.amend.lost"})
     (project.folder() / "a.csv").write_text("id\n1\n2\n")

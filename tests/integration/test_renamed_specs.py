@@ -3,24 +3,48 @@
 from collections import Counter
 from dataclasses import replace
 
+import dagster as dg
 import pytest
 
 from autoloader_dagster.errors import LoadError, TableOwned, UsageError
 from autoloader_dagster.loading.ingestion import Ingestion
 from autoloader_dagster.loading.ownership import adopt, owned_in_state
+from autoloader_dagster.orchestration.resources import ProcessedFilesResource, SparkConnectResource
+from autoloader_dagster.orchestration.triggers import build_sensor
 from autoloader_dagster.processed_files import ProcessedFiles
+from autoloader_dagster.specs.connections import load_connections
 from tests.fixtures.lake import Lake, write_ids
 
 
 def _renamed(lake: Lake, old: str, new: str) -> Ingestion:
     """The spec with another name, which still loads the table of the old one."""
     (lake.root / "specs" / f"{old}.yaml").unlink()
-    return lake.ingestion(new, table={"name": f"lake.{lake.namespace}.{old}"})
+    return lake.ingestion(
+        new,
+        table={"name": f"lake.{lake.namespace}.{old}"},
+        trigger={"on_arrival": {"every": "60s"}},
+    )
 
 
+def _tick(lake: Lake, ingestion: Ingestion, state_url: str) -> dg.SensorResult:
+    """What the sensor of the spec answers."""
+    sensor = build_sensor(ingestion.loaded, load_connections(lake.root / "specs", []))
+    assert sensor is not None
+    with dg.DagsterInstance.ephemeral() as instance:
+        answer = sensor(
+            dg.build_sensor_context(instance),
+            spark_connect=SparkConnectResource(),
+            processed_files=ProcessedFilesResource(database_url=state_url),
+        )
+    assert isinstance(answer, dg.SensorResult)
+    return answer
+
+
+@pytest.mark.filterwarnings("ignore:.*is currently in (beta|preview):Warning")
 def test_a_renamed_spec_loads_nothing_again_and_adopts_the_state_of_its_old_name(
-    lake: Lake, state_url: str
+    lake: Lake, state_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("AUTOLOADER_HOME", str(lake.settings.home))
     lake.store.close()
     lake.store = ProcessedFiles(state_url)
     lake.store.upgrade()
@@ -37,6 +61,9 @@ def test_a_renamed_spec_loads_nothing_again_and_adopts_the_state_of_its_old_name
     with pytest.raises(TableOwned, match="autoloader adopt default/after --from default/before"):
         lake.load(renamed)
     assert "default/before" in str(owned_in_state(renamed))
+    tick = _tick(lake, renamed, state_url)
+    assert not tick.run_requests
+    assert "autoloader adopt default/after --from" in str(tick.skip_reason)
     assert lake.statuses(renamed)["a.csv"] == "DISCOVERED"
     plan = adopt(renamed, "before")
     assert (plan.state.files, plan.state.batches, plan.done) == (2, 1, False)
@@ -44,6 +71,7 @@ def test_a_renamed_spec_loads_nothing_again_and_adopts_the_state_of_its_old_name
     assert adopt(renamed, "default/before", dry_run=False).done
 
     assert owned_in_state(renamed) is None
+    assert len(_tick(lake, renamed, state_url).run_requests or ()) == 1
     lake.load(renamed)
     assert lake.statuses(renamed) == {"a.csv": "SUCCESS", "b.csv": "SUCCESS", "c.csv": "SUCCESS"}
     assert lake.ids("before") == Counter([1, 2, 3])

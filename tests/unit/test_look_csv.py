@@ -4,6 +4,7 @@ import random
 
 import pytest
 
+from autoloader_dagster.inspection.content import HEAD_BYTES
 from autoloader_dagster.inspection.look import CsvGroup
 from autoloader_dagster.inspection.outcome import SetAside
 from autoloader_dagster.inspection.record_scan import RecordScan
@@ -83,12 +84,28 @@ def test_the_spec_can_settle_multiline(tmp_path):
     assert look(tmp_path, b"a,b\n1,2\n", multiline=False).sample == (("1", "2"),)
 
 
+@pytest.mark.parametrize("multiline", ["auto", True, False])
+def test_a_fault_far_behind_the_head_is_found_whatever_multiline_says(tmp_path, multiline):
+    rows = b"1,x\n" * (HEAD_BYTES // 2)
+    for line, error_type in ((b"1,\xfc\n", "WrongEncoding"), (b'1,"x\n', "UnbalancedQuotes")):
+        found = look(tmp_path, b"a,b\n" + rows + line + rows, multiline=multiline)
+        assert (found.bad and found.bad.error_type) == error_type
+
+
 def test_an_escaped_quote_does_not_close_a_value(tmp_path):
     data = b'a,b\n1,"x\\"\ny"\n2,"z\\""\n'
     assert look(tmp_path, data, escape="\\").group.multiline
     assert look(tmp_path, b'a,b\n1,"x\\"y"\n', escape="\\").sample == (("1", 'x"y'),)
     # The quotes before the line break are even in number, and those of the file too.
     assert look(tmp_path, b'a,b\n"x\\"\ny\\"",z\n', escape="\\").group.multiline
+
+
+@pytest.mark.parametrize("multiline", ["auto", True])
+@pytest.mark.parametrize("end", [b"", b'3,"y"\n', b'3,""\n', b'"",""\n3,""\n5","y"\n'])
+def test_an_escape_before_a_closing_quote_swallows_no_rows(tmp_path, multiline, end):
+    data = b'a,b\n1,"c:\\dir\\"\n' + b"2,x\n" * 18 + end
+    found = look(tmp_path, data, escape="\\", multiline=multiline)
+    assert (found.bad and found.bad.error_type) == "UnbalancedQuotes"
 
 
 def test_comment_lines_are_no_header_and_their_quotes_do_not_count(tmp_path):
