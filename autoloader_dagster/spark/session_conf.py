@@ -72,6 +72,9 @@ SESSION_CONF: dict[str, str] = {
     "spark.sql.parquet.ignoreVariantAnnotation": "false",
     # Spark knows no nanoseconds; with this it reads such a column as a number, else it fails.
     "spark.sql.legacy.parquet.nanosAsLong": "true",
+    # Speed: Java never compiles a method of more bytes than this. A table of many columns becomes
+    # such a method, unless Spark is told to cut it into smaller ones.
+    "spark.sql.codegen.hugeMethodLimit": "8000",
     # Answers to this client.
     "spark.sql.execution.arrow.useLargeVarTypes": "false",
 }

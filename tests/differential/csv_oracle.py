@@ -306,10 +306,10 @@ def _double(text: str) -> Any:
         # Such numbers have fewer digits, and programs do not agree which.
         return ANY
     back = _digits(f"{number:.{max(len(digits), 1) - 1}e}")
-    if digits == back:
+    if digits in (back, _digits(repr(number))):
         return number
-    # The 17th digit of a fraction may be rounded.
-    return number if len(digits) == 17 and abs(number) < 2**53 else MISFIT
+    # The 17th digit of a fraction may be rounded, and where that ends is not said.
+    return ANY if len(digits) == 17 and abs(number) < 2**53 else MISFIT
 
 
 def _digits(text: str) -> str:
