@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from autoloader_dagster.cli.output import print_table
+from autoloader_dagster.cli.output import print_some
 
 if TYPE_CHECKING:
     from autoloader_dagster.loading.choose import LeftAsItIs
 
-_SHOWN = 40
 
 FilesArgument = Annotated[
     list[str] | None,
@@ -34,10 +33,11 @@ def confirmed(yes: bool, as_json: bool, question: str) -> bool:
 def print_left(left: "Sequence[LeftAsItIs]", base: str) -> None:
     """The files that nothing is done with, and why."""
     if left:
-        print_table(
+        print_some(
             ("file", "status", "why"),
-            ((each.path.removeprefix(base), each.status, each.reason) for each in left[:_SHOWN]),
-            f"{len(left)} files stay as they are",
+            [(each.path.removeprefix(base), each.status, each.reason) for each in left],
+            f"{len(left):,} files stay as they are",
+            "--json",
         )
 
 

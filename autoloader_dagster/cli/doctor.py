@@ -11,8 +11,9 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 import typer
-from rich.markup import escape
+from rich.text import Text
 
+from autoloader_dagster.cli.orphans import Orphan, advice, orphans_if_known
 from autoloader_dagster.cli.output import JsonOption, literal, print_json, progress, screen, size
 from autoloader_dagster.cli.project import open_specs
 from autoloader_dagster.errors import AutoloaderError
@@ -58,11 +59,9 @@ def doctor(as_json: JsonOption = False) -> None:
     else:
         for finding in findings:
             colour = _COLOURS[finding.status]
-            detail = escape(literal(f"{finding.name}: {finding.detail}"))
-            screen().print(
-                f"[{colour}]{finding.status:<4}[/] {detail}",
-                soft_wrap=True,
-            )
+            said = literal(f"{finding.name}: {finding.detail}")
+            line = Text.assemble((f"{finding.status:<4}", colour), " ", said)
+            screen().print(line, soft_wrap=True)
             if finding.hint and finding.status != "ok":
                 screen().print(f"       -> {literal(finding.hint)}", markup=False, soft_wrap=True)
     if any(finding.status == "fail" for finding in findings):
@@ -86,6 +85,9 @@ def _looks(settings: Settings) -> Iterator[tuple[str, Callable[[], Finding]]]:
         yield "specs", lambda: finding
         return
     yield "specs", lambda: _specs(specs)
+    orphans = orphans_if_known(settings, specs)
+    if orphans:
+        yield "deleted specs", lambda: _orphans(orphans)
     for loaded in specs.specs:
         yield (
             f"source of {loaded.ingestion_id}",
@@ -240,6 +242,10 @@ def _specs(specs: SpecSet) -> Finding:
     if not specs.specs:
         return Finding("specs", "warn", "there are none yet", "Write one; the README shows how.")
     return Finding("specs", "ok", f"{len(specs.specs)} good")
+
+
+def _orphans(orphans: list[Orphan]) -> Finding:
+    return Finding("deleted specs", "warn", "; ".join(map(str, orphans)), advice(orphans))
 
 
 def _source(loaded: LoadedSpec, specs: SpecSet, settings: Settings) -> Finding:

@@ -13,6 +13,7 @@ from autoloader_dagster.cli.output import (
     progress,
     say,
     size,
+    snapshot,
 )
 from autoloader_dagster.cli.project import open_ingestion, open_specs, source_base
 from autoloader_dagster.errors import UsageError
@@ -147,7 +148,7 @@ def file_json(row: "FileRow") -> dict[str, Any]:
         "bad_records": row.bad_records,
         "batch_id": row.batch_id,
         "run_id": row.run_id,
-        "snapshot_id": row.snapshot_id,
+        "snapshot_id": snapshot(row.snapshot_id),
     }
 
 

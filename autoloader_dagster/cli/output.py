@@ -11,9 +11,9 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
+from autoloader_dagster.cli.table import print_columns, table_width
 from autoloader_dagster.errors import AutoloaderError
 
 JsonOption = Annotated[
@@ -23,6 +23,7 @@ JsonOption = Annotated[
 # What a pipe or a file gets, so that no path is cut for a terminal that is not there.
 _PLAIN_WIDTH = 240
 _COLUMNS_ABREAST = 8
+_SHOWN = 40
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _CONTROL = re.compile(
     r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
@@ -59,45 +60,42 @@ def print_table(
     columns: Sequence[str],
     rows: Iterable[Sequence[object]],
     title: str | None = None,
-    *,
-    line_breaks: bool = False,
 ) -> None:
     """A table on stdout. A column whose name begins with ``>`` holds numbers.
 
-    Args:
-        columns: Their names.
-        rows: A value for each column.
-        title: Stands above the table.
-        line_breaks: Whether a value keeps its line breaks. Else a name could look like a row.
+    A value loses its line breaks, because a name could look like a row.
     """
-    table = Table(
-        title=Text(literal(title)) if title else None,
-        title_justify="left",
-        title_style="bold",
-        box=None,
-    )
-    for column in columns:
-        number = column.startswith(">")
-        table.add_column(
-            Text(literal(column.removeprefix(">"))),
-            justify="right" if number else "left",
-            overflow="fold",
-            no_wrap=number,
-        )
-    for row in rows:
-        cells = [literal(_cell(value)) for value in row]
-        table.add_row(*(Text(cell if line_breaks else cell.replace("\n", r"\n")) for cell in cells))
-    screen().print(table)
+    shown = ([_plain(_cell(value)) for value in row] for row in rows)
+    print_columns(screen(), [literal(name) for name in columns], shown, literal(title or ""))
+
+
+def print_some(
+    columns: Sequence[str], rows: Sequence[Sequence[object]], title: str, where: str
+) -> None:
+    """The first rows of a table on stdout, and how many are not shown.
+
+    Args:
+        columns: As for ``print_table``.
+        rows: All of them.
+        title: Stands above the table.
+        where: What shows all of them, for example ``--json``.
+    """
+    print_table(columns, rows[:_SHOWN], title)
+    if len(rows) > _SHOWN:
+        say(f"… and {len(rows) - _SHOWN:,} more; {where} shows all of them")
 
 
 def print_rows(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Rows of data, exactly as they are; one below the other if they have many columns."""
-    if len(columns) <= _COLUMNS_ABREAST:
-        print_table(columns, ([_data(value) for value in row] for row in rows), line_breaks=True)
+    """Rows of data, exactly as they are; one below the other where they are too wide for a line."""
+    names = [literal(name) for name in columns]
+    cells = [[literal(str(value)) if value is not None else "" for value in row] for row in rows]
+    console = screen()
+    if len(names) <= _COLUMNS_ABREAST and table_width(names, cells) <= console.width:
+        print_columns(console, names, cells, data=True)
         return
-    for number, row in enumerate(rows, 1):
-        pairs = zip(columns, map(_data, row), strict=True)
-        print_table(("column", "value"), pairs, f"row {number}", line_breaks=True)
+    for number, row in enumerate(cells, 1):
+        pairs = zip(names, row, strict=True)
+        print_columns(console, ("column", "value"), pairs, f"row {number}", data=True)
 
 
 def print_error(error: AutoloaderError) -> None:
@@ -106,6 +104,11 @@ def print_error(error: AutoloaderError) -> None:
     console.print(Text.assemble(("error:", "bold red"), " ", literal(error.what)), soft_wrap=True)
     if error.hint:
         console.print(f"  -> {literal(error.hint)}", markup=False, soft_wrap=True)
+
+
+def snapshot(value: int | None) -> str | None:
+    """A snapshot's id for programs: text, because it has more digits than a JSON number holds."""
+    return None if value is None else str(value)
 
 
 def moment(value: datetime | None) -> str | None:
@@ -160,9 +163,8 @@ def progress() -> Iterator[Progress]:
             shown.done()
 
 
-def _data(value: object) -> str | None:
-    # No thousands: a year is a number too.
-    return None if value is None else str(value)
+def _plain(text: str) -> str:
+    return literal(text).replace("\n", r"\n")
 
 
 def _cell(value: object) -> str:

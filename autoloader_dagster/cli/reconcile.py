@@ -9,7 +9,7 @@ from autoloader_dagster.cli.output import (
     JsonOption,
     moment,
     print_json,
-    print_table,
+    print_some,
     progress,
     say,
 )
@@ -20,8 +20,6 @@ from autoloader_dagster.specs.loader import LoadedSpec
 
 if TYPE_CHECKING:
     from autoloader_dagster.loading.reconcile import Reconciliation
-
-_SHOWN = 40
 
 
 def reconcile(
@@ -64,12 +62,14 @@ def _print(loaded: LoadedSpec, found: "Reconciliation") -> None:
 
     base = source_base(loaded)
     if found.findings:
-        print_table(
-            ("what", "file", "meaning"),
-            (
-                (each.kind, each.path.removeprefix(base), advice(each, loaded.spec.name))
-                for each in found.findings[:_SHOWN]
-            ),
+        print_some(
+            ("file", "what", "meaning"),
+            [
+                (each.path.removeprefix(base), each.kind, advice(each, loaded.spec.name))
+                for each in found.findings
+            ],
+            "",
+            "--json",
         )
     words = [f"{count:,} {kind}" for kind, count in found.found.items() if count]
     words += [

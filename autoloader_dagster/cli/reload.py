@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from autoloader_dagster.cli.amend import confirmed, left_json, print_left
 from autoloader_dagster.cli.interrupts import ending_in_order
-from autoloader_dagster.cli.output import print_json, print_table, progress, say, size
+from autoloader_dagster.cli.output import print_json, print_some, progress, say, size, snapshot
 from autoloader_dagster.cli.project import open_ingestion, source_base
 from autoloader_dagster.settings import Settings
 from autoloader_dagster.specs.loader import LoadedSpec, SpecSet
@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from autoloader_dagster.loading.ingestion import BatchOutcome
     from autoloader_dagster.loading.reload import ReloadPlan
     from autoloader_dagster.orchestration.launch_job import JobReport
-
-_SHOWN = 40
 
 
 def reload_loaded(
@@ -75,9 +73,9 @@ def not_loaded_again(report: "JobReport") -> bool:
 
 def _print_plan(plan: "ReloadPlan", base: str) -> None:
     if plan.files:
-        print_table(
+        print_some(
             ("file", "partition", "batch", ">rows loaded", ">size", "changed since"),
-            (
+            [
                 (
                     file.path.removeprefix(base),
                     file.partition_key,
@@ -86,11 +84,11 @@ def _print_plan(plan: "ReloadPlan", base: str) -> None:
                     size(file.bytes),
                     file.changed,
                 )
-                for file in plan.files[:_SHOWN]
-            ),
+                for file in plan.files
+            ],
+            "",
+            "--json",
         )
-    if len(plan.files) > _SHOWN:
-        say(f"… the first {_SHOWN} of {len(plan.files):,} files")
     print_left(plan.left, base)
     say(
         f"{plan.ingestion_id}: {len(plan.files):,} files, {size(plan.bytes)}, would be loaded "
@@ -102,10 +100,11 @@ def _print_outcomes(plan: "ReloadPlan", report: "JobReport", base: str) -> None:
     outcomes: list[BatchOutcome] = report.value
     kept = [file for each in outcomes for file in each.files if file.status != "SUCCESS"]
     if kept:
-        print_table(
+        print_some(
             ("file", "status", "why"),
-            ((f.path.removeprefix(base), f.status, f.reason) for f in kept[:_SHOWN]),
-            f"{len(kept)} files were not loaded again",
+            [(f.path.removeprefix(base), f.status, f.reason) for f in kept],
+            f"{len(kept):,} files were not loaded again",
+            "--json",
         )
     batches = ", ".join(each.batch_id for each in outcomes if each.batch_id)
     say(
@@ -160,7 +159,7 @@ def _outcomes_json(plan: "ReloadPlan", report: "JobReport") -> dict[str, Any]:
         "batches": [
             {
                 "batch_id": outcome.batch_id,
-                "snapshot_id": outcome.snapshot_id,
+                "snapshot_id": snapshot(outcome.snapshot_id),
                 "files": len(outcome.loaded),
                 "rows": outcome.rows,
             }

@@ -7,15 +7,13 @@ import typer
 from autoloader_dagster.cli.amend import FilesArgument, left_json, print_left
 from autoloader_dagster.cli.files import Name
 from autoloader_dagster.cli.interrupts import ending_in_order
-from autoloader_dagster.cli.output import JsonOption, print_json, print_table, progress, say
+from autoloader_dagster.cli.output import JsonOption, print_json, print_some, progress, say
 from autoloader_dagster.cli.project import open_specs, source_base
 from autoloader_dagster.cli.run import print_report, raise_failure, report_json
 from autoloader_dagster.settings import load_settings
 
 if TYPE_CHECKING:
     from autoloader_dagster.loading.retry import RetryOutcome
-
-_SHOWN = 40
 
 
 def retry(
@@ -68,12 +66,14 @@ def retry(
 
 def _print(ingestion: str, outcome: "RetryOutcome", run_id: str, base: str) -> None:
     if outcome.files:
-        print_table(
+        print_some(
             ("file", "partition", "was"),
-            (
+            [
                 (file.path.removeprefix(base), file.partition_key, file.was)
-                for file in outcome.files[:_SHOWN]
-            ),
+                for file in outcome.files
+            ],
+            "",
+            "--json",
         )
     print_left(outcome.left, base)
     if outcome.files:

@@ -12,10 +12,12 @@ from autoloader_dagster.cli.interrupts import ending_in_order
 from autoloader_dagster.cli.output import (
     JsonOption,
     print_json,
+    print_some,
     print_table,
     progress,
     say,
     size,
+    snapshot,
 )
 from autoloader_dagster.cli.project import open_specs, source_base
 from autoloader_dagster.cli.reload import not_loaded_again, reload_loaded
@@ -110,7 +112,7 @@ def report_json(report: "RunReport") -> dict[str, Any]:
         "batches": [
             {
                 "batch_id": batch.id,
-                "snapshot_id": batch.snapshot_id,
+                "snapshot_id": snapshot(batch.snapshot_id),
                 "files": batch.files,
                 "rows": batch.rows,
             }
@@ -124,21 +126,29 @@ def print_report(report: "RunReport", base: str) -> None:
     if report.loaded:
         _print_partitions(report.loaded)
     if report.set_aside:
-        print_table(
+        print_some(
             ("file", "status", "error", "why"),
-            (
+            [
                 (row.file_path.removeprefix(base), row.status, row.error_type, row.error_message)
-                for row in report.set_aside[:_SHOWN]
-            ),
-            f"{len(report.set_aside)} files set aside",
+                for row in report.set_aside
+            ],
+            f"{len(report.set_aside):,} files failed or quarantined",
+            f"'autoloader files {report.ingestion} --status failed,quarantined'",
         )
     if report.same_content:
         say(
             f"{len(report.same_content):,} files have the content of a file that was loaded under "
             "another name; both are in the table, and 'autoloader undo' takes one out:"
         )
-        for path, other in list(report.same_content.items())[:_SHOWN]:
-            say(f"  {path.removeprefix(base)} as {other.removeprefix(base)}")
+        print_some(
+            ("file", "has the content of"),
+            [
+                (path.removeprefix(base), other.removeprefix(base))
+                for path, other in report.same_content.items()
+            ],
+            "",
+            "--json",
+        )
     files = report.files
     nothing = "no file can be loaded" if report.set_aside else "nothing to load"
     words = [f"{files.loaded:,} files loaded"] if report.run_id else [nothing]

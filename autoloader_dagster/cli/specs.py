@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
+from autoloader_dagster.cli.orphans import orphans_if_known, orphans_json, print_orphans
 from autoloader_dagster.cli.output import JsonOption, literal, print_json, print_table, say, screen
 from autoloader_dagster.cli.project import open_specs
 from autoloader_dagster.errors import SpecError
@@ -52,12 +53,20 @@ def validate(
 
 
 def list_specs(as_json: JsonOption = False) -> None:
-    """List the specs, the broken ones too."""
-    specs = open_specs(load_settings())
+    """List the specs, the broken ones too, and what deleted ones left behind."""
+    settings = load_settings()
+    specs = open_specs(settings)
+    orphans = orphans_if_known(settings, specs)
     if as_json:
-        print_json({"specs": [*map(_spec_json, specs.specs), *map(_broken_json, specs.broken)]})
-    else:
-        _print_specs(specs.specs, specs.broken)
+        print_json(
+            {
+                "specs": [*map(_spec_json, specs.specs), *map(_broken_json, specs.broken)],
+                "orphans": orphans_json(orphans),
+            }
+        )
+        return
+    _print_specs(specs.specs, specs.broken)
+    print_orphans(orphans)
 
 
 def _chosen(specs: SpecSet, names: list[str]) -> tuple[list[LoadedSpec], list[SpecFault]]:
@@ -125,10 +134,12 @@ def _print_specs(
         (
             [row[key] for key in keys]
             if not row["broken"]
-            else [row["name"], row["tenant"], "BROKEN", row["faults"][0], "", "", ""]
+            else [row["name"], row["tenant"], "BROKEN", "", "", "", ""]
             for row in rows
         ),
     )
+    for spec in broken:
+        say(str(spec.faults[0]).replace("\n", r"\n"))
 
 
 def _partition_in_words(partition: Partition) -> str:

@@ -1,13 +1,25 @@
 """``status``, ``history`` and ``db``: what the state database knows."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from autoloader_dagster.cli.files import Name
-from autoloader_dagster.cli.output import JsonOption, moment, print_json, print_table, say, size
+from autoloader_dagster.cli.orphans import orphans_in, orphans_json, print_orphans
+from autoloader_dagster.cli.output import (
+    JsonOption,
+    moment,
+    print_json,
+    print_table,
+    say,
+    size,
+    snapshot,
+)
 from autoloader_dagster.cli.project import open_specs, open_state
-from autoloader_dagster.settings import Settings, load_settings
+from autoloader_dagster.settings import load_settings
+
+if TYPE_CHECKING:
+    from autoloader_dagster.processed_files.store import ProcessedFiles
 
 db = typer.Typer(help="The state database.", no_args_is_help=True)
 
@@ -31,9 +43,14 @@ def status(
     settings = load_settings()
     specs = open_specs(settings)
     chosen = [specs.get(name)] if name else list(specs.specs)
-    rows = _totals(settings, [loaded.ingestion_id for loaded in chosen])
+    store = open_state(settings)
+    try:
+        rows = _totals(store, [loaded.ingestion_id for loaded in chosen])
+        orphans = [] if name else orphans_in(store, specs)
+    finally:
+        store.close()
     if as_json:
-        print_json({"ingestions": rows})
+        print_json({"ingestions": rows, "orphans": orphans_json(orphans)})
         return
     print_table(
         (
@@ -45,6 +62,7 @@ def status(
     )  # fmt: skip
     if specs.broken and not name:
         say(f"{len(specs.broken)} specs are broken; see 'autoloader validate'")
+    print_orphans(orphans)
 
 
 def history(
@@ -69,7 +87,7 @@ def history(
             "files": batch.files,
             "rows": batch.rows,
             "bytes": batch.bytes,
-            "snapshot_id": batch.snapshot_id,
+            "snapshot_id": snapshot(batch.snapshot_id),
             "status": batch.status,
             "seconds": round((batch.finished_at - batch.started_at).total_seconds(), 3)
             if batch.finished_at
@@ -83,7 +101,7 @@ def history(
         return
     print_table(
         ("batch", "kind", "run", "began (UTC)", ">files", ">rows", ">size", "snapshot", "status",
-         ">seconds", "error"),
+         ">seconds", "why"),
         (
             (
                 row["batch_id"],
@@ -93,7 +111,7 @@ def history(
                 row["files"],
                 row["rows"],
                 size(row["bytes"]),
-                str(row["snapshot_id"] or ""),
+                row["snapshot_id"],
                 row["status"],
                 f"{row['seconds']:.1f}" if row["seconds"] is not None else "",
                 row["error"],
@@ -142,25 +160,21 @@ def current(as_json: JsonOption = False) -> None:
         say(f"revision {revision or 'none'}; run 'autoloader db upgrade' for {REVISIONS[-1]}{can}")
 
 
-def _totals(settings: Settings, ingestions: list[str]) -> list[dict[str, Any]]:
-    store = open_state(settings)
-    try:
-        counts = store.counts()
-        rows: list[dict[str, Any]] = []
-        for ingestion in ingestions:
-            totals = counts.get(ingestion, {})
-            row: dict[str, Any] = {"ingestion": ingestion}
-            for word, statuses in _WORDS.items():
-                row[word] = sum(total.files for s, total in totals.items() if s in statuses)
-            row["rows"] = totals["SUCCESS"].rows if "SUCCESS" in totals else 0
-            # Batches that were released in between are few; the newest recorded one is near.
-            ended = [
-                batch.finished_at
-                for batch in store.batches(ingestion, limit=50)
-                if batch.status == "RECORDED"
-            ]
-            row["last_load"] = moment(ended[0]) if ended else None
-            rows.append(row)
-        return rows
-    finally:
-        store.close()
+def _totals(store: "ProcessedFiles", ingestions: list[str]) -> list[dict[str, Any]]:
+    counts = store.counts()
+    rows: list[dict[str, Any]] = []
+    for ingestion in ingestions:
+        totals = counts.get(ingestion, {})
+        row: dict[str, Any] = {"ingestion": ingestion}
+        for word, statuses in _WORDS.items():
+            row[word] = sum(total.files for s, total in totals.items() if s in statuses)
+        row["rows"] = totals["SUCCESS"].rows if "SUCCESS" in totals else 0
+        # Batches that were released in between are few; the newest recorded one is near.
+        ended = [
+            batch.finished_at
+            for batch in store.batches(ingestion, limit=50)
+            if batch.status == "RECORDED"
+        ]
+        row["last_load"] = moment(ended[0]) if ended else None
+        rows.append(row)
+    return rows

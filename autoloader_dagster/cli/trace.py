@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from autoloader_dagster.cli.files import Name, file_json
-from autoloader_dagster.cli.output import JsonOption, print_json, print_table, say
+from autoloader_dagster.cli.output import JsonOption, print_json, print_table, say, snapshot
 from autoloader_dagster.cli.project import open_ingestion, open_specs, source_base
 from autoloader_dagster.settings import load_settings
 
@@ -133,6 +133,6 @@ def _batch_json(batch: "Batch") -> dict[str, Any]:
         "status": batch.status,
         "attempts": batch.attempt,
         "run_id": batch.run_id or None,
-        "snapshot_id": batch.snapshot_id,
+        "snapshot_id": snapshot(batch.snapshot_id),
         "files": [file.path for file in batch.files],
     }

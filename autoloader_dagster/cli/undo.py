@@ -14,7 +14,14 @@ from autoloader_dagster.cli.amend import (
 )
 from autoloader_dagster.cli.files import Name
 from autoloader_dagster.cli.interrupts import ending_in_order
-from autoloader_dagster.cli.output import JsonOption, print_json, print_table, progress, say
+from autoloader_dagster.cli.output import (
+    JsonOption,
+    print_json,
+    print_some,
+    progress,
+    say,
+    snapshot,
+)
 from autoloader_dagster.cli.project import open_ingestion, open_specs, source_base
 from autoloader_dagster.cli.run import raise_failure
 from autoloader_dagster.errors import NotAsLoaded
@@ -23,8 +30,6 @@ from autoloader_dagster.settings import load_settings
 if TYPE_CHECKING:
     from autoloader_dagster.loading.undo import UndoOutcome
     from autoloader_dagster.loading.undo_plan import LoadedVersion, UndoPlan
-
-_SHOWN = 40
 
 
 def undo(
@@ -116,15 +121,15 @@ def _print_outcome(ingestion: str, outcome: "UndoOutcome", run_id: str, base: st
 def _print_versions(files: "Sequence[LoadedVersion]", base: str) -> None:
     if not files:
         return
-    print_table(
+    print_some(
         ("file", "partition", "batch", ">rows loaded", ">rows in the table"),
-        (
+        [
             (f.path.removeprefix(base), f.partition_key, f.batch_id, f.rows, f.rows_in_table)
-            for f in files[:_SHOWN]
-        ),
+            for f in files
+        ],
+        "",
+        "--json",
     )
-    if len(files) > _SHOWN:
-        say(f"… the first {_SHOWN} of {len(files):,} files")
 
 
 def _counted(count: int, one: str, many: str) -> str:
@@ -153,7 +158,7 @@ def _outcome_json(ingestion: str, outcome: "UndoOutcome", run_id: str) -> dict[s
         "dry_run": False,
         "run_id": run_id,
         "batch_id": outcome.batch_id,
-        "snapshot_id": outcome.snapshot_id,
+        "snapshot_id": snapshot(outcome.snapshot_id),
         "rows": outcome.rows,
         "files": _versions_json(outcome.files),
         "left": left_json(outcome.left),

@@ -1,11 +1,15 @@
 """What commands print for people is the text itself, whatever a name holds."""
 
+from pathlib import Path
+
 import pytest
 
-from autoloader_dagster.cli.output import print_error, print_rows, say
+from autoloader_dagster.cli.app import main
+from autoloader_dagster.cli.output import print_error, print_rows, print_some, say
 from autoloader_dagster.errors import UsageError
 
-_NAMES = ("[red]a[/red]", "[/]", ":smile:", "[link=x]y[/link]", "a\\\\", "[bold", "${x}")
+_NAMES = ("[red]a[/red]", "[/]", ":smile:", "[link=x]y[/link]", "a\\\\", "[bold", "${x}",
+          ":key:a:x:b")  # fmt: skip
 
 
 def test_markup_and_emoji_codes_come_out_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
@@ -15,6 +19,29 @@ def test_markup_and_emoji_codes_come_out_as_they_are(capsys: pytest.CaptureFixtu
         print_error(UsageError(name, name))
         out, err = capsys.readouterr()
         assert (out.count(name), err.count(name)) == (3, 2), name
+
+
+def test_doctor_and_usage_errors_show_names_as_they_are(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AUTOLOADER_HOME", str(tmp_path / ":key:[red]x[/]"))
+    main(["doctor"])
+    assert ":key:[red]x[/]" in capsys.readouterr().out
+    assert main(["files", "x", "--:key:[red]"]) == 2
+    assert "--:key:[red]" in capsys.readouterr().err
+
+
+def test_a_long_list_says_how_many_files_it_does_not_show(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    rows = [(f"{number}.csv", "QUARANTINED") for number in range(188)]
+    print_some(("file", "status"), rows, "188 files", "'autoloader files x'")
+    out = capsys.readouterr().out
+    assert out.count(".csv") == 40
+    assert out.endswith("… and 148 more; 'autoloader files x' shows all of them\n")
+    print_some(("file", "status"), rows[:40], "40 files", "--json")
+    assert "more" not in capsys.readouterr().out
 
 
 def test_control_characters_do_not_reach_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,114 @@
+"""What commands show of the state, in this process: snapshots for programs, specs that are gone."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from autoloader_dagster.cli.app import main
+from autoloader_dagster.processed_files import ProcessedFiles
+from tests.integration.state_steps import discover, load, ref
+
+_SNAPSHOT = 8031846592187654321
+
+
+class Shown:
+    """A folder with the state of ``acme/orders``: two files with ten rows each, and one that waits.
+
+    Its spec is written by ``spec``.
+    """
+
+    def __init__(self, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.root, self._capsys = root, capsys
+        state = ProcessedFiles(f"sqlite:///{root / 'home' / 'state.db'}")
+        (root / "home").mkdir()
+        (root / "ingestion_specs" / "acme").mkdir(parents=True)
+        state.upgrade()
+        discover(state, ref("a.csv"), ref("b.csv"))
+        load(state, _SNAPSHOT)
+        discover(state, ref("c.csv"))
+        state.close()
+        (root / "in").mkdir()
+
+    def spec(self, name: str, **parts: Any) -> Path:
+        path = self.root / "ingestion_specs" / "acme" / f"{name}.yaml"
+        text = {
+            "source": {"type": "local", "url": str(self.root / "in")},
+            "format": {"type": "csv"},
+            "table": {"name": f"lake.shop.{name}"},
+            **parts,
+        }
+        path.write_text(yaml.safe_dump(text))
+        return path
+
+    def out(self, *arguments: str, code: int = 0) -> str:
+        assert main(arguments) == code
+        return self._capsys.readouterr().out
+
+    def json(self, *arguments: str) -> Any:
+        return json.loads(self.out(*arguments, "--json"))
+
+
+@pytest.fixture
+def shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Shown:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AUTOLOADER_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("COLUMNS", "80")
+    return Shown(tmp_path, capsys)
+
+
+def test_a_snapshot_id_is_text_for_programs(shown: Shown) -> None:
+    """It has 19 digits, and a number of JavaScript or jq keeps 15 of them."""
+    shown.spec("orders")
+    (batch,) = shown.json("history", "orders")["batches"]
+    assert batch["snapshot_id"] == str(_SNAPSHOT)
+    traced = shown.json("trace", "orders", batch["batch_id"])
+    assert [each["snapshot_id"] for each in traced["batches"]] == [str(_SNAPSHOT)]
+    assert {each["snapshot_id"] for each in traced["files"]} == {str(_SNAPSHOT)}
+    files = {Path(f["path"]).name: f for f in shown.json("files", "orders")["files"]}
+    assert files["a.csv"]["snapshot_id"] == str(_SNAPSHOT)
+    assert files["c.csv"]["snapshot_id"] is None
+
+
+def test_history_fits_a_terminal_and_keeps_the_batch_in_one_piece(shown: Shown) -> None:
+    shown.spec("orders")
+    batch = shown.json("history", "orders")["batches"][0]["batch_id"]
+    out = shown.out("history", "orders")
+    assert batch in out
+    assert max(map(len, out.splitlines())) <= 80, out
+
+
+def test_what_a_deleted_spec_left_behind_is_shown(shown: Shown) -> None:
+    spec = shown.spec("orders")
+    shown.spec("other")
+    for command in (["status"], ["list"], ["doctor"]):
+        assert "spec is gone" not in shown.out(*command)
+    assert shown.json("status")["orphans"] == []
+
+    spec.unlink()
+    said = "acme/orders: its spec is gone; its table lake.shop.orders keeps 20 rows of 2 files"
+    for command in (["status"], ["list"], ["doctor"]):
+        out = " ".join(shown.out(*command).split())
+        assert said in out, command
+    assert "autoloader adopt NEW --from acme/orders" in shown.out("status")
+    expected = [
+        {"ingestion": "acme/orders", "tables": ["lake.shop.orders"], "files": 2, "rows": 20}
+    ]
+    assert shown.json("status")["orphans"] == expected
+    assert shown.json("list")["orphans"] == expected
+    assert "spec is gone" not in shown.out("status", "other")
+
+
+def test_a_broken_spec_is_not_gone_and_a_state_that_is_down_hides_no_spec(
+    shown: Shown, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown.spec("orders", partition={"every": "dayly"})
+    assert "spec is gone" not in shown.out("list")
+    assert shown.json("list")["orphans"] == []
+    monkeypatch.setenv("AUTOLOADER_DATABASE_URL", "postgresql://x:geheim@127.0.0.1:1/state")
+    assert "orders" in shown.out("list")
+    assert shown.json("list")["orphans"] is None
