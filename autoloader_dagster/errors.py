@@ -139,3 +139,20 @@ class UsageError(AutoloaderError):
 
 class InjectedFault(AutoloaderError):
     """A test has armed a failpoint, and it was reached."""
+
+
+_ENVIRONMENT = (
+    UsageError,
+    SourceAccessDenied,
+    SourceUnavailable,
+    StateError,
+    SparkError,
+    TableUnavailable,
+)
+
+
+def exit_code(error: type[BaseException]) -> int:
+    """2 if the usage or the environment is the cause, 1 if the data or a spec is."""
+    if issubclass(error, _ENVIRONMENT) or not issubclass(error, AutoloaderError):
+        return 2
+    return 1

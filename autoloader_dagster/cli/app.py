@@ -9,6 +9,8 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from importlib import metadata
+from typing import Annotated
 
 import typer
 
@@ -30,16 +32,33 @@ from autoloader_dagster.cli import (
     up,
 )
 from autoloader_dagster.cli.machine_errors import machine_error
-from autoloader_dagster.cli.output import print_error, screen
+from autoloader_dagster.cli.output import print_error, say, screen
 from autoloader_dagster.cli.streams import ReaderGone, standard_streams
 
 app = typer.Typer(
     name="autoloader",
-    help="Files dropped into buckets become partitioned Iceberg tables, each file exactly once.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        say(f"autoloader_dagster {metadata.version('autoloader_dagster')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Files dropped into buckets become partitioned Iceberg tables, each file exactly once."""
+
+
 app.command()(demo.demo)
 app.command()(up.up)
 app.command()(specs.validate)
@@ -59,24 +78,9 @@ app.command()(doctor.doctor)
 app.add_typer(state.db, name="db")
 app.add_typer(spark.spark, name="spark")
 
-_ENVIRONMENT = (
-    errors.UsageError,
-    errors.SourceAccessDenied,
-    errors.SourceUnavailable,
-    errors.StateError,
-    errors.SparkError,
-    errors.TableUnavailable,
-)
 _INTERRUPTED = 130
 # What a shell reports for a program that a broken pipe ended.
 _BROKEN_PIPE = 141
-
-
-def exit_code(error: type[BaseException]) -> int:
-    """2 if the usage or the environment is to blame, 1 if the data or a spec is."""
-    if issubclass(error, _ENVIRONMENT) or not issubclass(error, errors.AutoloaderError):
-        return 2
-    return 1
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -115,7 +119,7 @@ def _reported(call: Callable[[], int]) -> int:
     except errors.AutoloaderError as error:
         _show_traceback()
         print_error(error)
-        return exit_code(type(error))
+        return errors.exit_code(type(error))
     except typer.TyperException as error:
         # Wrong usage, found by Typer, which words it well. The class that has 'show' is not public.
         error.show()  # pyright: ignore[reportAttributeAccessIssue]

@@ -1,5 +1,6 @@
 """What a command shows: tables for people, JSON for programs, progress and errors on stderr."""
 
+import csv
 import json
 import os
 import re
@@ -48,12 +49,24 @@ def say(text: str = "") -> None:
     screen().print(literal(text), markup=False, soft_wrap=True)
 
 
+def warn(text: str) -> None:
+    """One line for people on stderr."""
+    screen(stderr=True).print(literal(text), markup=False, soft_wrap=True)
+
+
 def print_json(data: Any) -> None:
     """One JSON document on stdout."""
     text = json.dumps(data, indent=2, ensure_ascii=False, default=str)
     # A name that is not UTF-8 holds them, and stdout would write bytes that are not JSON.
     text = _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
     sys.stdout.write(text + "\n")
+
+
+def print_csv(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """CSV with a header on stdout: a null is an empty cell, a list or a struct is JSON."""
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([_csv_cell(value) for value in row] for row in rows)
 
 
 def print_table(
@@ -165,6 +178,22 @@ def progress() -> Iterator[Progress]:
 
 def _plain(text: str) -> str:
     return literal(text).replace("\n", r"\n")
+
+
+def _csv_cell(value: object) -> object:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, bytes | bytearray):
+        return value.hex()
+    if isinstance(value, datetime):
+        return value.isoformat()
+    as_dict = getattr(value, "asDict", None)
+    if as_dict is not None:
+        value = as_dict(recursive=True)
+    if isinstance(value, list | dict | tuple):
+        return json.dumps(value, ensure_ascii=False, default=str)
+    # Bytes that are no UTF-8 cannot come out of Spark, but half a surrogate pair could.
+    return _SURROGATE.sub("\ufffd", value) if isinstance(value, str) else value
 
 
 def _cell(value: object) -> str:

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from autoloader_dagster.cli.output import JsonOption, print_json, print_rows, progress, say
+from autoloader_dagster.cli.output import (
+    JsonOption,
+    print_csv,
+    print_json,
+    print_rows,
+    progress,
+    say,
+    warn,
+)
 from autoloader_dagster.cli.project import open_specs
 from autoloader_dagster.errors import AutoloaderError, SpecError, TableError, UsageError
 from autoloader_dagster.settings import Settings, load_settings
@@ -29,8 +37,16 @@ def query(
         bool, typer.Option("--write", help="Also run a statement that changes something.")
     ] = False,
     as_json: JsonOption = False,
+    as_csv: Annotated[
+        bool, typer.Option("--csv", help="Print CSV with a header instead of a table.")
+    ] = False,
 ) -> None:
-    """Run Spark SQL on the tables and show the result; it only reads, unless --write is given."""
+    """Run Spark SQL on the tables and show the result; it only reads, unless --write is given.
+
+    Example: autoloader query --csv --limit 100000 'select * from lake.a.b' > b.csv
+    """
+    if as_json and as_csv:
+        raise UsageError("--json and --csv exclude each other", "Give one of them.")
     settings = load_settings()
     with progress() as tell:
         tell("connect to Spark")
@@ -44,6 +60,11 @@ def query(
         print_json(
             {"columns": names, "rows": [dict(zip(names, row, strict=True)) for row in shown]}
         )
+        return
+    if as_csv:
+        print_csv(names, shown)
+        if len(rows) > limit:
+            warn(f"there are more than {limit:,} rows; --limit prints more")
         return
     print_rows(names, shown)
     say(f"{len(shown)} rows" + (f"; there are more than {limit}" if len(rows) > limit else ""))

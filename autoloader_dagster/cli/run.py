@@ -1,16 +1,18 @@
 """``run``: load what is pending, now and here, as a run of the ingestion's Dagster asset."""
 
 from collections import defaultdict
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from autoloader_dagster import errors
 from autoloader_dagster.cli.amend import YesOption
-from autoloader_dagster.cli.files import Name
 from autoloader_dagster.cli.interrupts import ending_in_order
 from autoloader_dagster.cli.output import (
     JsonOption,
+    Progress,
+    print_error,
     print_json,
     print_some,
     print_table,
@@ -18,11 +20,13 @@ from autoloader_dagster.cli.output import (
     say,
     size,
     snapshot,
+    warn,
 )
 from autoloader_dagster.cli.project import open_specs, source_base
 from autoloader_dagster.cli.reload import not_loaded_again, reload_loaded
 from autoloader_dagster.errors import UsageError
 from autoloader_dagster.settings import load_settings
+from autoloader_dagster.specs.loader import LoadedSpec, SpecSet
 
 if TYPE_CHECKING:
     from autoloader_dagster.orchestration.launch import RunReport
@@ -33,7 +37,13 @@ _SHOWN = 40
 
 
 def run(
-    name: Name,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="NAME…", help="Names of specs, or tenant/name."),
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Every spec that is active, one after the other.")
+    ] = False,
     partition: Annotated[
         str | None, typer.Option(metavar="KEY", help="Only this partition; default all.")
     ] = None,
@@ -47,12 +57,22 @@ def run(
     yes: YesOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Load what is pending, as a run of the Dagster asset in this process."""
+    """Load what is pending, as a run of the Dagster asset in this process.
+
+    Several specs are loaded one after the other, and one that fails does not stop the others.
+
+    Example: autoloader run orders customers
+    """
     settings = load_settings()
     specs = open_specs(settings)
-    loaded = specs.get(name)
+    chosen = _chosen(specs, names or [], everything)
+    one = len(names or ()) == 1
+    if not one and (partition is not None or reload):
+        raise UsageError(
+            f"{'--reload' if reload else '--partition'} is for one spec", "Name one spec."
+        )
     if reload:
-        again = reload_loaded(loaded, specs, settings, partition, yes=yes, as_json=as_json)
+        again = reload_loaded(chosen[0], specs, settings, partition, yes=yes, as_json=as_json)
         if again is not None:
             raise_failure(again)
             if not_loaded_again(again):
@@ -66,14 +86,73 @@ def run(
         from autoloader_dagster.orchestration.launch import run_now
 
         ensure_dagster_home(settings)
-        report = run_now(loaded, specs.connections, partition, tell)
+
+        def load(loaded: LoadedSpec) -> "RunReport":
+            return run_now(loaded, specs.connections, partition, tell)
+
+        if not one:
+            worst = _run_each(chosen, load, tell, as_json)
+            if everything and specs.broken:
+                ids = ", ".join(spec.ingestion_id for spec in specs.broken)
+                warn(f"broken and not loaded: {ids}; 'autoloader validate' shows why")
+                worst = max(worst, 1)
+            raise typer.Exit(worst)
+        report = load(chosen[0])
     if as_json:
         print_json(report_json(report))
     else:
-        print_report(report, source_base(loaded))
+        print_report(report, source_base(chosen[0]))
     raise_failure(report)
     if report.set_aside:
         raise typer.Exit(1)
+
+
+def _chosen(specs: SpecSet, names: list[str], everything: bool) -> list[LoadedSpec]:
+    """The specs to load, each once.
+
+    Raises:
+        SpecError: There is no good spec of a name.
+        UsageError: No spec is named, or all and some are.
+    """
+    if everything == bool(names):
+        raise UsageError(
+            "'run' needs the names of specs, or --all" if not names else "--all is all specs",
+            "Give the names of specs, or --all without names.",
+        )
+    if everything:
+        return [loaded for loaded in specs.specs if loaded.spec.status == "active"]
+    return list({each.ingestion_id: each for each in map(specs.get, names)}.values())
+
+
+def _run_each(
+    chosen: list[LoadedSpec],
+    load: "Callable[[LoadedSpec], RunReport]",
+    tell: Progress,
+    as_json: bool,
+) -> int:
+    """Load one spec after the other, whatever becomes of the others; the worst exit code."""
+    runs: list[dict[str, Any]] = []
+    worst = 0
+    for loaded in chosen:
+        document: dict[str, Any] = {"ingestion": loaded.ingestion_id, "status": "FAILURE"}
+        error: errors.AutoloaderError | None = None
+        try:
+            report = load(loaded)
+            document = report_json(report)
+            tell.done()
+            if not as_json:
+                print_report(report, source_base(loaded))
+            worst = max(worst, 1 if report.set_aside else 0)
+            raise_failure(report)
+        except errors.AutoloaderError as raised:
+            error = raised
+            tell.done()
+            print_error(error)
+            worst = max(worst, errors.exit_code(type(error)))
+        runs.append(document | {"error": error.what if error else None})
+    if as_json:
+        print_json({"runs": runs})
+    return worst
 
 
 def raise_failure(report: "RunReport | JobReport") -> None:

@@ -121,6 +121,32 @@ def test_a_run_without_files_starts_no_run(project: Project) -> None:
     }
 
 
+def test_several_specs_are_run_and_one_that_fails_stops_no_other(project: Project) -> None:
+    project.spec("first", source={"type": "local", "url": "../nowhere"})
+    project.spec("second")
+    project.spec("resting", status="paused")
+    project.spec("broken", partition={"every": "dayly"})
+    project.folder()
+    done = project.run("run", "--all", "--json", SPARK_REMOTE=_DEAD_REMOTE)
+    assert done.code == 1
+    runs = {run["ingestion"]: run for run in done.json["runs"]}
+    assert list(runs) == ["default/first", "default/second"]
+    assert runs["default/first"]["status"] == "FAILURE"
+    assert "nowhere of spec 'first' does not exist" in runs["default/first"]["error"]
+    assert (runs["default/second"]["status"], runs["default/second"]["error"]) == ("SUCCESS", None)
+    assert "error: folder" in done.err
+    assert "broken and not loaded: default/broken;" in done.err
+
+    done = project.run("run", "second", "resting", "second", SPARK_REMOTE=_DEAD_REMOTE)
+    assert done.code == 0, done.err
+    assert [line.split(":")[0] for line in done.out.splitlines()] == [
+        "default/second",
+        "default/resting",
+    ]
+    for wrong in (["--all", "second"], [], ["second", "resting", "--partition", "x"]):
+        assert project.run("run", *wrong).code == 2, wrong
+
+
 def test_a_partition_that_is_not_there_is_wrong_usage(dailies: Project) -> None:
     done = dailies.run("run", "daily", "--partition", "2023-12-31")
     assert done.code == 2

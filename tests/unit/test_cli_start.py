@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from autoloader_dagster import errors
-from autoloader_dagster.cli.app import exit_code
+from autoloader_dagster.errors import exit_code
 from tests.integration.cli_steps import Project
 
 _COMMANDS = (

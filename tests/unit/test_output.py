@@ -1,11 +1,14 @@
 """What commands print for people is the text itself, whatever a name holds."""
 
+import csv
+import io
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 from autoloader_dagster.cli.app import main
-from autoloader_dagster.cli.output import print_error, print_rows, print_some, say
+from autoloader_dagster.cli.output import print_csv, print_error, print_rows, print_some, say
 from autoloader_dagster.errors import UsageError
 
 _NAMES = ("[red]a[/red]", "[/]", ":smile:", "[link=x]y[/link]", "a\\\\", "[bold", "${x}",
@@ -19,6 +22,22 @@ def test_markup_and_emoji_codes_come_out_as_they_are(capsys: pytest.CaptureFixtu
         print_error(UsageError(name, name))
         out, err = capsys.readouterr()
         assert (out.count(name), err.count(name)) == (3, 2), name
+
+
+def test_csv_holds_the_values_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    row = [None, 'a,"b"\n', True, 1.5, [1, None], {"k": "ü"}, bytearray(b"\x00\xff"), ":key:[red]"]
+    print_csv(list("abcdefgh"), [row])
+    out = capsys.readouterr().out
+    assert list(csv.reader(io.StringIO(out))) == [
+        list("abcdefgh"),
+        ["", 'a,"b"\n', "true", "1.5", "[1, null]", '{"k": "ü"}', "00ff", ":key:[red]"],
+    ]
+    assert main(["query", "select 1", "--csv", "--json"]) == 2
+
+
+def test_the_version_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"autoloader_dagster {version('autoloader_dagster')}\n"
 
 
 def test_doctor_and_usage_errors_show_names_as_they_are(
