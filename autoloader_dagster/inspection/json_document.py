@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 
-from autoloader_dagster.inspection.json_records import Records
+from autoloader_dagster.inspection.json_records import Records, not_in_array
 from autoloader_dagster.inspection.json_values import parse
 from autoloader_dagster.inspection.outcome import SetAside, beginning
 
@@ -43,17 +43,25 @@ def records_of(document: object, record_path: str | None) -> list[object]:
     if record_path is None:
         return document if isinstance(document, list) else [document]
     parents = document if isinstance(document, list) else [document]
-    return [record for parent in parents for record in _records_below(parent, record_path)]
+    in_array = isinstance(document, list)
+    return [
+        record for parent in parents for record in _records_below(parent, record_path, in_array)
+    ]
 
 
-def _records_below(document: object, record_path: str) -> list[object]:
+def _records_below(document: object, record_path: str, in_array: bool) -> list[object]:
     at, passed = document, []
     for key in record_path.split("."):
         where = f"at '{'.'.join(passed)}'" if passed else "at the top"
+        in_array = in_array and not passed
         if not isinstance(at, dict):
+            if in_array:
+                raise not_in_array(record_path, f"there is {_kind(at)}")
             raise SetAside("NoRecords", f"has no '{record_path}': {where} there is {_kind(at)}")
         if key not in at:
             keys = ", ".join(beginning(name) for name in list(at)[:10]) or "none"
+            if in_array:
+                raise not_in_array(record_path, f"the keys there are: {keys}")
             raise SetAside("NoRecords", f"has no '{record_path}'; the keys {where} are: {keys}")
         at = at[key]
         passed.append(key)

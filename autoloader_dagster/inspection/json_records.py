@@ -74,17 +74,22 @@ class Records:
             if self._ends("]"):
                 return
             while True:
-                yield from self._below(self._path, [])
+                yield from self._below(self._path, [], in_array=True)
                 if self._ends("]", comma=True):
                     return
         else:
             yield from self._below(self._path, [])
 
-    def _below(self, path: Sequence[str], passed: Sequence[str]) -> Iterator[tuple[str, object]]:
+    def _below(
+        self, path: Sequence[str], passed: Sequence[str], in_array: bool = False
+    ) -> Iterator[tuple[str, object]]:
         where = f"at '{'.'.join(passed)}'" if passed else "at the top"
         sign = self._peek()
         if sign != "{":
-            raise self._no_records(f"{where} there is {_KINDS.get(sign, 'a value')}")
+            kind = _KINDS.get(sign, "a value")
+            if in_array:
+                raise not_in_array(".".join(self._path), f"there is {kind}")
+            raise self._no_records(f"{where} there is {kind}")
         self._at += 1
         found, keys = False, []
         done = self._ends("}")
@@ -111,6 +116,8 @@ class Records:
             done = self._ends("}", comma=True)
         if not found:
             names = ", ".join(beginning(name) for name in keys[:10]) or "none"
+            if in_array:
+                raise not_in_array(".".join(self._path), f"the keys there are: {names}")
             raise self._no_records(f"the keys {where} are: {names}")
 
     def _elements(self) -> Iterator[tuple[str, object]]:
@@ -219,3 +226,12 @@ class Records:
 
     def _no_records(self, what: str) -> SetAside:
         return SetAside("NoRecords", f"has no '{'.'.join(self._path)}': {what}")
+
+
+def not_in_array(record_path: str, there: str) -> SetAside:
+    """The fault of an array whose elements have nothing at the path of the records."""
+    return SetAside(
+        "NoRecords",
+        f"is an array, and record_path '{record_path}' is looked for in each object of it; "
+        f"{there}. If the elements are the records, remove format.options.record_path",
+    )

@@ -12,6 +12,11 @@ _NEEDED = {
     "week": ("yyyy", "MM", "dd"),
     "month": ("yyyy", "MM"),
 }
+# How others write the fields of times.
+_ALSO_TIMES = {
+    "year": "yyyy", "yyyy": "yyyy", "yy": "yyyy", "month": "MM", "mm": "MM", "day": "dd",
+    "dd": "dd", "hour": "HH", "hh": "HH",
+}  # fmt: skip
 _TOKEN = re.compile(r"\*\*/|\*\*|\*|\?|\{([^{}]*)\}|\[([!^]?)([^\[\]/]+)\]")
 
 
@@ -45,9 +50,11 @@ class PathPattern:
                 f"'{self.text}' has no field; it needs {{yyyy}}-like fields or one {{name}}"
             )
         if times and keys:
-            raise ValueError("times and a named key together are not supported yet")
+            raise ValueError(
+                f"times and a named key together are not supported yet{self._proposal(keys)}"
+            )
         if len(set(keys)) > 1:
-            raise ValueError("more than one named key is not supported yet")
+            raise ValueError(f"more than one named key is not supported yet{self._proposal(keys)}")
         missing = [name for name in _NEEDED[self.every] if name not in times]
         if times and missing:
             raise ValueError(
@@ -58,6 +65,18 @@ class PathPattern:
             self._regex  # noqa: B018  (raises what is wrong with a [class])
         except re.error:
             raise ValueError(f"'{self.text}' has a [ ] that is no set of characters") from None
+
+    def _proposal(self, keys: list[str]) -> str:
+        """The pattern with fields of times if the names of all keys are plainly times."""
+        if not all(name.lower() in _ALSO_TIMES for name in keys):
+            return ""
+
+        def as_time(match: re.Match[str]) -> str:
+            name = match[1]
+            known = name is None or name in _TIME_FIELDS
+            return match[0] if known else f"{{{_ALSO_TIMES[name.lower()]}}}"
+
+        return f"; did you mean '{_TOKEN.sub(as_time, self.text)}'?"
 
     @cached_property
     def key_name(self) -> str | None:

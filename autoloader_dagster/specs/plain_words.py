@@ -5,6 +5,7 @@ writes a spec has keys and lines. Everything here follows from the model's own a
 key or choice needs no word here.
 """
 
+import re
 import types
 from collections.abc import Iterator
 from typing import Any, Union, get_args, get_origin
@@ -22,6 +23,7 @@ from autoloader_dagster.specs.yaml_document import Document, KeyPath
 
 _NOT_YET = (*UNSUPPORTED_SOURCES, *UNSUPPORTED_FORMATS)
 _LONGEST_VALUE = 60  # characters of a value that a message repeats
+_CREDENTIAL = re.compile(r"(?i)secret|passw|token|access_key|key_id|credential|^(aws_|user|login)")
 _EMPTY = "is empty; fill it in, or leave the key out"
 _LIMITS = {
     "greater_than": ("gt", "greater than"),
@@ -132,6 +134,11 @@ class _Speaker:
         places = [
             label for label, keys in _sections(self.model) if name in keys and "." not in name
         ]
+        if section[:1] == ["source"] and not self.below and _CREDENTIAL.search(name):
+            message += (
+                "; credentials go into _connections.yaml, and source.connection names them there"
+            )
+            return self._at(tuple(section), message, at=path)
         known = _keys(_follow(self.model, self._tagged(tuple(section)))[1])
         if places and not self.below:
             message += f"; it belongs in {' or '.join(dict.fromkeys(places))}"

@@ -90,6 +90,8 @@ class LocalSource(SourceBase):
     @field_validator("url")
     @classmethod
     def _is_a_folder(cls, value: str) -> str:
+        if value.startswith(("s3://", "s3a://")):
+            raise ValueError(f"'{shown_url(value)}' is an S3 address; use source.type: s3")
         if "://" in value:
             raise ValueError(
                 f"'{shown_url(value)}' is an address, and type: local reads a folder such as "

@@ -56,6 +56,15 @@ def test_what_is_broken_is_named_wherever_chunks_end(
         assert caught.value.bad.error_type == error_type
 
 
+def test_an_array_where_an_object_is_expected_says_so() -> None:
+    with pytest.raises(SetAside) as caught:
+        _found('[{"a": 1, "b": 2}]', 3, "r")
+    assert caught.value.bad.message == (
+        "is an array, and record_path 'r' is looked for in each object of it; the keys there are: "
+        "a, b. If the elements are the records, remove format.options.record_path"
+    )
+
+
 def test_a_value_is_held_up_to_a_limit() -> None:
     values = [json.dumps({"a": "x" * 900})] * 50
     assert _found("".join(values), 100, limit=1000) == values

@@ -97,7 +97,19 @@ def test_no_records_is_a_good_file_without_rows(tmp_path, data, path):
         ('{"Records": null}', "Records", "has null at 'Records', not an array"),
         ('{"Records": {"a": 1}}', "Records", "has an object at 'Records'"),
         ('{"Records": "x"}', "Records", "has the value 'x' at 'Records'"),
-        ('[{"a": 1}]', "Records", "has no 'Records'"),
+        (
+            '[{"a": 1}]',
+            "Records",
+            "is an array, and record_path 'Records' is looked for in each object of it; the keys "
+            "there are: a. If the elements are the records, remove format.options.record_path",
+        ),
+        (
+            "[1]",
+            "Records",
+            "is an array, and record_path 'Records' is looked for in each object of it; there is "
+            "the value '1'. If",
+        ),
+        ('[{"d": {"x": 1}}]', "d.r", "has no 'd.r'; the keys at 'd' are: x"),
         ("[1, 2]", None, "no element is a record"),
     ],
 )

@@ -302,7 +302,22 @@ def test_a_fault_in_a_key(tmp_path: Path, more: str, fault: str) -> None:
         (
             "url: data",
             "url: s3://in/x",
-            ":3  source.url: 's3://in/x' is an address, and type: local reads a folder such as /data/in or ../data",
+            ":3  source.url: 's3://in/x' is an S3 address; use source.type: s3",
+        ),
+        (
+            "url: data",
+            "url: ftp://in/x",
+            ":3  source.url: 'ftp://in/x' is an address, and type: local reads a folder such as /data/in or ../data",
+        ),
+        (
+            "url: data",
+            "url: data\n  secret_access_key: geheim",
+            ":4  source: 'secret_access_key' is not a key here; credentials go into _connections.yaml, and source.connection names them there",
+        ),
+        (
+            "url: data",
+            "url: data\n  Password: geheim",
+            ":4  source: 'Password' is not a key here; credentials go into _connections.yaml, and source.connection names them there",
         ),
         ("url: data", "url: ''", ":3  source.url is empty"),
         (

@@ -71,3 +71,24 @@ def test_the_key_in_a_path(pattern: str, path: str, key: str | None) -> None:
 def test_a_pattern_says_whether_it_has_times_or_a_key() -> None:
     assert PathPattern("{yyyy}{MM}{dd}", "day").key_name is None
     assert PathPattern("{site}/**", "day").key_name == "site"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "proposal"),
+    [
+        ("{year}-{mm}", "{yyyy}-{MM}"),
+        ("{YYYY}/{month}/{DD}/*.csv", "{yyyy}/{MM}/{dd}/*.csv"),
+        ("{yyyy}-{mm}-{dd}.csv", "{yyyy}-{MM}-{dd}.csv"),
+        ("{yyyy}{MM}{day}T{hh}", "{yyyy}{MM}{dd}T{HH}"),
+    ],
+)
+def test_names_that_are_plainly_times_are_proposed_as_such(pattern: str, proposal: str) -> None:
+    with pytest.raises(ValueError, match="not supported yet") as caught:
+        PathPattern(pattern, "month")
+    assert str(caught.value).endswith(f"; did you mean '{proposal}'?")
+
+
+def test_names_that_are_no_times_get_no_proposal() -> None:
+    with pytest.raises(ValueError, match=r"yet$"):
+        PathPattern("{region}/{site}", "day")
+    assert PathPattern("year={year}/**", "day").key_name == "year"
