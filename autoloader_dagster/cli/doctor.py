@@ -14,11 +14,12 @@ import typer
 from rich.text import Text
 
 from autoloader_dagster.cli.orphans import Orphan, advice, orphans_if_known
-from autoloader_dagster.cli.output import JsonOption, literal, print_json, progress, screen, size
+from autoloader_dagster.cli.output import JsonOption, literal, print_json, progress, screen
 from autoloader_dagster.cli.project import open_specs
 from autoloader_dagster.errors import AutoloaderError
 from autoloader_dagster.settings import Settings, load_settings
 from autoloader_dagster.specs.loader import LoadedSpec, SpecSet
+from autoloader_dagster.specs.values import shown_size
 
 UI_PORT = 3000
 _LEAST_FREE_BYTES = 2 * 10**9
@@ -130,7 +131,7 @@ def _home(settings: Settings) -> Finding:
         return Finding("home", "fail", f"{settings.home}: {error.strerror or error}", hint)
     if not os.access(settings.home, os.W_OK | os.X_OK):
         return Finding("home", "fail", f"{settings.home} may not be written", hint)
-    detail = f"{settings.home}, {size(free)} free"
+    detail = f"{settings.home}, {shown_size(free)} free"
     return Finding("home", "ok" if free > _LEAST_FREE_BYTES else "warn", detail, hint)
 
 

@@ -12,12 +12,12 @@ from autoloader_dagster.cli.output import (
     print_table,
     progress,
     say,
-    size,
     snapshot,
 )
 from autoloader_dagster.cli.project import open_ingestion, open_specs, source_base
 from autoloader_dagster.errors import UsageError
 from autoloader_dagster.settings import load_settings
+from autoloader_dagster.specs.values import shown_size
 
 if TYPE_CHECKING:
     from autoloader_dagster.loading.preview import Preview
@@ -69,7 +69,7 @@ def files(
         (
             (
                 row.file_path.removeprefix(base),
-                size(row.file_size_bytes),
+                shown_size(row.file_size_bytes),
                 row.file_modified_at,
                 row.partition_key,
                 row.status,
@@ -85,7 +85,7 @@ def files(
     words = ", ".join(
         f"{total.files:,} {name.lower()}" for name, total in sorted(totals.items()) if total.files
     )
-    listed = note or f"{found.listed:,} files listed, {size(found.bytes_listed)}"
+    listed = note or f"{found.listed:,} files listed, {shown_size(found.bytes_listed)}"
     say(f"{listed}; known: {words or 'none'}")
 
 
@@ -164,6 +164,7 @@ def _preview_json(found: "Preview") -> dict[str, Any]:
         ],
         "rows": list(found.rows),
         "unmatched_hints": list(found.unmatched_hints),
+        "notes": list(found.notes),
         "bad_files": [
             {
                 "path": file.path,
@@ -198,5 +199,7 @@ def _print_preview(found: "Preview", base: str) -> None:
         )
     if found.unmatched_hints:
         say(f"schema.hints that match no column yet: {', '.join(found.unmatched_hints)}")
+    for note in found.notes:
+        say(f"! {note}")
     what = "pending" if found.pending else "nothing is pending; these are the newest"
     say(f"{len(found.files)} files ({what}); nothing was written or recorded")

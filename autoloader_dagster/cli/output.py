@@ -16,6 +16,7 @@ from rich.text import Text
 
 from autoloader_dagster.cli.table import print_columns, table_width
 from autoloader_dagster.errors import AutoloaderError
+from autoloader_dagster.specs.values import shown_size
 
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print JSON for programs instead of a table.")
@@ -129,15 +130,6 @@ def moment(value: datetime | None) -> str | None:
     return value.isoformat() if value else None
 
 
-def size(count: float) -> str:
-    """Bytes for people."""
-    for unit in ("B", "KB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"
-
-
 class Progress:
     """Says on stderr what is being done; one line that changes, and only on a terminal."""
 
@@ -156,7 +148,7 @@ class Progress:
 
     def download(self, name: str, done: int, total: int) -> None:
         """Progress of a download, as ``spark.jars`` tells it."""
-        self(f"download {name}: {size(done)} of {size(total)}")
+        self(f"download {name}: {shown_size(done)} of {shown_size(total)}")
 
 
 @contextmanager

@@ -4,10 +4,11 @@ from typing import TYPE_CHECKING, Any
 
 from autoloader_dagster.cli.amend import confirmed, left_json, print_left
 from autoloader_dagster.cli.interrupts import ending_in_order
-from autoloader_dagster.cli.output import print_json, print_some, progress, say, size, snapshot
+from autoloader_dagster.cli.output import print_json, print_some, progress, say, snapshot
 from autoloader_dagster.cli.project import open_ingestion, source_base
 from autoloader_dagster.settings import Settings
 from autoloader_dagster.specs.loader import LoadedSpec, SpecSet
+from autoloader_dagster.specs.values import shown_size
 
 if TYPE_CHECKING:
     from autoloader_dagster.loading.ingestion import BatchOutcome
@@ -81,7 +82,7 @@ def _print_plan(plan: "ReloadPlan", base: str) -> None:
                     file.partition_key,
                     file.batch_id,
                     file.rows,
-                    size(file.bytes),
+                    shown_size(file.bytes),
                     file.changed,
                 )
                 for file in plan.files
@@ -91,8 +92,8 @@ def _print_plan(plan: "ReloadPlan", base: str) -> None:
         )
     print_left(plan.left, base)
     say(
-        f"{plan.ingestion_id}: {len(plan.files):,} files, {size(plan.bytes)}, would be loaded "
-        f"again, and take the place of {plan.rows:,} rows of {plan.table}"
+        f"{plan.ingestion_id}: {len(plan.files):,} files, {shown_size(plan.bytes)}, would be "
+        f"loaded again, and take the place of {plan.rows:,} rows of {plan.table}"
     )
 
 

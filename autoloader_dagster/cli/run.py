@@ -18,7 +18,6 @@ from autoloader_dagster.cli.output import (
     print_table,
     progress,
     say,
-    size,
     snapshot,
     warn,
 )
@@ -27,6 +26,7 @@ from autoloader_dagster.cli.reload import not_loaded_again, reload_loaded
 from autoloader_dagster.errors import UsageError
 from autoloader_dagster.settings import load_settings
 from autoloader_dagster.specs.loader import LoadedSpec, SpecSet
+from autoloader_dagster.specs.values import shown_size
 
 if TYPE_CHECKING:
     from autoloader_dagster.orchestration.launch import RunReport
@@ -232,7 +232,7 @@ def print_report(report: "RunReport", base: str) -> None:
     nothing = "no file can be loaded" if report.set_aside else "nothing to load"
     words = [f"{files.loaded:,} files loaded"] if report.run_id else [nothing]
     if report.loaded:
-        words.append(f"{report.rows:,} rows from {size(report.bytes)}")
+        words.append(f"{report.rows:,} rows from {shown_size(report.bytes)}")
     words += [
         f"{count:,} {what}"
         for count, what in (
@@ -262,7 +262,7 @@ def _print_partitions(loaded: "tuple[FileRow, ...]") -> None:
                 len(rows),
                 sum(row.records_ingested or 0 for row in rows),
                 sum(row.bad_records or 0 for row in rows),
-                size(sum(row.file_size_bytes for row in rows)),
+                shown_size(sum(row.file_size_bytes for row in rows)),
             )
             for key, rows in ordered[-_SHOWN:]
         ),

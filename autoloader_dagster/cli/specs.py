@@ -1,5 +1,7 @@
 """``validate`` and ``list``: the specs by themselves; nothing is listed, read or started."""
 
+from contextlib import suppress
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -8,7 +10,9 @@ from autoloader_dagster.cli.orphans import orphans_if_known, orphans_json, print
 from autoloader_dagster.cli.output import JsonOption, literal, print_json, print_table, say, screen
 from autoloader_dagster.cli.project import open_specs
 from autoloader_dagster.errors import SpecError
-from autoloader_dagster.settings import load_settings
+from autoloader_dagster.settings import Settings, load_settings
+from autoloader_dagster.spark.catalogs import catalogs_in, unknown_catalog
+from autoloader_dagster.spark.conf import server_conf
 from autoloader_dagster.specs.fault import SpecFault, shown_path
 from autoloader_dagster.specs.loader import BrokenSpec, LoadedSpec, SpecSet
 from autoloader_dagster.specs.model import Trigger
@@ -22,8 +26,12 @@ def validate(
     as_json: JsonOption = False,
 ) -> None:
     """Check the specs and show every fault of every file, with its line."""
-    specs = open_specs(load_settings())
+    settings = load_settings()
+    specs = open_specs(settings)
     good, faults = _chosen(specs, names or [])
+    elsewhere = _unknown_catalogs(good, settings)
+    faults += elsewhere
+    good = [spec for spec in good if spec.path not in {fault.file for fault in elsewhere}]
     if as_json:
         print_json(
             {
@@ -88,6 +96,31 @@ def _chosen(specs: SpecSet, names: list[str]) -> tuple[list[LoadedSpec], list[Sp
         good += whole
         faults += [fault for spec in broken for fault in spec.faults]
     return good, faults
+
+
+def _unknown_catalogs(specs: list[LoadedSpec], settings: Settings) -> list[SpecFault]:
+    """Tables in catalogs that the embedded server does not have; another server is not asked."""
+    if settings.spark_remote is not None:
+        return []
+    catalogs = catalogs_in(server_conf(settings, settings.spark_dir))
+    return [
+        SpecFault(
+            loaded.path,
+            _line_of(loaded.path, loaded.spec.table.name),
+            "table.name",
+            unknown_catalog(loaded.spec.table.name, catalogs),
+        )
+        for loaded in specs
+        if loaded.spec.table.name.split(".")[0] not in catalogs
+    ]
+
+
+def _line_of(path: Path, text: str) -> int | None:
+    with suppress(OSError, UnicodeDecodeError):
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            if text in line.partition("#")[0]:
+                return number
+    return None
 
 
 def _spec_json(loaded: LoadedSpec) -> dict[str, Any]:

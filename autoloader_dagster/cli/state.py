@@ -12,11 +12,11 @@ from autoloader_dagster.cli.output import (
     print_json,
     print_table,
     say,
-    size,
     snapshot,
 )
 from autoloader_dagster.cli.project import open_specs, open_state
 from autoloader_dagster.settings import load_settings
+from autoloader_dagster.specs.values import shown_size
 
 if TYPE_CHECKING:
     from autoloader_dagster.processed_files.store import ProcessedFiles
@@ -110,7 +110,7 @@ def history(
                 str(row["started_at"])[:19].replace("T", " "),
                 row["files"],
                 row["rows"],
-                size(row["bytes"]),
+                shown_size(row["bytes"]),
                 row["snapshot_id"],
                 row["status"],
                 f"{row['seconds']:.1f}" if row["seconds"] is not None else "",

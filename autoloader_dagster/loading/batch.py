@@ -39,6 +39,7 @@ from autoloader_dagster.loading.lakehouse import append_counted
 from autoloader_dagster.loading.lease import Lease
 from autoloader_dagster.loading.members import FilesLeft, Members
 from autoloader_dagster.loading.parquet_columns import FoundColumns, found_columns
+from autoloader_dagster.loading.partition_columns import check_partition_by
 from autoloader_dagster.loading.stage import stage, unstage
 from autoloader_dagster.processed_files.records import Batch, LoadedFile
 from autoloader_dagster.spark.environment import is_environment
@@ -66,7 +67,7 @@ class BatchLoad:
         spark: An open session.
         batch: The claimed batch.
         lease: Is checked between the steps.
-        step: Told the name of each step as it begins, for progress.
+        step: Told what is done now, for progress.
         members: The batch's files, where they are not those of a plain load.
     """
 
@@ -124,7 +125,7 @@ class BatchLoad:
 
     def _look(self) -> list[Look]:
         """Look into every file; what is bad or not what was listed leaves the batch."""
-        self._step("look")
+        self._step("checking the files")
         looks = list(look_at(self._ingestion.source, self._members.refs(), self._spec.format))
         denied = {look.ref.path: look.denied for look in looks if look.denied}
         # An empty file is not asked for, so it does not tell.
@@ -226,7 +227,7 @@ class BatchLoad:
             self._members.leave_out_what_is_loaded()
             if not self._members.to_go:
                 return self._record(None, {}, {})
-        self._step("branch")
+        self._step("preparing the table")
         self._lease.check()
         with self._finding_the_file_to_blame(with_rows, self._columns):
             self._prepare_table(with_rows)
@@ -236,7 +237,7 @@ class BatchLoad:
         attempt = self._attempts.begin(base)
         audited = self._write(attempt, with_rows)
         failpoints.reach("audited")
-        self._step("publish")
+        self._step("publishing")
         if audited.snapshot_id is not None:
             self._attempts.publish(attempt, audited.snapshot_id, sum(audited.rows.values()))
         return self._record(audited.snapshot_id, audited.rows, audited.bad_rows)
@@ -259,6 +260,7 @@ class BatchLoad:
             self._leave_out(self._too_many_bad_rows(readable, [*(known or ()), *new]))
         try:
             if known is None:
+                check_partition_by(self._spec, [column.name for column in new])
                 self._table.create(
                     new,
                     self._spec.table.partition_by,
@@ -300,7 +302,7 @@ class BatchLoad:
         self, readable: Sequence[Readable], columns: Sequence[Column]
     ) -> dict[str, Bad]:
         """The files that the audit would quarantine, before they add columns to the table."""
-        self._step("count bad rows")
+        self._step("counting bad rows")
         counts = self._frames.bad_rows(self._frame(readable, columns), len(readable))
         return too_many_bad_rows(self._spec, counts)
 
@@ -329,7 +331,7 @@ class BatchLoad:
             FilesLeft: Files that cannot be read or must not be published have left the batch.
             PublishConflict: The branch holds more than this attempt.
         """
-        self._step("write")
+        self._step("reading and writing")
         batch_id, branch = self._batch.batch_id, attempt.branch
         to_go = self._members.to_go
         kind = {} if self._batch.kind == "load" else {KIND_PROPERTY: self._batch.kind}
@@ -354,11 +356,11 @@ class BatchLoad:
                 else Written({}, {}, 0)
             )
         failpoints.reach("written")
-        self._step("second look")
+        self._step("checking the files again")
         if self._members.take_out_changed():
             raise FilesLeft
         # Last, for it asks where main is, and the less time passes until the publish the better.
-        self._step("audit")
+        self._step("counting the rows")
         self._lease.check()
         chain = own_chain(
             self._table,
@@ -426,7 +428,7 @@ class BatchLoad:
             raise FilesLeft from error
 
     def _isolate(self, error: Exception, readable: Sequence[Readable], try_read: TryRead) -> None:
-        self._step("find the bad file")
+        self._step("finding the bad file")
         if self._members.take_out_changed():
             return
         found = find_unreadable(error, readable, try_read, self._unreadable)
@@ -456,7 +458,7 @@ class BatchLoad:
         self, snapshot_id: int | None, rows: dict[str, int], bad_rows: dict[str, int]
     ) -> BatchOutcome:
         """Record the batch; main was seen to hold its snapshot."""
-        self._step("record")
+        self._step("recording")
         seconds = time.monotonic() - self._started
         self._store.record(
             self._batch.batch_id,

@@ -19,6 +19,8 @@ from autoloader_dagster.spark.lineage import spark_uri
 from autoloader_dagster.spark.session import translate
 
 _NAMED = re.compile(r"(?:[Ee]ncountered error while reading file|reading file) (\S+?)\.?(?:\s|$)")
+# The classes that a Java error's message begins with.
+_CLASSES = re.compile(r"^(?:[a-z]\w*\.[\w.$]+: )+")
 # Halving a batch of ten thousand with one bad file takes fourteen reads, and each costs what is
 # left of the batch; so the search is bounded, and what it did not find waits for the next run.
 _MAX_READS = 40
@@ -128,9 +130,17 @@ def _failure(try_read: TryRead, some: Sequence[Readable]) -> Exception | None:
 
 
 def short(error: BaseException) -> str:
-    """The lines of a server's error that a person needs: the first, and the first cause."""
+    """What a person needs of a server's error: what failed, its first cause and its last one."""
     lines = [line.strip() for line in strike(str(error)).splitlines() if line.strip()]
     if not lines:
         return type(error).__name__
-    cause = next((line for line in lines[1:] if line.startswith("Caused by")), "")
-    return " ".join([lines[0][:400], cause[:300]]).strip()
+    # It repeats the file's name, which is known here, and says nothing else.
+    head = "Spark cannot read the file" if _NAMED.search(lines[0]) else lines[0][:400]
+    causes = list(
+        dict.fromkeys(
+            _CLASSES.sub("", line.removeprefix("Caused by: "))[:300]
+            for line in lines[1:]
+            if line.startswith("Caused by: ")
+        )
+    )
+    return ": ".join([head, *dict.fromkeys(causes[:1] + causes[-1:])])

@@ -14,12 +14,14 @@ from autoloader_dagster.loading.discover import discover
 from autoloader_dagster.loading.ingestion import BatchOutcome, Ingestion
 from autoloader_dagster.loading.lease import LEASE, Lease, new_owner
 from autoloader_dagster.loading.ownership import owned_in_state, refuse_other_owner
+from autoloader_dagster.loading.progress import LoadProgress
 from autoloader_dagster.loading.stage import unstage_leftovers
 from autoloader_dagster.processed_files.records import (
     Claim,
     PartitionKeys,
     PartitionRange,
     Partitions,
+    PendingPartition,
 )
 from autoloader_dagster.spark.session import after_a_restart
 
@@ -47,17 +49,18 @@ def load(
         partitions: Which of its partitions; None for all.
         run_id: Recorded with the files and batches.
         over_runs: Runs that have ended; their batches are settled without waiting for the lease.
-        step: Told the name of each step, for progress.
+        step: Told how far the load is and what is done now, for progress.
         lease: How long a batch belongs to a worker that is not heard of any more.
 
     No Spark session is opened if there is nothing to load or to settle. If the Spark server is
     found broken, it is restarted once, and the load goes on.
     """
+    step = LoadProgress(step)
     try:
         yield from _load(ingestion, partitions, run_id, over_runs, step, lease)
     except SparkBroken as broken:
         _log.warning("%s; it is restarted and the load goes on", broken.what)
-        step("restart Spark")
+        step("restarting Spark")
         with after_a_restart():
             yield from _load(ingestion, partitions, run_id, over_runs, step, lease)
 
@@ -67,7 +70,7 @@ def _load(
     partitions: Partitions,
     run_id: str,
     over_runs: Collection[str],
-    step: Callable[[str], None],
+    step: LoadProgress,
     lease: timedelta,
 ) -> Iterator[BatchOutcome]:
     owner = new_owner()
@@ -88,17 +91,18 @@ def _load(
 
         def spark() -> "SparkSession":
             if not opened:
-                step("connect to Spark")
+                step("connecting to Spark")
                 opened.append(stack.enter_context(ingestion.connect()))
             return opened[0]
 
         if recover(ingestion, lambda name: ingestion.table(spark(), name), over_runs):
             # The listing before left files alone of which another version was in such a batch.
-            step("list again")
+            step("listing again")
             discover(ingestion)
         unstage_leftovers(ingestion.staging_dir, ingestion.store)
         idle = 0
-        while idle < _MAX_IDLE_BATCHES and _waits(ingestion, partitions):
+        while idle < _MAX_IDLE_BATCHES and (pending := _waiting(ingestion, partitions)):
+            step.waits(pending)
             # Before the claim, so that nothing is held while a server starts, or is not there.
             session = spark()
             _refuse_other_owner(ingestion, session)
@@ -106,9 +110,11 @@ def _load(
             if batch is None:
                 return
             failpoints.reach("claimed")
+            step.claimed(batch)
             with Lease(ingestion.store, batch.batch_id, owner, lease).kept() as kept:
                 outcome = BatchLoad(ingestion, session, batch, kept, step).run()
             settled = any(file.status != "DISCOVERED" for file in outcome.files)
+            step.ended(outcome)
             idle = 0 if settled else idle + 1
             yield outcome
 
@@ -121,12 +127,12 @@ def _refuse_other_owner(ingestion: Ingestion, session: "SparkSession") -> None:
             refuse_other_owner(ingestion, table, table.table_id())
 
 
-def _waits(ingestion: Ingestion, partitions: Partitions) -> bool:
-    """Whether anything waits in these partitions."""
-    waiting = ingestion.store.pending(ingestion.id, ingestion.spec.errors.retries)
-    keys = [item.partition_key for item in waiting]
+def _waiting(ingestion: Ingestion, partitions: Partitions) -> list[PendingPartition]:
+    """What waits in these partitions."""
+    pending = ingestion.store.pending(ingestion.id, ingestion.spec.errors.retries)
     if isinstance(partitions, PartitionRange):
-        return any(key is not None and partitions.start <= key <= partitions.end for key in keys)
+        first, last = partitions.start, partitions.end
+        return [p for p in pending if p.partition_key and first <= p.partition_key <= last]
     if isinstance(partitions, PartitionKeys):
-        return any(key in partitions.keys for key in keys)
-    return bool(keys)
+        return [p for p in pending if p.partition_key in partitions.keys]
+    return list(pending)

@@ -5,22 +5,28 @@ The files are looked at and read exactly as a load does it; nothing is committed
 
 import heapq
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from autoloader_dagster.errors import AutoloaderError, LoadError
+from autoloader_dagster.inspection.csv_delimiter import other_delimiter
 from autoloader_dagster.inspection.look import look_at
 from autoloader_dagster.inspection.outcome import Bad, Look
 from autoloader_dagster.loading.frame import Readable, record_path_of
 from autoloader_dagster.loading.hints import apply_hints
 from autoloader_dagster.loading.ingestion import FileOutcome, Ingestion
+from autoloader_dagster.loading.isolate import find_unreadable, short
 from autoloader_dagster.loading.parquet_columns import found_columns
+from autoloader_dagster.loading.partition_columns import check_partition_by
 from autoloader_dagster.loading.partitioning import placer
 from autoloader_dagster.loading.stage import PREVIEW, stage, unstage
 from autoloader_dagster.processed_files.records import Placement
 from autoloader_dagster.sources.base import FileRef
 from autoloader_dagster.spark.lineage import LINEAGE_COLUMNS, RESCUED, SOURCE_FILE, SourceFile
 from autoloader_dagster.spark.reading import Column
+from autoloader_dagster.spark.session import translate
+from autoloader_dagster.specs.format import CsvFormat
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -58,6 +64,7 @@ class Preview:
         rows: Some rows; with ``_source_file``, and ``_rescued`` where something did not fit.
         bad_files: Files that would be quarantined or held, with the reason.
         unmatched_hints: The spec's hints that match no column yet.
+        notes: What looks like a mistake in the spec, and how to correct it.
     """
 
     table: str
@@ -68,6 +75,7 @@ class Preview:
     rows: tuple[dict[str, Any], ...]
     bad_files: tuple[FileOutcome, ...]
     unmatched_hints: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def preview(ingestion: Ingestion, rows: int = 10, files: int = 3) -> Preview:
@@ -120,7 +128,22 @@ def preview(ingestion: Ingestion, rows: int = 10, files: int = 3) -> Preview:
         rows=read.rows,
         bad_files=tuple(waiting + bad),
         unmatched_hints=read.unmatched_hints,
+        notes=tuple(_notes(ingestion, good)),
     )
+
+
+def _notes(ingestion: Ingestion, looks: Sequence[Look]) -> Iterator[str]:
+    options = ingestion.spec.format
+    if not isinstance(options, CsvFormat):
+        return
+    for look in looks:
+        found = other_delimiter(look, options.options.delimiter)
+        if found is not None:
+            yield (
+                f"{look.ref.relative_path} has one column, '{look.columns[0]}', and its cells seem "
+                f"to be separated by {found}; set format.options.delimiter: {found}"
+            )
+            return
 
 
 def _choose(
@@ -209,11 +232,47 @@ def _read(
             *(replace(c, sql_type=hints.widen.get(c.name, c.sql_type)) for c in known),
             *(c for c in found.columns if c.name.lower() not in have),
         ]
-        frame = frames.frame(readable, columns, "preview")
-        rows = tuple(_shown(row.asDict()) for row in frame.limit(limit).collect())
+        if not known:
+            check_partition_by(spec, [column.name for column in columns])
+
+        def take(some: Sequence[Readable]) -> list[Any]:
+            return frames.frame(some, columns, "preview").limit(limit).collect()
+
+        taken, unreadable = _readable_rows(readable, take)
+        bad |= unreadable
+        rows = tuple(_shown(row.asDict()) for row in taken)
         return _Read(tuple(columns), rows, bad, hints.unmatched)
     finally:
         unstage(folder)
+
+
+def _readable_rows(
+    readable: Sequence[Readable], take: Callable[[Sequence[Readable]], list[Any]]
+) -> tuple[list[Any], dict[str, Bad]]:
+    """The rows of those files that can be read, and what is wrong with the others.
+
+    Raises:
+        LoadError: No file is the cause of the error.
+    """
+    bad: dict[str, Bad] = {}
+    while readable:
+        try:
+            return take(readable), bad
+        except AutoloaderError:
+            raise
+        except Exception as error:  # Spark's; some of the files may be the cause
+            gone = translate(error, "the Spark server")
+            if gone is not None:
+                raise gone from error
+            found = find_unreadable(error, readable, take, len(bad))
+            if not found:
+                raise LoadError(
+                    f"the files cannot be read: {short(error)}",
+                    "Check the credentials, the network, the disk and the Spark server.",
+                ) from error
+            bad |= {path: Bad("Unreadable", why) for path, why in found.items()}
+            readable = [item for item in readable if item.file.path not in found]
+    return [], bad
 
 
 def _shown(row: dict[str, Any]) -> dict[str, Any]:

@@ -133,7 +133,7 @@ def reload(
         names: Or files: addresses, their last parts, or patterns; see ``versions_named``.
         run_id: Recorded with the batches.
         over_runs: Runs that have ended; their batches are settled without waiting for the lease.
-        step: Told the name of each step, for progress.
+        step: Told what is done now, for progress.
         lease: How long a batch belongs to a worker that is not heard of any more.
 
     Raises:
@@ -143,7 +143,7 @@ def reload(
     """
     owner = new_owner()
     chosen = _loaded_ids(ingestion, partitions, names)
-    step("connect to Spark")
+    step("connecting to Spark")
     with ingestion.connect() as spark:
         table = ingestion.table(spark)
         table.columns()

@@ -79,7 +79,7 @@ def undo(
         over_runs: Runs that have ended; their batches are settled without waiting for the lease.
         earlier_runs: Runs that this one tries again. If one of them died after it had published,
             that was it: names and patterns are not asked for what was loaded since.
-        step: Told the name of each step, for progress.
+        step: Told what is done now, for progress.
         lease: How long the batch belongs to a worker that is not heard of any more.
 
     Raises:
@@ -90,7 +90,7 @@ def undo(
         TableError: The table is gone or cannot be read.
     """
     check_asked(ingestion, names, batch_id)
-    step("connect to Spark")
+    step("connecting to Spark")
     with ingestion.connect() as spark:
         table = ingestion.table(spark)
         table.columns()
@@ -99,7 +99,7 @@ def undo(
         done = _done_by(ingestion, earlier_runs)
         if done is not None:
             return done
-        step("count rows")
+        step("counting the rows")
         plan = make_plan(ingestion, table, names, batch_id)
         if not accept_differences:
             refuse_differences(plan)
@@ -171,7 +171,7 @@ class _Undoing:
             return self._attempts.until_published(self._attempt)
 
     def _attempt(self) -> UndoOutcome:
-        self._step("branch")
+        self._step("preparing the table")
         self._lease.check()
         base = self._attempts.catch_up()
         self._leave_out_what_changed()
@@ -187,7 +187,7 @@ class _Undoing:
         plan = with_counts(self._ingestion, self._table, base.head, self._files.values(), found)
         if not self._accept:
             refuse_differences(plan)
-        self._step("delete")
+        self._step("removing the rows")
         self._lease.check()
         properties = {KIND_PROPERTY: "undo", **summary_of(_undone(self._files.values()))}
         with self._table.tagged(attempt.tag, self._batch.batch_id, properties):
@@ -197,11 +197,11 @@ class _Undoing:
                 # Nothing is there to be taken out, but a state that is lost must learn of it.
                 self._table.note(attempt.branch)
         failpoints.reach("written")
-        self._step("audit")
+        self._step("counting the rows")
         snapshot_id = self._audit(attempt.branch, attempt.base, attempt.tag, plan.rows)
-        self._step("publish")
+        self._step("publishing")
         self._attempts.publish(attempt, snapshot_id, plan.rows)
-        self._step("record")
+        self._step("recording")
         self._files = {f.file_id: f for f in plan.files}
         self._store.record_undo(
             self._batch.batch_id,

@@ -16,6 +16,7 @@ from autoloader_dagster.errors import (
     TableError,
     TableUnavailable,
 )
+from autoloader_dagster.spark.catalogs import catalogs_in, names_no_catalog, unknown_catalog
 from autoloader_dagster.spark.commits import is_open, tries
 from autoloader_dagster.spark.data_types import name_of_type
 from autoloader_dagster.spark.environment import is_environment
@@ -518,6 +519,11 @@ class IcebergTable:
         except PySparkException as error:
             if reason_of(error) is not None:
                 raise
+            if names_no_catalog(str(error)):
+                raise TableError(
+                    unknown_catalog(self.name, catalogs_in(self._spark.conf.getAll)),
+                    "Correct table.name, or configure the catalog on the Spark server.",
+                ) from error
             kind = TableUnavailable if is_environment(error) else TableError
             raise kind(
                 f"cannot {doing} table {self.name}: {first_line(error)}",

@@ -73,8 +73,9 @@ class PathPattern:
 
         def as_time(match: re.Match[str]) -> str:
             name = match[1]
-            known = name is None or name in _TIME_FIELDS
-            return match[0] if known else f"{{{_ALSO_TIMES[name.lower()]}}}"
+            if name is None or name in _TIME_FIELDS:
+                return match[0]
+            return f"{{{_ALSO_TIMES[name.lower()]}}}"
 
         return f"; did you mean '{_TOKEN.sub(as_time, self.text)}'?"
 

@@ -51,6 +51,15 @@ def shown_url(url: str) -> str:
     return url.split("?", 1)[0]
 
 
+def shown_size(count: float) -> str:
+    """Bytes for people, as ``1.2 GB``."""
+    for unit in ("B", "KB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
 def _parse_size(value: Any) -> Any:
     if isinstance(value, int) and not isinstance(value, bool):
         return value

@@ -21,16 +21,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from autoloader_dagster.cli.app import exit_code
 from autoloader_dagster.errors import (
     SourceNotFound,
     SourceUnavailable,
+    SpecError,
     StateError,
     TableError,
     TableUnavailable,
+    exit_code,
 )
 from autoloader_dagster.loading.discover import discover, why_nothing_was_listed
 from autoloader_dagster.loading.ingestion import Ingestion
+from autoloader_dagster.loading.preview import preview
 from autoloader_dagster.processed_files import database
 from autoloader_dagster.processed_files.store import ProcessedFiles
 from autoloader_dagster.spark.session import connect
@@ -283,11 +285,39 @@ def test_a_file_that_only_spark_finds_bad_is_tried_so_often_and_no_more(lake: La
         status, kind, reason = _reasons(lake, ingestion)[name]
         assert (status, kind) == ("FAILED", "Unreadable")
         assert reason
+        assert reason.startswith("Spark cannot read the file: ")
+        assert "Encountered error" not in reason
+        assert "Exception" not in reason
+    (folder / "3.parquet").write_bytes(_parquet(3))
+    (folder / "damaged again.parquet").write_bytes(_damaged_parquet())
+    shown = preview(ingestion)
+    assert [Path(path).name for path in shown.files] == ["3.parquet"]
+    assert {Path(file.path).name for file in shown.bad_files} == {
+        "damaged again.parquet",
+        "damaged.parquet",
+    }
+    assert {file.error_type for file in shown.bad_files} == {"Unreadable"}
+    assert "cannot read" in str(shown.bad_files[0].reason)
+    (folder / "3.parquet").unlink()
+    (folder / "damaged again.parquet").unlink()
 
     lake.load(ingestion)
     assert _reasons(lake, ingestion)["damaged.parquet"][0] == "QUARANTINED"
     assert lake.load(ingestion) == []
     assert lake.ids("page") == Counter(range(3))
+
+
+def test_an_unknown_catalog_or_partition_column_is_named_with_those_there_are(lake: Lake) -> None:
+    (lake.folder() / "a.parquet").write_bytes(_parquet(1))
+    table = {"name": f"lake.{lake.namespace}.wrong", "partition_by": ["days(idd)"]}
+    ingestion = lake.ingestion("wrong", format={"type": "parquet"}, table=table)
+    for call in (lambda: preview(ingestion), lambda: lake.load(ingestion)):
+        with pytest.raises(SpecError, match=r"names the column 'idd'.*did you mean 'id'"):
+            call()
+    elsewhere = lake.ingestion("wrong", format={"type": "parquet"}, table={"name": "lak.a.wrong"})
+    for call in (lambda: preview(elsewhere), lambda: lake.load(elsewhere)):
+        with pytest.raises(TableError, match=r"catalog 'lak'.*the catalogs are lake"):
+            call()
 
 
 @pytest.mark.parametrize("files", [1, 3])

@@ -1,0 +1,30 @@
+"""Which catalogs a Spark server has, and what is said of a table in one that it has not."""
+
+import re
+from collections.abc import Iterable
+
+from autoloader_dagster.specs.values import did_you_mean
+
+_CATALOG = re.compile(r"spark\.sql\.catalog\.([^.]+)")
+# What Spark says if the first part of a table's name is no catalog.
+_UNKNOWN = ("REQUIRES_SINGLE_PART_NAMESPACE", "CATALOG_NOT_FOUND", "is not a valid catalog")
+
+
+def catalogs_in(settings: Iterable[str]) -> list[str]:
+    """The catalogs that are configured by these names of settings."""
+    return sorted({match[1] for key in settings if (match := _CATALOG.fullmatch(key))})
+
+
+def names_no_catalog(message: str) -> bool:
+    """Whether the server refused a table because of its catalog."""
+    return any(part in message for part in _UNKNOWN)
+
+
+def unknown_catalog(table: str, catalogs: list[str]) -> str:
+    """What is wrong with a table whose catalog is not there, and which catalogs are."""
+    name = table.split(".")[0]
+    there = f"; the catalogs are {', '.join(catalogs)}" if catalogs else ""
+    proposal = did_you_mean(name, catalogs)
+    return (
+        f"'{table}' is in catalog '{name}', which the Spark server does not have{there}{proposal}"
+    )
