@@ -101,6 +101,8 @@ def print_some(
 
 def print_rows(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Rows of data, exactly as they are; one below the other where they are too wide for a line."""
+    if not columns:
+        return
     names = [literal(name) for name in columns]
     cells = [[literal(str(value)) if value is not None else "" for value in row] for row in rows]
     console = screen()

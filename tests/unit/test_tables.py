@@ -71,6 +71,7 @@ def test_rows_of_data_keep_every_column_and_every_value_in_one_piece(
     for value in map(str, row):
         assert out.count(value) == 2, value
     assert "not shown" not in out
+    print_rows([], [])
     print_rows(["a", "status"], [[1, "FAILED"]])
     assert capsys.readouterr().out == "a  status\n1  FAILED\n"
 
