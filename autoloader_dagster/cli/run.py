@@ -63,14 +63,19 @@ def run(
 
     Example: autoloader run orders customers
     """
-    settings = load_settings()
-    specs = open_specs(settings)
-    chosen = _chosen(specs, names or [], everything)
     one = len(names or ()) == 1
+    if everything == bool(names):
+        raise UsageError(
+            "'run' needs the names of specs, or --all" if not names else "--all is all specs",
+            "Give the names of specs, or --all without names.",
+        )
     if not one and (partition is not None or reload):
         raise UsageError(
             f"{'--reload' if reload else '--partition'} is for one spec", "Name one spec."
         )
+    settings = load_settings()
+    specs = open_specs(settings)
+    chosen = _chosen(specs, names or [])
     if reload:
         again = reload_loaded(chosen[0], specs, settings, partition, yes=yes, as_json=as_json)
         if again is not None:
@@ -107,19 +112,13 @@ def run(
         raise typer.Exit(1)
 
 
-def _chosen(specs: SpecSet, names: list[str], everything: bool) -> list[LoadedSpec]:
-    """The specs to load, each once.
+def _chosen(specs: SpecSet, names: list[str]) -> list[LoadedSpec]:
+    """The specs of these names, each once; without names those that are active.
 
     Raises:
         SpecError: There is no good spec of a name.
-        UsageError: No spec is named, or all and some are.
     """
-    if everything == bool(names):
-        raise UsageError(
-            "'run' needs the names of specs, or --all" if not names else "--all is all specs",
-            "Give the names of specs, or --all without names.",
-        )
-    if everything:
+    if not names:
         return [loaded for loaded in specs.specs if loaded.spec.status == "active"]
     return list({each.ingestion_id: each for each in map(specs.get, names)}.values())
 
