@@ -21,6 +21,8 @@ _ZONE = r"(Z|[+-][0-9]{2}(:?[0-9]{2})?)?"
 # Digits that every float or double gives back; digits with which a program writes one so that it
 # can be read back; and up to where every integer is one.
 _FRACTIONS = {"float": (6, 9, 2**24), "double": (15, 17, 2**53)}
+# Between these, in size, every number of the first kind is given back.
+_NORMAL = {"float": ("1e-37", "3e38"), "double": ("1e-307", "1e308")}
 
 
 def quoted(name: str) -> str:
@@ -100,9 +102,11 @@ def _time(raw: str, sql_type: str, formats: Sequence[str]) -> str:
 def _fraction(raw: str, sql_type: str) -> str:
     """As ``is_exact_double``: short numbers without an exponent, or with digits that come back.
 
-    Java 17 does not always write the fewest digits, so a difference in the last one is none. A
-    program that writes 17 digits writes 0.1 as 0.10000000000000001: the 17th digit of a fraction
-    may be rounded, but not that of an integer.
+    Java 17 does not always write the fewest digits or the nearest ones (9.2E22 comes back as
+    9.199999999999999E22), so what it writes is asked only of numbers with more digits than are
+    always safe, and a difference in the last one is none. A program that writes 17 digits writes
+    0.1 as 0.10000000000000001: the 17th digit may be rounded, but not where an integer is written
+    out.
     """
     cast = f"try_cast({raw} as {sql_type})"
     safe, most, integers = _FRACTIONS[sql_type]
@@ -113,12 +117,16 @@ def _fraction(raw: str, sql_type: str) -> str:
     number = _like(raw, mantissa + "([eE][+-]?[0-9]{1,5})?")
     digits, back = _digits(raw), _digits(f"cast({cast} as string)")
     off = f"abs({_aligned(digits, most)} - {_aligned(back, most)})"
-    may_be_off = f"if(length({digits}) = {most} and abs({cast}) >= {integers}, 0, 5)"
+    low, high = (f"cast({limit} as {sql_type})" for limit in _NORMAL[sql_type])
+    always = f"length({digits}) <= {safe} and (abs({cast}) between {low} and {high})"
+    written_out = f"abs({cast}) >= {integers} and lower({raw}) = upper({raw})"
+    may_be_off = f"if(length({digits}) = {most} and {written_out}, 0, 5)"
     named = _like(f"lower({raw})", "[+-]?(nan|inf|infinity)")
     return (
         f"case when {short} then {cast} when cast({cast} as string) = {raw} then {cast} "
         f"when {number} then "
-        f"if(length({digits}) <= {most} and {off} <= {may_be_off}, {cast}, null) "
+        f"if({digits} = '' or ({always}) "
+        f"or length({digits}) <= {most} and {off} <= {may_be_off}, {cast}, null) "
         f"when {named} then {cast} end"
     )
 

@@ -122,15 +122,20 @@ def _is_sound(line: str) -> bool:
     return True
 
 
+def _has_twice(value: Any) -> bool:
+    # An object with such a member is one itself.
+    return isinstance(value, Twice) or (isinstance(value, list) and any(map(_has_twice, value)))
+
+
 def _rows_of_line(line: str, types: Mapping[str, str]) -> list[Row]:
     broken = [Row({}, _is_row(line))]
     try:
         values = list(_values(line))
     except (_Broken, RecursionError):
         return broken
-    if len(values) > 1 and any(isinstance(value, Twice) or _has_half(value) for value in values):
+    if len(values) > 1 and any(_has_twice(value) or _has_half(value) for value in values):
         return broken
-    if any(isinstance(v, Twice) or _has_half(v) or _depth(v) > _MAX_DEPTH for v in values):
+    if any(_has_twice(v) or _has_half(v) or _depth(v) > _MAX_DEPTH for v in values):
         return broken
     # Without a comma between them only objects and arrays are told apart.
     if len(values) > 1 and any(not isinstance(value, dict | list) for value in values):
@@ -149,7 +154,7 @@ def _document(text: str, path: str | None, types: Mapping[str, str]) -> Expected
     except _Broken:
         return QUARANTINED
     for record in records:
-        if isinstance(record, Twice) or _depth(record) > _MAX_DEPTH or _has_half(record):
+        if _has_twice(record) or _depth(record) > _MAX_DEPTH or _has_half(record):
             # The record, or the whole document where Spark reads it as one.
             loose += 1
         else:
