@@ -33,8 +33,9 @@ if TYPE_CHECKING:
 # Above this many headers the analysis of one reader a header costs more than the index arrays.
 MAX_HEADER_READERS = 10
 # What a record that is parsed by itself begins with instead of U+FEFF, which the parser takes for a
-# byte order mark and drops, from the first record that it gets. No file has it.
-_FEFF = f"\ufdd0{secrets.token_hex(8)}\ufdd0"
+# byte order mark and drops, from the first record that it gets. Of noncharacters, because no file
+# has them in this order, and no delimiter or quote is one.
+_FEFF = "".join(chr(0xFDD0 + byte % 32) for byte in secrets.token_bytes(12))
 # Spark takes LF for a line end as well where it is told CRLF.
 _LINE_ENDS = {"lf": "\n", "crlf": "\r\n", "cr": "\r"}
 
