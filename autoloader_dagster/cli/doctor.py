@@ -260,7 +260,7 @@ def _source(loaded: LoadedSpec, specs: SpecSet, settings: Settings) -> Finding:
     # A thread, so that a mount or a host that hangs cannot hold the doctor up.
     pool = ThreadPoolExecutor(1, "doctor")
     try:
-        pages = open_source(loaded.spec, connection).list_pages()
+        pages = open_source(loaded.spec, connection, loaded.fence).list_pages()
         page = pool.submit(next, pages, None).result(timeout=_SOURCE_SECONDS)
     except FutureTimeoutError:
         return Finding(

@@ -103,7 +103,7 @@ def open_ingestion(
     settings = settings or load_settings()
     return Ingestion(
         loaded=loaded,
-        source=open_source(loaded.spec, _resolved_connection(loaded, connections)),
+        source=open_source(loaded.spec, _resolved_connection(loaded, connections), loaded.fence),
         store=processed_files.store,
         connect=spark.session,
         staging_dir=settings.staging_dir,

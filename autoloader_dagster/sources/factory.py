@@ -7,14 +7,18 @@ from autoloader_dagster.sources.s3 import S3FileSource
 from autoloader_dagster.specs.connections import ResolvedConnection
 from autoloader_dagster.specs.model import IngestionSpec
 from autoloader_dagster.specs.source import LocalSource
+from autoloader_dagster.specs.tenants import Fence
 
 
-def open_source(spec: IngestionSpec, connection: ResolvedConnection | None) -> FileSource:
+def open_source(
+    spec: IngestionSpec, connection: ResolvedConnection | None, fence: Fence | None = None
+) -> FileSource:
     """The source of a spec. Nothing is read, and no SDK imported, before its first use.
 
     Args:
         spec: A loaded spec; a local url is absolute in it.
         connection: What ``source.connection`` stands for; None if the spec names none.
+        fence: Where local files may be; None for everywhere.
 
     Raises:
         SpecError: A glob of the spec is impossible.
@@ -22,5 +26,5 @@ def open_source(spec: IngestionSpec, connection: ResolvedConnection | None) -> F
     source = spec.source
     chosen = FileFilter(source.include, source.exclude, source.modified_after)
     if isinstance(source, LocalSource):
-        return LocalFileSource(source.url, chosen, spec.name)
+        return LocalFileSource(source.url, chosen, spec.name, fence)
     return S3FileSource(source.url, chosen, spec.name, connection)

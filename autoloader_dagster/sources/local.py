@@ -23,6 +23,7 @@ from autoloader_dagster.errors import (
 from autoloader_dagster.sources.base import FileRef
 from autoloader_dagster.sources.filters import FileFilter
 from autoloader_dagster.sources.stream import open_stream
+from autoloader_dagster.specs.tenants import Fence, is_below
 
 _PAGE_FILES = 1_000
 _STAT_THREADS = 16
@@ -53,15 +54,20 @@ class LocalFileSource:
         root: Absolute path of the folder, or of one file.
         chosen: The spec's filters.
         spec: Name of the spec, for messages.
+        fence: Where the files of its tenant may be. What a link makes of a name below the root is
+            then listed as unusable, and a root outside is an error.
     """
 
-    def __init__(self, root: str, chosen: FileFilter, spec: str) -> None:
+    def __init__(
+        self, root: str, chosen: FileFilter, spec: str, fence: Fence | None = None
+    ) -> None:
         # Without '..' and '//', which Spark would remove from the paths that it reports.
         self._root = "/" + os.path.abspath(root).lstrip("/")  # noqa: PTH100  (keeps links)
         # Only a folder may be written with '/' at its end.
         self._is_folder = root.endswith("/")
         self._chosen = chosen
         self._spec = spec
+        self._fence = fence
         self._left_out = 0
 
     @property
@@ -128,7 +134,9 @@ class LocalFileSource:
         """
         with ExitStack() as on_error:
             try:
-                file = on_error.enter_context(io.FileIO(ref.path, opener=_open_at_once))
+                if self._why_outside(ref.path):
+                    raise self._changed(ref, "gave way to a link")
+                file = on_error.enter_context(io.FileIO(ref.path, opener=self._open_at_once))
                 status = os.fstat(file.fileno())
             except OSError as error:
                 if error.errno in _NOWHERE:
@@ -236,16 +244,49 @@ class LocalFileSource:
         return self._ref(path, below if below != path else Path(path).name, status)
 
     def _stat_file(self, path: str) -> os.stat_result | None:
-        """What the path leads to, if that is a regular file."""
+        """What the path leads to, if that is a regular file; of a link outside the link itself."""
+        outside = self._why_outside(path)
         try:
             status = os.stat(path)  # noqa: PTH116  (a Path for each costs more than the call)
         except OSError as error:
             if error.errno in _NOWHERE:
                 return None
-            raise self._failure(path, error) from error
-        return status if stat.S_ISREG(status.st_mode) else None
+            if not outside:
+                raise self._failure(path, error) from error
+            return os.lstat(path)
+        if not stat.S_ISREG(status.st_mode):
+            return None
+        return os.lstat(path) if outside else status
+
+    def _why_outside(self, path: str) -> str | None:
+        """Why a file may not be read as its tenant; None if it may."""
+        fence = self._fence
+        if fence is None:
+            return None
+        real = os.path.realpath(path)
+        expected = os.path.realpath(self._root) + path.removeprefix(self._root)
+        if real != expected and not fence.follow_links:
+            return (
+                f"it is a link, and links in the folders of tenant '{fence.tenant}' are not "
+                "followed; put the file itself there"
+            )
+        if not is_below(real, fence.folders):
+            return f"it leads to {_printable(real)}, out of the folders of tenant '{fence.tenant}'"
+        return None
+
+    def _open_at_once(self, path: str, flags: int) -> int:
+        """Open without waiting: a pipe that took the file's place would block for ever."""
+        links = self._fence is None or self._fence.follow_links
+        return os.open(path, flags | os.O_NONBLOCK | (0 if links else os.O_NOFOLLOW))
 
     def _stat_root(self) -> os.stat_result:
+        if self._fence is not None and not is_below(self._root, self._fence.folders):
+            raise SourceAccessDenied(
+                f"folder {self._root} of spec '{self._spec}' leads to "
+                f"{os.path.realpath(self._root)}, out of the folders of tenant "
+                f"'{self._fence.tenant}'",
+                "Correct source.url, or have the operator allow the folder in _tenant.yaml.",
+            )
         try:
             return Path(self._root).stat()
         except OSError as error:
@@ -272,6 +313,8 @@ class LocalFileSource:
                 f"{_printable(each)}{_NOT_UTF8}" for each in (path, relative_path)
             )
             unusable = "its name is not UTF-8; rename it, or leave it out with source.exclude"
+        outside = self._why_outside(path) if unusable is None else None
+        unusable = outside or unusable
         modified_at = self._modified_at(status)
         if not _FIRST <= modified_at <= _LAST:
             unusable = (
@@ -307,11 +350,6 @@ class LocalFileSource:
                 "(a folder as 'name/**').",
             )
         return SourceUnavailable(what, "See whether the disk or the mount is well.")
-
-
-def _open_at_once(path: str, flags: int) -> int:
-    """Open without waiting: a pipe that took the file's place would block for ever."""
-    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _version(status: os.stat_result) -> str:

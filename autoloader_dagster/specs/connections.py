@@ -4,8 +4,9 @@ Secrets are read when the connection is used, so that loading the specs needs no
 """
 
 import os
+import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -21,15 +22,21 @@ from pydantic import (
 )
 
 from autoloader_dagster.errors import SpecError
+from autoloader_dagster.specs.boundaries import refused_of_connection, secret_folders
+from autoloader_dagster.specs.dagster_names import DEFAULT_TENANT
 from autoloader_dagster.specs.fault import SpecFault, shown_path
 from autoloader_dagster.specs.plain_words import faults_of
 from autoloader_dagster.specs.secrets import ENV_REFERENCE, Secret, SecretRef, read_variable
 from autoloader_dagster.specs.section import KeyFault
 from autoloader_dagster.specs.source import UNSUPPORTED_SOURCES
+from autoloader_dagster.specs.tenants import TenantRules, Tenants, is_below
 from autoloader_dagster.specs.values import IDENTIFIER, did_you_mean
 from autoloader_dagster.specs.yaml_document import Document, read_document
 
 CONNECTIONS_FILE = "_connections.yaml"
+
+# It becomes a part of host names and messages, so it must not be a secret by mistake.
+_REGION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
 
 
 def _plain_url(value: str) -> str:
@@ -53,6 +60,17 @@ def _url_or_variable(value: Any) -> Any:
     return _plain_url(value) if written_out else value
 
 
+def _region_or_variable(value: Any) -> Any:
+    written_out = isinstance(value, str) and not ENV_REFERENCE.fullmatch(value)
+    return _plain_region(value) if written_out else value
+
+
+def _plain_region(value: str) -> str:
+    if not _REGION.fullmatch(value):
+        raise ValueError("is not a region; write it like eu-central-1")
+    return value
+
+
 class S3Settings(BaseModel):
     """How to reach Amazon S3, or a store that speaks its protocol."""
 
@@ -62,7 +80,7 @@ class S3Settings(BaseModel):
     endpoint_url: Annotated[str, BeforeValidator(_url_or_variable)] | None = Field(
         default=None, description="Address of the store, or env:NAME. Default: Amazon's own."
     )
-    region: str | None = Field(
+    region: Annotated[str, BeforeValidator(_region_or_variable)] | None = Field(
         default=None, description="Region, or env:NAME. Default: as the AWS SDK finds it."
     )
     access_key_id: Secret | None = Field(default=None, description="env:NAME or file:path.")
@@ -131,11 +149,13 @@ class Connection:
         name: Its name.
         file: The file that it stands in.
         settings: What stands there, checked; secrets are references.
+        secrets_in: The folders that its secret files must be in; None for everywhere.
     """
 
     name: str
     file: Path
     settings: S3Settings
+    secrets_in: tuple[str, ...] | None = None
 
     @property
     def type(self) -> str:
@@ -154,7 +174,10 @@ class Connection:
         env = os.environ if environ is None else environ
 
         def secret(ref: SecretRef | None) -> SecretStr | None:
-            return None if ref is None else ref.read(self.name, self.file.parent, env)
+            return None if ref is None else ref.read(self.name, self.file.parent, env, allowed)
+
+        def allowed(path: Path) -> bool:
+            return self.secrets_in is None or is_below(path, self.secrets_in)
 
         def text(value: str | None) -> str | None:
             variable = ENV_REFERENCE.fullmatch(value) if value else None
@@ -168,10 +191,16 @@ class Connection:
             raise SpecError(
                 f"connection '{self.name}': endpoint_url ({chosen.endpoint_url}): {error}"
             ) from None
+        region = text(chosen.region)
+        if region is not None and not _REGION.fullmatch(region):
+            raise SpecError(
+                f"connection '{self.name}': region ({chosen.region}) is not a region",
+                "Write it like eu-central-1.",
+            )
         return ResolvedS3Connection(
             name=self.name,
             endpoint_url=endpoint,
-            region=text(chosen.region),
+            region=region,
             access_key_id=secret(chosen.access_key_id),
             secret_access_key=secret(chosen.secret_access_key),
             session_token=secret(chosen.session_token),
@@ -231,26 +260,58 @@ class Connections:
         raise SpecError(f"{listed}{did_you_mean(name, known)}")
 
     def _scopes(self, tenant: str) -> Iterator[_Scope]:
-        for scope in (self._tenants.get(tenant), self._root):
+        scopes = (self._tenants.get(tenant), self._root)
+        # A folder of the root's own name must not have the root's specs use other credentials.
+        for scope in reversed(scopes) if tenant == DEFAULT_TENANT else scopes:
             if scope:
                 yield scope
 
 
-def load_connections(specs_dir: Path, tenants: list[str]) -> Connections:
+def load_connections(
+    specs_dir: Path, tenants: list[str], allowed: Tenants | None = None
+) -> Connections:
     """Read ``_connections.yaml`` of the specs folder and of each tenant's folder.
 
     Never raises for what stands in them; see ``Connections.faults``.
+
+    Args:
+        specs_dir: The folder of the specs.
+        tenants: The tenants that have a folder.
+        allowed: What each tenant may name; default everything.
     """
-    found = {tenant: _load_scope(specs_dir / tenant / CONNECTIONS_FILE) for tenant in tenants}
-    return Connections(
-        _load_scope(specs_dir / CONNECTIONS_FILE),
-        {tenant: scope for tenant, scope in found.items() if scope},
-    )
+    allowed = allowed or Tenants()
+    root = _load_scope(specs_dir / CONNECTIONS_FILE)
+    found: dict[str, _Scope] = {}
+    for tenant in tenants:
+        scope = _load_scope(specs_dir / tenant / CONNECTIONS_FILE, tenant, allowed.of(tenant))
+        if scope and tenant == DEFAULT_TENANT:
+            scope = _below_root(scope, root, usable=allowed.file is None)
+        if scope:
+            found[tenant] = scope
+    return Connections(root, found)
 
 
-def _load_scope(file: Path) -> _Scope | None:
+def _below_root(scope: _Scope, root: _Scope | None, *, usable: bool) -> _Scope:
+    """What a folder of the root's own name adds to the root's connections."""
+    taken = sorted({*scope.good, *scope.bad} & ({*root.good, *root.bad} if root else set()))
+    faults = [
+        SpecFault(scope.file, None, name, "is a connection of the root, which this one cannot be")
+        for name in taken
+    ]
+    if not usable:
+        faults = [SpecFault(scope.file, None, "", "its folder would have the rights of the root")]
+    good = {name: each for name, each in scope.good.items() if usable and name not in taken}
+    return replace(scope, good=good, faults=(*scope.faults, *faults))
+
+
+def _load_scope(
+    file: Path, tenant: str = DEFAULT_TENANT, rules: TenantRules | None = None
+) -> _Scope | None:
     if not file.exists() and not file.is_symlink():
         return None
+    if rules is not None and not is_below(file, (str(file.parent),)):
+        fault = SpecFault(file, None, "", f"is a link out of the folder of tenant '{tenant}'")
+        return _Scope(file, False, {}, frozenset(), (fault,))
     document = read_document(file)
     faults = list(document.faults)
     data = document.data
@@ -265,10 +326,16 @@ def _load_scope(file: Path) -> _Scope | None:
         wrong = _faults_of_entry(document, name, entry)
         if not wrong:
             try:
-                good[name] = Connection(name, file, S3Settings.model_validate(entry))
+                settings = S3Settings.model_validate(entry)
             except ValidationError as error:
                 wrong = faults_of(error, S3Settings, document, below=(name,), secret=True)
+            else:
+                refused = refused_of_connection(settings, file, tenant, rules) if rules else ()
+                wrong = [document.fault((name, *key), message) for key, message in refused]
+                secrets_in = secret_folders(file, rules) if rules else None
+                good[name] = Connection(name, file, settings, secrets_in)
         if wrong:
+            good.pop(name, None)
             bad.add(name)
             faults.extend(wrong)
     return _Scope(file, whole, good if whole else {}, frozenset(bad), tuple(faults))

@@ -6,7 +6,6 @@ specs at the root belong to the tenant ``default``.
 
 import hashlib
 import json
-import os
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -15,6 +14,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from autoloader_dagster.errors import SpecError
+from autoloader_dagster.specs.boundaries import local_folder, refused_of_file, refused_of_spec
 from autoloader_dagster.specs.connections import Connections, load_connections
 from autoloader_dagster.specs.dagster_names import (
     BROKEN_SPECS,
@@ -28,6 +28,7 @@ from autoloader_dagster.specs.fault import SpecFault, shown_path
 from autoloader_dagster.specs.model import IngestionSpec
 from autoloader_dagster.specs.plain_words import faults_of
 from autoloader_dagster.specs.source import LocalSource, S3Source
+from autoloader_dagster.specs.tenants import Fence, Tenants, load_tenants
 from autoloader_dagster.specs.values import IDENTIFIER, did_you_mean
 from autoloader_dagster.specs.yaml_document import Document, KeyPath, read_document
 
@@ -46,6 +47,7 @@ class LoadedSpec:
         tenant: The tenant that it belongs to.
         text_hash: Digest of what the file says; comments and the order of keys do not change it.
         named_ingestions: Every ingestion that a spec of the folder names, the broken ones too.
+        fence: Where its local files may be; None for everywhere.
     """
 
     spec: IngestionSpec
@@ -53,6 +55,7 @@ class LoadedSpec:
     tenant: str
     text_hash: str
     named_ingestions: frozenset[str] = frozenset()
+    fence: Fence | None = None
 
     @property
     def ingestion_id(self) -> str:
@@ -97,11 +100,13 @@ class SpecSet:
     specs: tuple[LoadedSpec, ...]
     broken: tuple[BrokenSpec, ...]
     connections: Connections
+    tenants: Tenants = field(default=Tenants())
 
     @property
     def faults(self) -> tuple[SpecFault, ...]:
         """Every fault of every file."""
-        return self.connections.faults + tuple(f for spec in self.broken for f in spec.faults)
+        of_specs = tuple(fault for spec in self.broken for fault in spec.faults)
+        return self.tenants.faults + self.connections.faults + of_specs
 
     def get(self, name: str) -> LoadedSpec:
         """The spec with this name or ``tenant/name``.
@@ -166,20 +171,25 @@ def load_specs(specs_dir: Path) -> SpecSet:
             "Create it, or set AUTOLOADER_SPECS_DIR to the folder that holds the specs.",
         ) from None
     tenants = sorted({file.parent.name for file in files if file.parent.parent == specs_dir})
-    connections = load_connections(specs_dir, tenants)
+    allowed = load_tenants(specs_dir, tenants)
+    connections = load_connections(specs_dir, tenants, allowed)
     drafts = [_draft(specs_dir, file) for file in files]
     for draft in drafts:
         _check_connection(draft, connections)
-    _check_names_and_tables(drafts)
+        _check_tenant(draft, specs_dir, allowed)
+    _check_names_and_tables(drafts, allowed)
     named = frozenset(f"{draft.tenant}/{draft.name}" for draft in drafts)
     return SpecSet(
         tuple(
-            replace(_loaded(draft, draft.spec), named_ingestions=named)
+            replace(
+                _loaded(draft, draft.spec), named_ingestions=named, fence=_fence(draft, allowed)
+            )
             for draft in drafts
             if draft.spec and draft.usable
         ),
         tuple(_broken(specs_dir, draft) for draft in drafts if not draft.usable),
         connections,
+        allowed,
     )
 
 
@@ -247,11 +257,27 @@ def _check_connection(draft: _Draft, connections: Connections) -> None:
         draft.blame(("source", "connection"), error.what)
 
 
-def _check_names_and_tables(drafts: list[_Draft]) -> None:
+def _check_tenant(draft: _Draft, specs_dir: Path, tenants: Tenants) -> None:
+    for path, message in refused_of_file(draft.file, specs_dir, tenants):
+        draft.blame(path, message)
+    rules = tenants.of(draft.tenant)
+    if draft.spec is None or rules is None or not tenants.knows(draft.tenant):
+        return
+    for path, message in refused_of_spec(draft.spec, draft.file, draft.tenant, rules):
+        draft.blame(path, message)
+
+
+def _fence(draft: _Draft, tenants: Tenants) -> Fence | None:
+    rules = tenants.of(draft.tenant)
+    return None if rules is None else Fence(draft.tenant, rules.folders, rules.follow_links)
+
+
+def _check_names_and_tables(drafts: list[_Draft], tenants: Tenants) -> None:
     """Find specs that get in each other's way.
 
     Both sides of a conflict are broken, because nobody can tell which one is meant; but a spec that
-    is broken already never takes a good one with it.
+    is broken already never takes a good one with it, and where tenants are limited, a tenant's spec
+    never takes one of the root with it.
     """
     usable = [draft for draft in drafts if draft.usable]
     # By each of its names, so that no spec is compared with all others.
@@ -262,7 +288,8 @@ def _check_names_and_tables(drafts: list[_Draft]) -> None:
     for draft in drafts:
         others = {id(other): other for name in _compared(draft) for other in having[name]}
         for other in others.values():
-            if other is not draft:
+            roots_own = draft.tenant == DEFAULT_TENANT and other.tenant != DEFAULT_TENANT
+            if other is not draft and not (tenants.file and roots_own):
                 _blame_conflict(draft, other)
 
 
@@ -320,10 +347,7 @@ def _table_conflict(spec: IngestionSpec, other: IngestionSpec, other_file: str) 
 def _loaded(draft: _Draft, spec: IngestionSpec) -> LoadedSpec:
     source = spec.source
     if isinstance(source, LocalSource):
-        # Links stay as they are written: the path is the files' identity, and must not change
-        # when 'current' points to another release.
-        folder = os.path.normpath(draft.file.absolute().parent / Path(source.url).expanduser())
-        source = source.model_copy(update={"url": folder})
+        source = source.model_copy(update={"url": local_folder(source, draft.file)})
     content = json.dumps(draft.document.data, sort_keys=True)
     return LoadedSpec(
         spec=spec.model_copy(update={"name": draft.name, "source": source}),

@@ -5,7 +5,7 @@ the secret itself.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -35,8 +35,20 @@ class SecretRef:
     kind: Literal["env", "file"]
     where: str
 
-    def read(self, connection: str, folder: Path, environ: Mapping[str, str]) -> SecretStr:
+    def read(
+        self,
+        connection: str,
+        folder: Path,
+        environ: Mapping[str, str],
+        allowed: Callable[[Path], bool] = lambda _: True,
+    ) -> SecretStr:
         """The secret.
+
+        Args:
+            connection: Its name, for messages.
+            folder: Where a relative path starts.
+            environ: Where a variable is looked up.
+            allowed: Whether a file may be read, asked at the moment of reading.
 
         Raises:
             SpecError: The variable or the file is missing, empty, cannot be read, or holds
@@ -46,6 +58,12 @@ class SecretRef:
             value = read_variable(self.where, connection, environ)
             return _secret(value, connection, f"environment variable {self.where}")
         path = folder / Path(self.where).expanduser()
+        if not allowed(path):
+            raise SpecError(
+                f"connection '{connection}': file {path} is not in a folder of this tenant's "
+                "secrets",
+                "Move it there, or have the operator allow its folder in _tenant.yaml.",
+            )
         hint = "Create it with the secret alone in it, readable by this user."
         try:
             with path.open(encoding="utf-8") as stream:
