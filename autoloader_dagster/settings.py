@@ -75,6 +75,12 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     if env.get(failpoints.VARIABLE):
         failpoints.arm(env[failpoints.VARIABLE])
     home = _path("AUTOLOADER_HOME", env.get("AUTOLOADER_HOME") or ".autoloader")
+    if "?" in str(home):
+        # SQLite's addresses end there: the state and the catalog would be somewhere else.
+        raise UsageError(
+            f"AUTOLOADER_HOME is {home}, and its path contains a ?",
+            "Set it to a folder without ? in its path.",
+        )
     remote = env.get("SPARK_REMOTE") or None
     for token in re.findall(r";token=([^;/]+)", remote or ""):
         remember(token)

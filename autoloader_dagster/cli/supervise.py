@@ -13,11 +13,14 @@ import time
 import urllib.error
 import urllib.request
 from contextlib import suppress
+from http import HTTPStatus
 from types import FrameType
 from typing import Any
 
 from autoloader_dagster.cli.output import say
 from autoloader_dagster.errors import UsageError
+from autoloader_dagster.spark.supervisor import signal_with_parent
+from autoloader_dagster.web.guard import VARIABLE, GuardRules
 
 _START_SECONDS = 120
 _POLL_SECONDS = 0.25
@@ -35,11 +38,11 @@ _RELOAD = """mutation Reload($name: String!) {
     reloadRepositoryLocation(repositoryLocationName: $name) { __typename } }"""
 
 
-def keep_running(command: list[str], host: str, port: int) -> int:
+def keep_running(command: list[str], host: str, port: int, rules: GuardRules) -> int:
     """Run Dagster until a signal ends it; the exit code, as a shell gives it.
 
     Raises:
-        UsageError: It ended before it ever was up.
+        UsageError: It ended before it ever was up, or its web server came without the guard.
     """
     ended_by: list[int] = []
     running: list[subprocess.Popen[bytes]] = []
@@ -56,16 +59,26 @@ def keep_running(command: list[str], host: str, port: int) -> int:
         number: signal.signal(number, pass_on)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     }
+    environ = os.environ | {VARIABLE: rules.to_json()}
+    if rules.read_only:
+        # So that the UI offers no buttons that the guard would refuse.
+        environ["DAGSTER_WEBSERVER_READ_ONLY"] = "true"
     wait = _FIRST_WAIT
     ever_up = False
     try:
         while True:
             began = time.monotonic()
             # A session of its own, so that it gets each signal once, from us, however it was sent.
-            child = subprocess.Popen(command, start_new_session=True)
+            # Should we be killed, it ends its own children too, and frees the port.
+            child = subprocess.Popen(
+                command,
+                start_new_session=True,
+                env=environ,
+                preexec_fn=signal_with_parent(signal.SIGINT),
+            )
             running[:] = [child]
             ever_up |= _tell_when_up(child, host, port)
-            code = _watch(child, host, port)
+            code = _watch(child, host, port, rules)
             if ended_by:
                 return 128 + ended_by[0]
             if not ever_up:
@@ -92,6 +105,13 @@ def _tell_when_up(child: "subprocess.Popen[bytes]", host: str, port: int) -> boo
     deadline = time.monotonic() + _START_SECONDS
     while child.poll() is None and time.monotonic() < deadline:
         if answers(_reachable(host), port, timeout=1) is None:
+            if not _is_guarded(host, port):
+                child.send_signal(signal.SIGINT)
+                child.wait(_END_SECONDS)
+                raise UsageError(
+                    "Dagster's web server has started without the guard of 'autoloader up'",
+                    "Install the version of Dagster that requirements.lock names.",
+                )
             say(f"\n  Dagster UI: http://{_reachable(host)}:{port}")
             say("  Catalog: the tables and their partitions. Automation: sensors and schedules.")
             say("  Runs: what was loaded, and what was not.\n")
@@ -100,7 +120,21 @@ def _tell_when_up(child: "subprocess.Popen[bytes]", host: str, port: int) -> boo
     return False
 
 
-def _watch(child: "subprocess.Popen[bytes]", host: str, port: int) -> int:
+def _is_guarded(host: str, port: int) -> bool:
+    """Whether the web server refuses a name that is not its own; it also does while it starts."""
+    url = f"http://{_reachable(host)}:{port}/server_info"
+    request = urllib.request.Request(url, headers={"Host": "not-this-server.invalid"})
+    try:
+        with urllib.request.urlopen(request, timeout=_END_SECONDS):
+            return False
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code == HTTPStatus.FORBIDDEN
+    except OSError:
+        return True
+
+
+def _watch(child: "subprocess.Popen[bytes]", host: str, port: int, rules: GuardRules) -> int:
     """Wait for the end of Dagster, and meanwhile revive its code servers; its exit code."""
     url = f"http://{_reachable(host)}:{port}/graphql"
     while True:
@@ -108,6 +142,10 @@ def _watch(child: "subprocess.Popen[bytes]", host: str, port: int) -> int:
             return child.wait(_LOOK_SECONDS)
         try:
             for name in _unreachable(url):
+                if rules.read_only:
+                    # The server takes no order to start it again.
+                    child.send_signal(signal.SIGINT)
+                    break
                 say(f"\n  the code server of {name} died; it starts again\n")
                 _ask(url, _RELOAD, name=name)
         except (OSError, ValueError):

@@ -1,5 +1,6 @@
 """``up``: Dagster's web UI and daemon with this project, kept running."""
 
+import ipaddress
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -7,20 +8,29 @@ from typing import Annotated
 import typer
 
 from autoloader_dagster.cli.doctor import UI_PORT, is_free
-from autoloader_dagster.cli.output import say
+from autoloader_dagster.cli.output import say, screen
 from autoloader_dagster.cli.project import open_state
 from autoloader_dagster.cli.supervise import keep_running
 from autoloader_dagster.errors import UsageError
 from autoloader_dagster.settings import load_settings
+from autoloader_dagster.web.guard import GuardRules
 
 
 def up(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the web UI.")] = UI_PORT,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    allowed_host: Annotated[
+        list[str] | None,
+        typer.Option(help="A name under which a proxy passes requests on. May be repeated."),
+    ] = None,
+    read_only: Annotated[
+        bool, typer.Option("--read-only", help="Show everything in the UI and change nothing.")
+    ] = False,
 ) -> None:
     """Start the Dagster UI and the daemon, which runs sensors and schedules.
 
-    Should one of their processes die, it is started again.
+    Should one of their processes die, it is started again. The UI has no login: docs/security.md
+    says how to put one in front. Example: autoloader up --port 3001 --read-only
     """
     if not is_free(host, port):
         raise UsageError(
@@ -29,10 +39,24 @@ def up(
             f"End that program, or choose another port: autoloader up --port {_other(port)}.",
         )
     settings = load_settings()
-    from autoloader_dagster.orchestration.home import default_workspace, ensure_dagster_home
+    from autoloader_dagster.orchestration.home import (
+        default_workspace,
+        ensure_dagster_home,
+        only_up_on,
+    )
 
     home = ensure_dagster_home(settings)
     open_state(settings).close()
+    hosts = ("localhost", host.lower(), *(name.lower() for name in allowed_host or ()))
+    rules = GuardRules(hosts, read_only)
+    if not is_loopback(host) and not read_only:
+        screen(stderr=True).print(
+            f"warning: {host} is not this machine alone. Whoever reaches port {port} can start "
+            "runs and remove rows, because the UI has no login. Put one in front "
+            "(docs/security.md), or use --read-only.",
+            markup=False,
+            soft_wrap=True,
+        )
     workspace = [] if _names_the_code(Path.cwd()) else ["-w", str(default_workspace(home))]
     say(f"Dagster keeps its runs in {home}; Ctrl-C ends it")
     # Dagster would first say that its 'dg' is the newer command, which knows no such project.
@@ -41,15 +65,23 @@ def up(
         sys.executable,
         *quiet,
         "-m",
-        "dagster",
-        "dev",
+        "autoloader_dagster.web.dagster_dev",
         "-h",
         host,
         "-p",
         str(port),
         *workspace,
     ]
-    raise typer.Exit(keep_running(command, host, port))
+    with only_up_on(settings.home, home):
+        raise typer.Exit(keep_running(command, host, port, rules))
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
 
 
 def _other(port: int) -> int:

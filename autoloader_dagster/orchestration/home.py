@@ -1,14 +1,21 @@
 """Dagster's own folder: where runs, events and logs are kept, with the project's dagster.yaml."""
 
+import errno
 import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from importlib.resources import files
 from pathlib import Path
 
 from autoloader_dagster.errors import UsageError
 from autoloader_dagster.settings import Settings
+from autoloader_dagster.spark.locks import try_lock
 
 CONFIG_NAME = "dagster.yaml"
 WORKSPACE_NAME = "workspace.yaml"
+UP_LOCK_NAME = "up.lock"
+# What some network file systems answer; there, nobody can tell.
+_NO_LOCKS = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS})
 _DEFAULTS = files("autoloader_dagster.orchestration") / "defaults"
 
 
@@ -28,6 +35,11 @@ def ensure_dagster_home(settings: Settings) -> Path:
             f"DAGSTER_HOME is '{set_by_user}', and Dagster wants an absolute path",
             f"Set it to {home.absolute()}, or unset it to use {settings.dagster_home}.",
         )
+    if "?" in str(home):
+        raise UsageError(
+            f"DAGSTER_HOME is {home}, and its path contains a ?",
+            "Set it to a folder without ? in its path.",
+        )
     try:
         home.mkdir(parents=True, exist_ok=True)
         if not set_by_user:
@@ -39,6 +51,38 @@ def ensure_dagster_home(settings: Settings) -> Path:
         ) from error
     os.environ["DAGSTER_HOME"] = str(home)
     return home
+
+
+@contextmanager
+def only_up_on(*homes: Path) -> Iterator[None]:
+    """Be the only ``autoloader up`` on these homes for the block.
+
+    Raises:
+        UsageError: Another one has a home, or a home cannot be written.
+    """
+    with ExitStack() as held:
+        for home in dict.fromkeys(homes):
+            path = home / UP_LOCK_NAME
+            try:
+                home.mkdir(parents=True, exist_ok=True)
+                lock = try_lock(path)
+            except OSError as error:
+                if error.errno in _NO_LOCKS:
+                    continue
+                raise UsageError(
+                    f"{path} cannot be written: {error.strerror or error}",
+                    "Set AUTOLOADER_HOME to a folder that you may write.",
+                ) from error
+            if lock is None:
+                raise UsageError(
+                    f"another 'autoloader up' (process {path.read_text().strip()}) runs on {home}",
+                    "End it, or use the other one. For a second installation set another "
+                    "AUTOLOADER_HOME.",
+                )
+            held.enter_context(lock)
+            lock.truncate(0)
+            lock.write(f"{os.getpid()}\n".encode())
+        yield
 
 
 def default_workspace(home: Path) -> Path:

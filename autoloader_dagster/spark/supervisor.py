@@ -56,10 +56,11 @@ class Launch:
 class Supervisor:
     """One Java process, from its start to its end."""
 
-    def __init__(self, launch: Launch, log: IO[bytes]) -> None:
+    def __init__(self, launch: Launch, log: IO[bytes], lock: IO[bytes]) -> None:
         self._launch = launch
         self._folder = ServerFolder(Path(launch.folder))
         self._log = log
+        self._lock = lock
         self._java: subprocess.Popen[bytes] | None = None
         self._in_use_lock: IO[bytes] | None = None
 
@@ -72,7 +73,7 @@ class Supervisor:
             stdout=self._log,
             stderr=self._log,
             cwd=self._folder.work_dir,
-            preexec_fn=_die_with_parent(),
+            preexec_fn=signal_with_parent(signal.SIGKILL),
         )
         try:
             port = self._wait_until_started(java)
@@ -90,7 +91,7 @@ class Supervisor:
                 threading.Thread(target=self._stop_when_idle, daemon=True).start()
             code = java.wait()
         finally:
-            self._folder.address_file.unlink(missing_ok=True)
+            self._withdraw()
             java.kill()
         self._say(f"Java has ended with code {code}")
         return 0 if port is not None else 1
@@ -110,24 +111,48 @@ class Supervisor:
         return None
 
     def _stop_when_idle(self) -> None:
-        """A session holds the lock shared, and touches its file when it begins and when it ends."""
+        """A session holds the lock shared, and touches its file when it begins and when it ends.
+
+        A home that was removed, or made again, has no more use for this server either.
+        """
         lock = self._folder.in_use_lock
         interval = min(5.0, self._launch.idle_seconds / 4)
         last_use, touched = time.monotonic(), lock.stat().st_mtime_ns
         while True:
             time.sleep(interval)
-            held = try_lock(lock)
+            if not self._home_is_there():
+                self._stop("its home was removed")
+                return
+            try:
+                held = try_lock(lock)
+                changed = lock.stat().st_mtime_ns
+            except OSError:  # removed in this moment
+                continue
             # Compared with itself only: the clock on the wall may jump.
-            if held is None or lock.stat().st_mtime_ns != touched:
-                last_use, touched = time.monotonic(), lock.stat().st_mtime_ns
+            if held is None or changed != touched:
+                last_use, touched = time.monotonic(), changed
             elif time.monotonic() - last_use >= self._launch.idle_seconds:
                 # Kept to the end of this process: who wants a session now waits and starts anew.
                 self._in_use_lock = held
-                self._folder.address_file.unlink(missing_ok=True)
+                self._withdraw()
                 self._stop(f"nobody had a session for {self._launch.idle_seconds:.0f} s")
                 return
             if held is not None:
                 held.close()
+
+    def _home_is_there(self) -> bool:
+        """Whether the lock that this process holds is still the one of the home."""
+        try:
+            held, there = os.fstat(self._lock.fileno()), self._folder.supervisor_lock.stat()
+        except OSError:
+            return False
+        return os.path.samestat(held, there)
+
+    def _withdraw(self) -> None:
+        """Remove the address, unless it is that of a server that has come since."""
+        address = self._folder.read_address()
+        if address is not None and address.mark == self._launch.mark:
+            self._folder.address_file.unlink(missing_ok=True)
 
     def _stop(self, reason: str) -> None:
         if self._java is None:
@@ -143,13 +168,16 @@ class Supervisor:
         os.write(self._log.fileno(), f"{stamp} supervisor: {text}\n".encode())
 
 
-def _die_with_parent() -> Callable[[], object] | None:
-    """What makes Java end when this process is killed; on macOS the next start sees to it."""
+def signal_with_parent(number: int) -> Callable[[], object] | None:
+    """What a new process calls to get this signal when its parent ends, however that ends.
+
+    None where the system has no such thing (macOS).
+    """
     if sys.platform != "linux":
         return None
     # Loaded here, for little is safe to do between fork and exec.
     prctl = ctypes.CDLL(None).prctl
-    return lambda: prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    return lambda: prctl(_PR_SET_PDEATHSIG, number)
 
 
 def _open_log(path: Path) -> IO[bytes]:
@@ -186,7 +214,7 @@ def main() -> int:
     _detach(log)
     # The child has the lock by inheritance; Java does not, for Python closes files across exec.
     with lock, log:
-        return Supervisor(launch, log).run()
+        return Supervisor(launch, log, lock).run()
 
 
 if __name__ == "__main__":

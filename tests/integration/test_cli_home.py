@@ -1,12 +1,13 @@
 """Dagster's home: the project's dagster.yaml is linked into it, or the default one put there."""
 
+import os
 from pathlib import Path
 
 import pytest
 import yaml
 
 from autoloader_dagster.errors import UsageError
-from autoloader_dagster.orchestration.home import default_workspace, ensure_dagster_home
+from autoloader_dagster.orchestration.home import default_workspace, ensure_dagster_home, only_up_on
 from tests.fixtures.spark import settings_for
 
 _ROOT = Path(__file__).parents[2]
@@ -72,3 +73,17 @@ def test_the_repositorys_files_are_the_defaults(here: Path) -> None:
     (location,) = yaml.safe_load(workspace.read_text())["load_from"]
     assert location["python_module"]["location_name"] == "autoloader_dagster"
     assert 'code_location_name = "autoloader_dagster"' in (_ROOT / "pyproject.toml").read_text()
+
+
+def test_only_one_up_has_a_home(here: Path) -> None:
+    homes = (here / "home", here / "home" / "dagster")
+    with only_up_on(*homes):
+        with (
+            pytest.raises(UsageError, match=rf"another 'autoloader up' \(process {os.getpid()}\)"),
+            only_up_on(homes[1]),
+        ):
+            pass
+        with only_up_on(here / "other"):
+            pass
+    with only_up_on(*homes):
+        pass

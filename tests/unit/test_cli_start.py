@@ -86,6 +86,14 @@ def test_an_impossible_setting_is_exit_2(project: Project) -> None:
     assert "\n  -> Set it to sc://" in done.err
 
 
+def test_a_home_with_a_question_mark_is_refused(project: Project) -> None:
+    project.spec("orders")
+    done = project.run("status", AUTOLOADER_HOME=str(project.root / "what?"))
+    assert done.code == 2
+    assert "its path contains a ?" in done.err
+    assert not list(project.root.glob("what*"))
+
+
 def test_a_missing_specs_folder_is_an_error_that_names_it(project: Project) -> None:
     done = project.run("validate")
     assert done.code == 1

@@ -1,0 +1,71 @@
+"""``autoloader up`` as a user starts it: guarded, alone on its home, and gone when it is killed."""
+
+import os
+import signal
+import socket
+import urllib.error
+import urllib.request
+
+import psutil
+import pytest
+
+from tests.fixtures.project import Project, wait_for
+
+_MUTATION = "mutation { reloadWorkspace { __typename } }"
+
+
+def _status(port: int, path: str, body: str | None = None, **headers: str) -> int:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}{path}", data=body.encode() if body else None, headers=named
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return answer.status
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
+
+
+@pytest.mark.timeout(240)
+def test_up_is_guarded_and_alone_and_leaves_nothing_when_it_is_killed(project: Project) -> None:
+    project.write_spec("orders")
+    with project.autoloader_up("--read-only", "--allowed-host", "dagster.example.com") as up:
+        query = urllib.request.quote(_MUTATION)
+        assert _status(up.port, f"/graphql?query={query}", Host="evil.example") == 403
+        assert _status(up.port, f"/graphql?query={query}") == 405
+        body = f'{{"query": "{_MUTATION}"}}'
+        assert _status(up.port, "/graphql", body, Content_Type="text/plain") == 415
+        json = "application/json"
+        assert (
+            _status(up.port, "/graphql", body, Content_Type=json, Origin="http://evil.example")
+            == 403
+        )
+        own = {"Content_Type": json, "Origin": f"http://127.0.0.1:{up.port}"}
+        assert _status(up.port, "/graphql", body, **own) == 403
+        assert _status(up.port, "/graphql", '{"query": "{ version }"}', **own) == 200
+        permissions = up.ask("{ permissions { permission value } }")["permissions"]
+        assert {each["value"] for each in permissions} == {False}
+        assert _status(up.port, "/", Host="dagster.example.com") == 200
+        assert _status(up.port, "/") == 200
+
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            other = free.getsockname()[1]
+        second = project.run("autoloader_dagster.cli.app", "up", "--port", str(other), check=False)
+        assert second.returncode == 2
+        assert f"another 'autoloader up' (process {up.process}) runs on" in second.stderr
+
+        left = psutil.Process(up.process).children(recursive=True)
+        assert left
+        os.kill(up.process, signal.SIGKILL)
+        wait_for(lambda: not any(map(_lives, left)), 60, "the end of what up had started")
+        with pytest.raises(OSError):  # noqa: PT011
+            socket.create_connection(("127.0.0.1", up.port), timeout=5).close()
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
