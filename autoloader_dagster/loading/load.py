@@ -1,13 +1,14 @@
 """Claim and load batch after batch, until nothing of the asked partitions is pending."""
 
 import logging
+import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from autoloader_dagster import failpoints
-from autoloader_dagster.errors import SparkBroken
+from autoloader_dagster.errors import SparkBroken, StateError
 from autoloader_dagster.loading.batch import BatchLoad
 from autoloader_dagster.loading.catch_up import recover
 from autoloader_dagster.loading.discover import discover
@@ -32,6 +33,10 @@ _log = logging.getLogger(__name__)
 
 # A file that changes again and again while it is loaded waits for the next run after this many.
 _MAX_IDLE_BATCHES = 3
+# Between two tries to take files that others hold, and how long they are tried.
+_FIRST_PAUSE_SECONDS = 0.05
+_LONGEST_PAUSE_SECONDS = 2.0
+_LOCKED_SECONDS = 60.0
 
 
 def load(
@@ -101,14 +106,18 @@ def _load(
             discover(ingestion)
         unstage_leftovers(ingestion.staging_dir, ingestion.store)
         idle = 0
-        while idle < _MAX_IDLE_BATCHES and (pending := _waiting(ingestion, partitions)):
+        locked = _Locked(ingestion.id)
+        while idle < _MAX_IDLE_BATCHES and (pending := _waiting(ingestion, partitions, owner)):
             step.waits(pending)
             # Before the claim, so that nothing is held while a server starts, or is not there.
             session = spark()
             _refuse_other_owner(ingestion, session)
             batch = ingestion.store.claim(wanted)
             if batch is None:
-                return
+                # Another worker takes them just now, or another transaction holds their rows.
+                locked.pause()
+                continue
+            locked = _Locked(ingestion.id)
             failpoints.reach("claimed")
             step.claimed(batch)
             with Lease(ingestion.store, batch.batch_id, owner, lease).kept() as kept:
@@ -127,9 +136,38 @@ def _refuse_other_owner(ingestion: Ingestion, session: "SparkSession") -> None:
             refuse_other_owner(ingestion, table, table.table_id())
 
 
-def _waiting(ingestion: Ingestion, partitions: Partitions) -> list[PendingPartition]:
-    """What waits in these partitions."""
-    pending = ingestion.store.pending(ingestion.id, ingestion.spec.errors.retries)
+class _Locked:
+    """Waits for files that wait to be loaded and cannot be taken, longer each time.
+
+    Args:
+        ingestion_id: Whose files, for the message.
+    """
+
+    def __init__(self, ingestion_id: str) -> None:
+        self._ingestion_id = ingestion_id
+        self._since = time.monotonic()
+        self._pause = _FIRST_PAUSE_SECONDS
+
+    def pause(self) -> None:
+        """Wait a little.
+
+        Raises:
+            StateError: They could not be taken for too long.
+        """
+        if time.monotonic() - self._since > _LOCKED_SECONDS:
+            raise StateError(
+                f"Files of {self._ingestion_id} wait to be loaded, and another transaction of the "
+                f"state database has held their rows for {_LOCKED_SECONDS:.0f} s",
+                "End that transaction (PostgreSQL lists it in pg_stat_activity); the next run "
+                "loads the files.",
+            )
+        time.sleep(self._pause)
+        self._pause = min(2 * self._pause, _LONGEST_PAUSE_SECONDS)
+
+
+def _waiting(ingestion: Ingestion, partitions: Partitions, owner: str) -> list[PendingPartition]:
+    """What waits in these partitions, apart from what failed with this worker."""
+    pending = ingestion.store.pending(ingestion.id, ingestion.spec.errors.retries, owner)
     if isinstance(partitions, PartitionRange):
         first, last = partitions.start, partitions.end
         return [p for p in pending if p.partition_key and first <= p.partition_key <= last]

@@ -32,7 +32,9 @@ _ROWS_AT_ONCE = 1_000
 _PRIME = 2_147_483_647
 
 
-def pending(database: Database, ingestion_id: str, retries: int) -> list[PendingPartition]:
+def pending(
+    database: Database, ingestion_id: str, retries: int, but_failed_with: str | None
+) -> list[PendingPartition]:
     """What waits to be loaded; see ``ProcessedFiles.pending``."""
     # Sums of a number for each (id, retry_count) and of its square, which no order can change:
     # a checksum that both databases compute without handing out a row.
@@ -48,7 +50,7 @@ def pending(database: Database, ingestion_id: str, retries: int) -> list[Pending
                 func.min(StoredFile.file_modified_at),
                 func.max(StoredFile.updated_at),
             )
-            .where(is_pending(ingestion_id, retries))
+            .where(is_pending(ingestion_id, retries, but_failed_with))
             .group_by(StoredFile.partition_key)
             .order_by(StoredFile.partition_key.nulls_first())
         )

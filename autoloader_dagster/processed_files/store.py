@@ -133,9 +133,17 @@ class ProcessedFiles:
             self._database, ingestion_id, tenant, pages, place, on_change, fits
         )
 
-    def pending(self, ingestion_id: str, retries: int) -> list[PendingPartition]:
-        """What waits to be loaded, by partition: DISCOVERED, and FAILED with tries left."""
-        return queries.pending(self._database, ingestion_id, retries)
+    def pending(
+        self, ingestion_id: str, retries: int, but_failed_with: str | None = None
+    ) -> list[PendingPartition]:
+        """What waits to be loaded, by partition: DISCOVERED, and FAILED with tries left.
+
+        Args:
+            ingestion_id: ``tenant/name``.
+            retries: How often a file may fail before it is given up.
+            but_failed_with: Leave out files that failed in batches of this worker.
+        """
+        return queries.pending(self._database, ingestion_id, retries, but_failed_with)
 
     # --- the life of a batch --------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
+import psycopg
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -30,6 +31,7 @@ from autoloader_dagster.errors import (
     TableUnavailable,
     exit_code,
 )
+from autoloader_dagster.loading import load as load_module
 from autoloader_dagster.loading.discover import discover, why_nothing_was_listed
 from autoloader_dagster.loading.ingestion import Ingestion
 from autoloader_dagster.loading.preview import preview
@@ -508,3 +510,30 @@ def test_a_database_that_is_down_says_so_and_loses_nothing(
         assert lake.statuses(ingestion) == {"a.csv": "SUCCESS"}
         assert lake.load(ingestion) == []
     assert lake.ids("down") == Counter([1])
+
+
+def test_rows_that_another_transaction_holds_are_waited_for_and_said(
+    lake: Lake, postgres_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_ids(lake.folder(), "a.csv", 1)
+    with (
+        closing(ProcessedFiles(postgres_database_url)) as lake.store,
+        psycopg.connect(postgres_database_url) as other,
+    ):
+        lake.store.upgrade()
+        ingestion = lake.ingestion("held")
+        discover(ingestion)
+        other.execute("SELECT * FROM processed_files FOR UPDATE")
+        with monkeypatch.context() as short:
+            short.setattr(load_module, "_LOCKED_SECONDS", 0.1)
+            with pytest.raises(StateError, match=r"another transaction .* has held their rows"):
+                lake.load(ingestion, listed=True)
+
+        def let_go() -> None:
+            if other.info.transaction_status == psycopg.pq.TransactionStatus.INTRANS:
+                other.rollback()
+
+        pause = load_module._Locked.pause
+        monkeypatch.setattr(load_module._Locked, "pause", lambda it: (pause(it), let_go()))
+        assert len(lake.load(ingestion, listed=True)) == 1
+    assert lake.ids("held") == Counter([1])
