@@ -9,6 +9,7 @@ from autoloader_dagster.loading.discover import discover, why_nothing_was_listed
 from autoloader_dagster.loading.ingestion import FileOutcome
 from autoloader_dagster.loading.load import load
 from autoloader_dagster.orchestration import metadata as keys
+from autoloader_dagster.orchestration.failed_partitions import settled_partitions
 from autoloader_dagster.orchestration.missed_events import missed_events
 from autoloader_dagster.orchestration.partitions import asked_partitions, partitions_definition
 from autoloader_dagster.orchestration.planning import plan_pending
@@ -199,6 +200,11 @@ def _ingest(
                 metadata=keys.partition_metadata(outcome, files, loaded.spec.table.name),
             )
     for event in missed_events(context.instance, ingestion, context.asset_key, told):
+        seen.add(event.partition)
+        yield event
+    for event in settled_partitions(
+        context.instance, ingestion, context.asset_key, {*seen, *asked}
+    ):
         seen.add(event.partition)
         yield event
     if "dagster/backfill" in context.run.tags:

@@ -5,6 +5,7 @@ import threading
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 
 import dagster as dg
 import pytest
@@ -12,6 +13,8 @@ import pytest
 from autoloader_dagster.errors import SourceUnavailable
 from autoloader_dagster.loading.discover import discover
 from autoloader_dagster.loading.plan import plan_runs
+from autoloader_dagster.orchestration.failed_partitions import settled_partitions
+from autoloader_dagster.orchestration.partitions import partitions_definition
 from autoloader_dagster.orchestration.planning import (
     RANGE_END,
     RANGE_START,
@@ -21,6 +24,7 @@ from autoloader_dagster.orchestration.planning import (
 )
 from autoloader_dagster.orchestration.runs import LISTS_TAG
 from autoloader_dagster.orchestration.triggers import plan_tick
+from autoloader_dagster.processed_files.records import Claim, LoadedFile
 from autoloader_dagster.sources.base import FileRef
 from tests.fixtures.lake import Lake, write_ids
 from tests.fixtures.project import wait_for
@@ -191,3 +195,34 @@ def test_named_partitions_are_those_of_the_files_in_the_order_that_dagster_has(l
         add(name, ["region-a"])
         look_and_plan(ingestion, instance)
         assert instance.get_dynamic_partitions(name) == ["c", "a", "b"]
+
+
+def test_a_good_run_puts_right_partitions_that_a_failed_one_left(lake: Lake) -> None:
+    partition = {"by": "path", "pattern": "{yyyy}-{MM}-{dd}.csv", "start": "2026-01-01"}
+    ingestion = lake.ingestion("red", partition=partition)
+    days = [f"2026-01-0{day}" for day in (1, 2, 3, 4)]
+    definition = partitions_definition(ingestion.loaded)
+
+    @dg.asset(name="red", partitions_def=definition)
+    def fails() -> None:
+        raise ValueError("down")
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        for day in days[:3]:
+            dg.materialize([fails], partition_key=day, instance=instance, raise_on_error=False)
+        # The first is loaded, of the second a file waits, of the third there is none.
+        write_ids(lake.folder(), f"{days[0]}.csv", 1)
+        discover(ingestion)
+        batch = ingestion.store.claim(
+            Claim(ingestion.id, "default", "t", None, 9, 10**9, 1, "w", "r", timedelta(minutes=5))
+        )
+        assert batch is not None
+        ingestion.store.record(batch.batch_id, 7, [LoadedFile(batch.files[0].id, 10)], 1.0)
+        write_ids(lake.folder(), f"{days[1]}.csv", 2)
+        discover(ingestion)
+
+        settled = list(settled_partitions(instance, ingestion, fails.key, ()))
+        assert [
+            (event.partition, event.metadata["dagster/row_count"].value) for event in settled
+        ] == [(days[0], 10), (days[2], 0)]
+        assert list(settled_partitions(instance, ingestion, fails.key, (days[0], days[2]))) == []
