@@ -212,9 +212,13 @@ def write_transaction(connection: Connection, ingestion_id: str | None = None) -
 def lock_ingestion(connection: Connection, ingestion_id: str) -> None:
     """Keep other writers of an ingestion out until the transaction ends; SQLite keeps out all."""
     if connection.dialect.name == "postgresql":
-        digest = hashlib.blake2b(f"autoloader {ingestion_id}".encode(), digest_size=8)
-        key = int.from_bytes(digest.digest(), "big", signed=True)
-        connection.execute(select(func.pg_advisory_xact_lock(key)))
+        connection.execute(select(func.pg_advisory_xact_lock(lock_key(ingestion_id))))
+
+
+def lock_key(name: str) -> int:
+    """The number by which PostgreSQL knows a lock of ours."""
+    digest = hashlib.blake2b(f"autoloader {name}".encode(), digest_size=8)
+    return int.from_bytes(digest.digest(), "big", signed=True)
 
 
 def now(connection: Connection) -> datetime:

@@ -1,10 +1,11 @@
 """Brings the state database to this package's schema, with Alembic and without an alembic.ini."""
 
+import time
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection
+from sqlalchemy import Connection, func, select
 from tenacity import (
     retry,
     retry_if_exception_message,
@@ -17,20 +18,31 @@ from autoloader_dagster.processed_files.database import (
     REVISIONS,
     Database,
     Schema,
+    lock_key,
     schema,
     write_transaction,
 )
+from autoloader_dagster.processed_files.migrations.indexes import IN_USE
 
 _LOCK = "autoloader schema"
+_UPGRADE_WITHIN_SECONDS = 600
+_LOCK_WAIT_SECONDS = 60
+_POLL_SECONDS = 0.2
 
 
-def alembic_config(connection: Connection) -> Config:
-    """Alembic's settings for the migrations in this package, run on this connection."""
+def alembic_config(connection: Connection, *, in_use: bool = False) -> Config:
+    """Alembic's settings for the migrations in this package, run on this connection.
+
+    Args:
+        connection: To the database.
+        in_use: Whether others write to it meanwhile; then each migration commits alone.
+    """
     config = Config()
     # Alembic reads % as the start of an interpolation.
     folder = str(Path(__file__).with_name("migrations")).replace("%", "%%")
     config.set_main_option("script_location", folder)
     config.attributes["connection"] = connection
+    config.attributes[IN_USE] = in_use
     return config
 
 
@@ -61,10 +73,14 @@ def _prepare(database: Database, *, upgrading: bool) -> None:
         with connection.begin():
             if not _has_work(database, connection, upgrading):
                 return
+            in_use = schema(connection).revision is not None
         if database.is_sqlite:
             _use_write_ahead_log(connection, database.place)
             # Migrations rebuild tables on SQLite, and dropping the old one must not cascade.
             _pragma(connection, "foreign_keys = OFF")
+        elif in_use:
+            _migrate_in_use(database, connection, upgrading)
+            return
         try:
             # The lock makes a second process wait here; it then finds nothing left to do.
             with write_transaction(connection, _LOCK):
@@ -72,6 +88,35 @@ def _prepare(database: Database, *, upgrading: bool) -> None:
                     command.upgrade(alembic_config(connection), "head")
         finally:
             # A pooled connection must not come back without it.
+            connection.invalidate()
+
+
+def _migrate_in_use(database: Database, connection: Connection, upgrading: bool) -> None:
+    """Run the migrations on PostgreSQL beside workers that write; each commits alone.
+
+    The lock is tried for again and again: a transaction that waits for it would keep the index that
+    is built meanwhile waiting, and that one the lock.
+    """
+    key = select(func.pg_try_advisory_lock(lock_key(_LOCK)))
+    deadline = time.monotonic() + _UPGRADE_WITHIN_SECONDS
+    with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as holder:
+        try:
+            while not holder.scalar(key):
+                if time.monotonic() > deadline:
+                    raise StateError(
+                        f"The state database {database.place} is being upgraded by another process",
+                        "Wait for that process to end its work, or stop it.",
+                    )
+                time.sleep(_POLL_SECONDS)
+            with connection.begin():
+                has_work = _has_work(database, connection, upgrading)
+                # For the session: each migration is a transaction of its own.
+                connection.exec_driver_sql(f"SET lock_timeout = '{_LOCK_WAIT_SECONDS}s'")
+            if has_work:
+                command.upgrade(alembic_config(connection, in_use=True), "head")
+        finally:
+            # The lock and the setting go with their connections.
+            holder.invalidate()
             connection.invalidate()
 
 

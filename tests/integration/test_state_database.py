@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from alembic import command
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, event, text
 
 from autoloader_dagster.errors import StateError, UsageError
 from autoloader_dagster.processed_files import ProcessedFiles, TableState, database
@@ -183,6 +183,34 @@ def test_a_newer_database_that_older_versions_can_use_is_accepted(state: Process
     assert (late.current(), late.is_usable()) == ("9999", False)
     late.close()
     state.close()
+
+
+def test_an_index_is_built_beside_those_who_write(postgres_database_url: str) -> None:
+    _at_revision(postgres_database_url, "0003")
+    states = [ProcessedFiles(postgres_database_url) for _ in range(2)]
+    discover(states[0], ref("a.csv"))
+    statements: list[str] = []
+    event.listen(
+        states[0]._database.engine,
+        "before_cursor_execute",
+        lambda *arguments: statements.append(arguments[2]),
+    )
+    states[0].upgrade()
+    built = [each for each in statements if "CREATE INDEX" in each]
+    assert built
+    assert all("CONCURRENTLY" in each for each in built)
+
+    # What an interrupted upgrade left is built again, by whoever of two comes first.
+    with psycopg.connect(postgres_database_url, autocommit=True) as connection:
+        connection.execute(f"UPDATE {VERSION_TABLE} SET version_num = '0003'")
+        connection.execute("DROP TABLE autoloader_schema")
+    with ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(state.upgrade) for state in states]:
+            done.result(timeout=120)
+    for state in states:
+        assert state.current() == REVISIONS[-1]
+        assert len(list(state.files(INGESTION))) == 1
+        state.close()
 
 
 UPGRADE_PROGRAM = """

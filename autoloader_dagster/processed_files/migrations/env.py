@@ -3,6 +3,7 @@
 from alembic import context
 
 from autoloader_dagster.processed_files.database import VERSION_TABLE
+from autoloader_dagster.processed_files.migrations.indexes import IN_USE
 from autoloader_dagster.processed_files.models import Base
 
 context.configure(
@@ -11,6 +12,7 @@ context.configure(
     version_table=VERSION_TABLE,
     # SQLite cannot alter a column: Alembic makes the table anew and copies it.
     render_as_batch=True,
+    transaction_per_migration=bool(context.config.attributes.get(IN_USE)),
     # Other tables may live in the same PostgreSQL database; they are none of our business.
     include_name=lambda name, kind, _parents: kind != "table" or name in Base.metadata.tables,
 )

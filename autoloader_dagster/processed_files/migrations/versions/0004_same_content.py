@@ -1,7 +1,8 @@
 """An index by which files of the same content are found, where the source gives etags."""
 
 import sqlalchemy as sa
-from alembic import op
+
+from autoloader_dagster.processed_files.migrations.indexes import create_index
 
 revision = "0004"
 down_revision = "0003"
@@ -12,7 +13,7 @@ _HAS_ETAG = sa.text("file_etag IS NOT NULL")
 
 
 def upgrade() -> None:
-    op.create_index(
+    create_index(
         "ix_processed_files_ingestion_id_file_etag_id",
         "processed_files",
         ["ingestion_id", "file_etag", "id"],
