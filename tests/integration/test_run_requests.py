@@ -100,8 +100,8 @@ def test_a_listing_that_is_too_long_for_a_tick_is_left_to_one_run(lake: Lake) ->
         waiting, lists = tick.requests
         assert LISTS_TAG not in waiting.tags
         assert lists.tags[LISTS_TAG] == ingestion.id
-        for request in tick.requests:
-            run = _add_run(instance, request)
+        _add_run(instance, waiting)
+        run = _add_run(instance, lists)
 
         for sensor in (True, False):
             tick = plan_tick(ingestion, instance, sensor=sensor, seconds=0.2)
@@ -181,9 +181,9 @@ def test_named_partitions_are_those_of_the_files_in_the_order_that_dagster_has(l
     with dg.DagsterInstance.ephemeral() as instance:
         add = instance.add_dynamic_partitions
 
-        def another_tick_is_faster(name: str, keys: Sequence[str]) -> None:
-            add(name, ["c"])
-            add(name, keys)
+        def another_tick_is_faster(partitions_def_name: str, partition_keys: Sequence[str]) -> None:
+            add(partitions_def_name, ["c"])
+            add(partitions_def_name, partition_keys)
 
         instance.add_dynamic_partitions = another_tick_is_faster
         (plan,) = look_and_plan(ingestion, instance).plans

@@ -472,7 +472,7 @@ def test_settings_of_the_server_change_nothing(postgres_database_url: str) -> No
             "TimeZone = 'Asia/Kathmandu'",
             "client_encoding = 'LATIN1'",
         ):
-            connection.execute(f"ALTER DATABASE {name} SET {setting}")  # pyright: ignore[reportArgumentType]
+            connection.execute(f"ALTER DATABASE {name} SET {setting}".encode())
     state = ProcessedFiles(postgres_database_url)
     state.set_up()
     discover(state, ref("a\N{SNOWMAN}.csv"))
