@@ -145,7 +145,7 @@ class _Locked:
 
     def __init__(self, ingestion_id: str) -> None:
         self._ingestion_id = ingestion_id
-        self._since = time.monotonic()
+        self._since: float | None = None
         self._pause = _FIRST_PAUSE_SECONDS
 
     def pause(self) -> None:
@@ -154,7 +154,10 @@ class _Locked:
         Raises:
             StateError: They could not be taken for too long.
         """
-        if time.monotonic() - self._since > _LOCKED_SECONDS:
+        now = time.monotonic()
+        # From the first pause: a batch before it may have taken any time.
+        self._since = now if self._since is None else self._since
+        if now - self._since > _LOCKED_SECONDS:
             raise StateError(
                 f"Files of {self._ingestion_id} wait to be loaded, and another transaction of the "
                 f"state database has held their rows for {_LOCKED_SECONDS:.0f} s",
