@@ -72,7 +72,7 @@ def up(
         str(port),
         *workspace,
     ]
-    with only_up_on(settings.home, home):
+    with only_up_on(home):
         raise typer.Exit(keep_running(command, host, port, rules))
 
 

@@ -3,7 +3,7 @@
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 
@@ -54,34 +54,32 @@ def ensure_dagster_home(settings: Settings) -> Path:
 
 
 @contextmanager
-def only_up_on(*homes: Path) -> Iterator[None]:
-    """Be the only ``autoloader up`` on these homes for the block.
+def only_up_on(home: Path) -> Iterator[None]:
+    """Be the only ``autoloader up`` on this Dagster home for the block.
 
     Raises:
-        UsageError: Another one has a home, or a home cannot be written.
+        UsageError: Another one has the home, or it cannot be written.
     """
-    with ExitStack() as held:
-        for home in dict.fromkeys(homes):
-            path = home / UP_LOCK_NAME
-            try:
-                home.mkdir(parents=True, exist_ok=True)
-                lock = try_lock(path)
-            except OSError as error:
-                if error.errno in _NO_LOCKS:
-                    continue
-                raise UsageError(
-                    f"{path} cannot be written: {error.strerror or error}",
-                    "Set AUTOLOADER_HOME to a folder that you may write.",
-                ) from error
-            if lock is None:
-                raise UsageError(
-                    f"another 'autoloader up' (process {path.read_text().strip()}) runs on {home}",
-                    "End it, or use the other one. For a second installation set another "
-                    "AUTOLOADER_HOME.",
-                )
-            held.enter_context(lock)
-            lock.truncate(0)
-            lock.write(f"{os.getpid()}\n".encode())
+    path = home / UP_LOCK_NAME
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        lock = try_lock(path)
+    except OSError as error:
+        if error.errno in _NO_LOCKS:
+            yield
+            return
+        raise UsageError(
+            f"{path} cannot be written: {error.strerror or error}",
+            "Set AUTOLOADER_HOME to a folder that you may write.",
+        ) from error
+    if lock is None:
+        raise UsageError(
+            f"another 'autoloader up' (process {path.read_text().strip()}) runs on {home}",
+            "End it, or use the other one. For a second installation set another AUTOLOADER_HOME.",
+        )
+    with lock:
+        lock.truncate(0)
+        lock.write(f"{os.getpid()}\n".encode())
         yield
 
 

@@ -131,11 +131,15 @@ def _by_header(
     )
     frame, carried = _parsed(context, options, group, f"{schema}, _c string", files)
     as_strings = ", ".join(f"{cell} string" for cell in cells) + ", _c string"
+    record = _record(files)
+    of_text = record == "_line" and schema.startswith("p0 string")
+    first = _first_cell("p0") if of_text else "p0"
     frame = frame.select(
-        *cells,
-        "_c",
+        F.expr(first).alias("p0"),
+        *cells[1:],
+        F.expr(f"if(_c is null, null, {record})").alias("_c"),
         *carried,
-        F.expr(f"if(_c is null, null, {_from_csv('_c', as_strings, options)})").alias("_p"),
+        F.expr(f"if(_c is null, null, {_from_csv(record, as_strings, options)})").alias("_p"),
     )
     values, raws, marks = [], [], Marks()
     for cell, name, by_reader in zip(cells, columns, parsed, strict=True):
@@ -181,7 +185,14 @@ def _by_width(
     }
     schema = ", ".join(f"{cell} string" for cell in cells) + ", _c string"
     frame, carried = _parsed(context, options, kind, schema, files, index_of)
-    frame = frame.select(F.array(*cells).alias("_a"), "_c", "_ix", *carried)
+    record = _record(files)
+    first = F.expr(_first_cell("p0") if record == "_line" else "p0")
+    frame = frame.select(
+        F.array(first, *cells[1:]).alias("_a"),
+        F.expr(f"if(_c is null, null, {record})").alias("_c"),
+        "_ix",
+        *carried,
+    )
     values, raws, marks = [], [], Marks()
     for i, column in enumerate(present):
         # get() answers null for the index -1.
@@ -226,9 +237,6 @@ def _parsed(
         row = F.expr(_from_csv("_line", schema, options)).alias("_r")
         frame = frame.select(row, "_line", *index_column, *CARRIED)
         frame = frame.select("_r.*", "_line", *index_column, *CARRIED)
-        frame = frame.withColumn("_c", F.expr("if(_c is null, null, _line)")).drop("_line")
-        if schema.startswith("p0 string"):
-            frame = frame.withColumn("p0", F.expr(_first_cell("p0")))
         return frame, list(CARRIED)
     frame = load_files(
         context,
@@ -253,6 +261,11 @@ def _parsed(
         index = context.spark.createDataFrame(uris, "_u string, _ix array<int>")
         frame = frame.join(F.broadcast(index), F.col("_file") == F.col("_u"), "left").drop("_u")
     return frame, ["_file"]
+
+
+def _record(files: Sequence[SourceFile]) -> str:
+    """The column of ``_parsed`` that has a flagged record as it is written."""
+    return "_line" if files[0].lines is not None else "_c"
 
 
 def _from_csv(text: str, schema: str, options: CsvOptions) -> str:

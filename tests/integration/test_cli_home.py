@@ -76,14 +76,14 @@ def test_the_repositorys_files_are_the_defaults(here: Path) -> None:
 
 
 def test_only_one_up_has_a_home(here: Path) -> None:
-    homes = (here / "home", here / "home" / "dagster")
-    with only_up_on(*homes):
+    home = here / "home" / "dagster"
+    with only_up_on(home):
         with (
             pytest.raises(UsageError, match=rf"another 'autoloader up' \(process {os.getpid()}\)"),
-            only_up_on(homes[1]),
+            only_up_on(home),
         ):
             pass
         with only_up_on(here / "other"):
             pass
-    with only_up_on(*homes):
+    with only_up_on(home):
         pass

@@ -69,8 +69,11 @@ def test_the_work_of_killed_processes_is_taken_up(
             (landing / f"{number}.csv").write_text(f"id\n{number}\n")
             wait_for(gate.reached, 90, f"a run to load the file for '{name}'")
             (batch,) = store.batches(_INGESTION, limit=1)
-            found = victims(up, _worker_of(up, batch.run_id))
-            assert found, name
+            worker = _worker_of(up, batch.run_id)
+            # Dagster may still be about to start again after the kill before this one.
+            found = wait_for(
+                lambda kill=victims, pid=worker: kill(up, pid), 60, f"what to kill for '{name}'"
+            )
             for process in found:
                 process.send_signal(signal.SIGKILL)
             killed = time.monotonic()
