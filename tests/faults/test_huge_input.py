@@ -29,7 +29,7 @@ def test_monstrous_files_are_set_aside_in_bounded_memory(ground: Ground) -> None
     monsters[0].write_bytes(b'{"a":' * 100_000 + b"1" + b"}" * 100_000 + b"\n")
     monsters[1].write_bytes(b"[" * 100_000 + b"]" * 100_000)
     with ground.workers.one() as worker:
-        answer = worker.do(site.job(), 300)
+        answer = worker.do(site.job(), 500)
         assert answer is not None
         statuses = _statuses(answer)
         assert statuses[str(good)] == "SUCCESS"
@@ -48,7 +48,7 @@ def test_five_thousand_columns_are_loaded(ground: Ground) -> None:
     names = ",".join(f"column_{n}" for n in range(5_000))
     wide: Path = site.put("wide.csv", f"{names}\n{','.join(map(str, range(5_000)))}\n")
     with ground.workers.one() as worker:
-        answer = worker.do(site.job(), 300)
+        answer = worker.do(site.job(), 500)
     assert answer is not None
     assert _statuses(answer)[str(wide)] in ("SUCCESS", "QUARANTINED"), answer
     assert answer["peak_mb"] < WORKER_MB
