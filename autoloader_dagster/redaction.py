@@ -192,7 +192,7 @@ def _guard_stream(stream: Any) -> None:
         write(strike(text))
         return len(text)
 
-    # A stream that takes no attributes is none of Python's own.
+    # Only a stream that is not one of Python's own takes no attributes.
     with contextlib.suppress(AttributeError):
         stream.write = struck
         setattr(stream, _GUARDED, True)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from autoloader_dagster.cli.doctor import UI_PORT, is_free
-from autoloader_dagster.cli.output import say, screen
+from autoloader_dagster.cli.output import say, warn
 from autoloader_dagster.cli.project import open_state
 from autoloader_dagster.cli.supervise import keep_running
 from autoloader_dagster.errors import UsageError
@@ -50,12 +50,10 @@ def up(
     hosts = ("localhost", host.lower(), *(name.lower() for name in allowed_host or ()))
     rules = GuardRules(hosts, read_only)
     if not is_loopback(host) and not read_only:
-        screen(stderr=True).print(
+        warn(
             f"warning: {host} is not this machine alone. Whoever reaches port {port} can start "
             "runs and remove rows, because the UI has no login. Put one in front "
-            "(docs/security.md), or use --read-only.",
-            markup=False,
-            soft_wrap=True,
+            "(docs/security.md), or use --read-only."
         )
     workspace = [] if _names_the_code(Path.cwd()) else ["-w", str(default_workspace(home))]
     say(f"Dagster keeps its runs in {home}; Ctrl-C ends it")

@@ -6,7 +6,7 @@ table's pool slot with it. So each worker holds a lock on a file named after its
 frees it, however the process dies, and keeps it for one that is merely paused: no clock, no
 heartbeat that a busy machine or database could delay.
 
-A lock tells nothing on another machine: its file may not be there, or the file system may keep
+A lock tells nothing on another machine: its file can be missing there, or the file system may keep
 locks to each machine. So the file says which machine took it, and since which boot.
 """
 

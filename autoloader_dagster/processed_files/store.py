@@ -580,7 +580,7 @@ class ProcessedFiles:
     def partition_keys(self, ingestion_id: str) -> list[str]:
         """The partitions that have files which wait, are loaded, or once were or failed; sorted.
 
-        A partition of which only files are known that were left out or held back is none of them.
+        A partition whose files were all left out or held back is not among them.
         """
         return queries.partition_keys(self._database, ingestion_id)
 

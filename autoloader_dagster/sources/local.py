@@ -259,7 +259,7 @@ class LocalFileSource:
         return os.lstat(path) if outside else status
 
     def _why_outside(self, path: str) -> str | None:
-        """Why a file may not be read as its tenant; None if it may."""
+        """The reason why the file's tenant must not read it; None if the tenant may."""
         fence = self._fence
         if fence is None:
             return None
