@@ -18,6 +18,7 @@ from autoloader_dagster import errors
 from autoloader_dagster.cli import (
     adopt,
     demo,
+    dismiss,
     doctor,
     files,
     query,
@@ -67,6 +68,7 @@ app.command("files")(files.files)
 app.command()(files.preview)
 app.command()(run.run)
 app.command()(retry.retry)
+app.command()(dismiss.dismiss)
 app.command()(undo.undo)
 app.command()(reconcile.reconcile)
 app.command()(adopt.adopt)

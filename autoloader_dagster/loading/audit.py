@@ -36,12 +36,14 @@ class Audited:
         rows: Rows of each file.
         bad_rows: Rows with something in ``_rescued``, for files that have any.
         bad_files: Files that must not be published, with the reason.
+        table_rows: Rows that the table has with that snapshot; None if its summary does not tell.
     """
 
     snapshot_id: int | None
     rows: dict[str, int]
     bad_rows: dict[str, int]
     bad_files: dict[str, Bad] = field(default_factory=dict)
+    table_rows: int | None = None
 
 
 def own_chain(
@@ -122,7 +124,7 @@ def audit_attempt(
                 "WrongEncoding", "has a line that is not UTF-8; JSON is UTF-8, convert the file"
             )
     bad_files = too_many_bad_rows(spec, bad_rows) | bad_files
-    return Audited(appended.snapshot_id, rows, bad_rows, bad_files)
+    return Audited(appended.snapshot_id, rows, bad_rows, bad_files, appended.table_rows)
 
 
 def too_many_bad_rows(spec: IngestionSpec, bad_rows: Mapping[str, int]) -> dict[str, Bad]:

@@ -226,7 +226,7 @@ class BatchLoad:
         if not with_rows and not self._members.to_go:
             self._members.leave_out_what_is_loaded()
             if not self._members.to_go:
-                return self._record(None, {}, {})
+                return self._record(Audited(None, {}, {}))
         self._step("preparing the table")
         self._lease.check()
         with self._finding_the_file_to_blame(with_rows, self._columns):
@@ -240,7 +240,7 @@ class BatchLoad:
         self._step("publishing")
         if audited.snapshot_id is not None:
             self._attempts.publish(attempt, audited.snapshot_id, sum(audited.rows.values()))
-        return self._record(audited.snapshot_id, audited.rows, audited.bad_rows)
+        return self._record(audited)
 
     def _prepare_table(self, readable: Sequence[Readable]) -> None:
         """Make the table, or add the columns that these files have and it has not.
@@ -373,7 +373,9 @@ class BatchLoad:
         )
         if not readable:
             # A delete alone; none at all if the files had no rows in the table.
-            return Audited(chain[-1].snapshot_id if chain else None, {}, {})
+            head = chain[-1] if chain else None
+            rows_now = head.table_rows if head else None
+            return Audited(head.snapshot_id if head else None, {}, {}, table_rows=rows_now)
         try:
             audited = audit_attempt(
                 self._table, branch, batch_id, chain[-1], written, readable, self._spec
@@ -454,15 +456,14 @@ class BatchLoad:
         seconds = time.monotonic() - self._started
         return BatchOutcome(self._batch.batch_id, None, self._members.outcomes, seconds)
 
-    def _record(
-        self, snapshot_id: int | None, rows: dict[str, int], bad_rows: dict[str, int]
-    ) -> BatchOutcome:
+    def _record(self, audited: Audited) -> BatchOutcome:
         """Record the batch; main was seen to hold its snapshot."""
         self._step("recording")
+        rows, bad_rows = audited.rows, audited.bad_rows
         seconds = time.monotonic() - self._started
         self._store.record(
             self._batch.batch_id,
-            snapshot_id,
+            audited.snapshot_id,
             [
                 LoadedFile(file.id, rows.get(path, 0), bad_rows.get(path, 0))
                 for path, file in self._members.here.items()
@@ -474,9 +475,10 @@ class BatchLoad:
         self._members.loaded(rows, bad_rows)
         return BatchOutcome(
             self._batch.batch_id,
-            snapshot_id,
+            audited.snapshot_id,
             self._members.outcomes,
             seconds,
             self._table_columns if rows else (),
             self._unmatched_hints if rows else (),
+            audited.table_rows,
         )

@@ -91,6 +91,8 @@ class BatchOutcome:
         columns: The table's columns as the batch left them, without the lineage columns; empty
             for a batch without rows.
         unmatched_hints: The spec's hints that match no column yet.
+        table_rows: Rows that the table has with this batch; None if it made no snapshot, or its
+            summary does not tell.
     """
 
     batch_id: str
@@ -99,6 +101,7 @@ class BatchOutcome:
     seconds: float
     columns: tuple[Column, ...] = ()
     unmatched_hints: tuple[str, ...] = ()
+    table_rows: int | None = None
 
     @property
     def loaded(self) -> list[FileOutcome]:

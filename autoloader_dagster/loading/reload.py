@@ -6,7 +6,7 @@ rows, and is named.
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from autoloader_dagster import failpoints
@@ -166,13 +166,7 @@ def reload(
                 outcome = BatchLoad(
                     ingestion, spark, batch, held, step, ReloadMembers(ingestion, batch, rows)
                 ).run()
-            yield BatchOutcome(
-                outcome.batch_id,
-                outcome.snapshot_id,
-                (*outcome.files, *kept),
-                outcome.seconds,
-                outcome.columns,
-            )
+            yield replace(outcome, files=(*outcome.files, *kept))
 
 
 def _loaded_ids(

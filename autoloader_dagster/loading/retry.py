@@ -145,7 +145,8 @@ def _placed(
     ingestion: Ingestion, row: FileRow, now: FileRef | None
 ) -> tuple[str | None, str | None]:
     """The partition to load into, and what is against it."""
-    if row.error_type != NO_PARTITION or now is None:
+    # A version that was never placed is placed now, whatever became of it since.
+    if now is None or (row.partition_key is not None and row.error_type != NO_PARTITION):
         return row.partition_key, None
     placement = placer(ingestion.spec)(now)
     if placement.status == "DISCOVERED":

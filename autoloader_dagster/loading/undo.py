@@ -27,7 +27,7 @@ from autoloader_dagster.loading.undo_plan import (
     with_counts,
 )
 from autoloader_dagster.processed_files.records import Amendment, Batch, UndoneFile
-from autoloader_dagster.spark.history import KIND_PROPERTY
+from autoloader_dagster.spark.history import KIND_PROPERTY, Snapshot
 from autoloader_dagster.spark.taking_out import Undone, summary_of
 
 
@@ -44,6 +44,7 @@ class UndoOutcome:
         rows: Rows that were taken out.
         seconds: From the claim to the record.
         earlier_run: The run that did it, if it was not this one; ``files`` is empty then.
+        table_rows: Rows that the table has now; None if its summary does not tell.
     """
 
     batch_id: str
@@ -54,6 +55,7 @@ class UndoOutcome:
     rows: int
     seconds: float
     earlier_run: str | None = None
+    table_rows: int | None = None
 
 
 def undo(
@@ -198,7 +200,8 @@ class _Undoing:
                 self._table.note(attempt.branch)
         failpoints.reach("written")
         self._step("counting the rows")
-        snapshot_id = self._audit(attempt.branch, attempt.base, attempt.tag, plan.rows)
+        snapshot = self._audit(attempt.branch, attempt.base, attempt.tag, plan.rows)
+        snapshot_id = snapshot.snapshot_id
         self._step("publishing")
         self._attempts.publish(attempt, snapshot_id, plan.rows)
         self._step("recording")
@@ -213,7 +216,7 @@ class _Undoing:
             table=self._table.name,
         )
         self._attempts.recorded()
-        return self._outcome(snapshot_id, plan.rows)
+        return self._outcome(snapshot_id, plan.rows, snapshot.table_rows)
 
     def _leave_out_what_changed(self) -> None:
         """Leave out the files that are not any more what they were when the undo began."""
@@ -237,7 +240,7 @@ class _Undoing:
             for file_id in gone:
                 del self._files[file_id]
 
-    def _audit(self, branch: str, base: int, tag: str, rows: int) -> int:
+    def _audit(self, branch: str, base: int, tag: str, rows: int) -> Snapshot:
         """The snapshot of this attempt, after it was seen to take out exactly these rows."""
         chain = self._table.chain(branch, base)
         if [(s.attempt, s.batch_id) for s in chain] != [(tag, self._batch.batch_id)]:
@@ -252,9 +255,11 @@ class _Undoing:
                 f"{self._table.name}, and its snapshot took out {snapshot.removed_records}",
                 "Nothing was published.",
             )
-        return snapshot.snapshot_id
+        return snapshot
 
-    def _outcome(self, snapshot_id: int | None, rows: int) -> UndoOutcome:
+    def _outcome(
+        self, snapshot_id: int | None, rows: int, table_rows: int | None = None
+    ) -> UndoOutcome:
         return UndoOutcome(
             self._batch.batch_id,
             snapshot_id,
@@ -263,6 +268,7 @@ class _Undoing:
             tuple(self._left),
             rows,
             time.monotonic() - self._started,
+            table_rows=table_rows,
         )
 
 

@@ -6,11 +6,10 @@ import dagster as dg
 
 from autoloader_dagster.errors import AutoloaderError
 from autoloader_dagster.loading.discover import discover, why_nothing_was_listed
-from autoloader_dagster.loading.ingestion import FileOutcome
 from autoloader_dagster.loading.load import load
 from autoloader_dagster.orchestration import metadata as keys
-from autoloader_dagster.orchestration.failed_partitions import settled_partitions
-from autoloader_dagster.orchestration.missed_events import missed_events
+from autoloader_dagster.orchestration.checks import check_results, check_specs
+from autoloader_dagster.orchestration.pages import Pages
 from autoloader_dagster.orchestration.partitions import asked_partitions, partitions_definition
 from autoloader_dagster.orchestration.planning import plan_pending
 from autoloader_dagster.orchestration.resources import (
@@ -19,14 +18,10 @@ from autoloader_dagster.orchestration.resources import (
     open_ingestion,
 )
 from autoloader_dagster.orchestration.runs import INGESTION_TAG, LISTED_TAG, ended_runs
-from autoloader_dagster.processed_files.records import FILE_CHANGED
 from autoloader_dagster.redaction import struck_errors
 from autoloader_dagster.specs.connections import Connections
 from autoloader_dagster.specs.dagster_names import BROKEN_SPECS
 from autoloader_dagster.specs.loader import BrokenSpec, LoadedSpec
-
-FILES_CHECK = "every_file_loaded"
-ROWS_CHECK = "no_bad_rows"
 
 
 def asset_key(loaded: LoadedSpec) -> dg.AssetKey:
@@ -101,18 +96,7 @@ def build_asset(loaded: LoadedSpec, connections: Connections) -> dg.AssetsDefini
             keys.SPEC: dg.MetadataValue.path(str(loaded.path)),
             **_code_reference(str(loaded.path)),
         },
-        check_specs=[
-            dg.AssetCheckSpec(
-                FILES_CHECK,
-                asset=key,
-                description="Every file that the source has is in the table; none was set aside.",
-            ),
-            dg.AssetCheckSpec(
-                ROWS_CHECK,
-                asset=key,
-                description="Every value fitted its column; nothing is in _rescued.",
-            ),
-        ],
+        check_specs=check_specs(key),
     )
     def ingest(
         context: dg.AssetExecutionContext,
@@ -159,8 +143,7 @@ def _ingest(
         if not found.listed:
             context.log.warning(why_nothing_was_listed(ingestion))
     over = ended_runs(context.instance, ingestion.store.open_run_ids())
-    seen: set[str | None] = set()
-    told: set[str] = set()
+    pages = Pages(context.instance, ingestion, context.asset_key)
     for outcome in load(
         ingestion, partitions, context.run.run_id, over_runs=over, step=context.log.debug
     ):
@@ -191,75 +174,14 @@ def _ingest(
             context.log.warning(
                 "schema.hints that match no column yet: %s", ", ".join(outcome.unmatched_hints)
             )
-        told.add(outcome.batch_id)
-        for partition, files in keys.by_partition(outcome).items():
-            seen.add(partition)
-            yield dg.AssetMaterialization(
-                asset_key=context.asset_key,
-                partition=partition,
-                metadata=keys.partition_metadata(outcome, files, loaded.spec.table.name),
-            )
-    for event in missed_events(context.instance, ingestion, context.asset_key, told):
-        seen.add(event.partition)
-        yield event
-    for event in settled_partitions(
-        context.instance, ingestion, context.asset_key, {*seen, *asked}
-    ):
-        seen.add(event.partition)
-        yield event
+        yield from pages.loaded(outcome)
+    yield from pages.settle(asked)
     if "dagster/backfill" in context.run.tags:
-        yield from _empty_partitions(context, ingestion, [k for k in asked if k not in seen])
-    yield from _checks(ingestion)
-
-
-def _empty_partitions(
-    context: dg.AssetExecutionContext, ingestion, missing: list[str]
-) -> Iterator[dg.AssetMaterialization]:
-    """A backfill ends well only if each partition has an event; so the empty ones get one."""
-    totals = ingestion.store.partition_totals(ingestion.id, missing)
-    for key in missing:
-        files, rows = totals.get(key, (0, 0))
-        yield dg.AssetMaterialization(
-            asset_key=context.asset_key,
-            partition=key,
-            description="nothing new" if files else "no files",
-            metadata={"dagster/row_count": rows, keys.FILES: 0, keys.FILES_IN_PARTITION: files},
-        )
-
-
-def _checks(ingestion) -> Iterator[dg.AssetCheckResult]:
-    """Both checks tell of all that is known of the ingestion, not of this run alone."""
-    totals = ingestion.store.counts(ingestion.id).get(ingestion.id, {})
-    aside = [
-        FileOutcome(
-            path=row.file_path,
-            partition_key=row.partition_key,
-            status=row.status,
-            bytes=row.file_size_bytes,
-            error_type=row.error_type,
-            reason=row.error_message,
-        )
-        for row in ingestion.store.files(
-            ingestion.id, statuses=("FAILED", "QUARANTINED"), limit=keys.MAX_FILES_SHOWN
-        )
-    ]
-    count = sum(totals[s].files for s in ("FAILED", "QUARANTINED") if s in totals)
-    # Only 'on_change: fail' sets a changed file aside, and it asks for an error.
-    changed = any(file.error_type == FILE_CHANGED for file in aside)
-    failing = changed or ingestion.spec.errors.bad_file == "fail"
-    yield dg.AssetCheckResult(
-        check_name=FILES_CHECK,
-        passed=count == 0,
-        severity=dg.AssetCheckSeverity.ERROR if failing else dg.AssetCheckSeverity.WARN,
-        description=f"{count} files are set aside" if count else "no file is set aside",
-        metadata=keys.set_aside_metadata(aside) if aside else {},
-    )
-    bad = ingestion.store.bad_rows(ingestion.id)
-    allowed = ingestion.spec.errors.max_bad_rows
-    yield dg.AssetCheckResult(
-        check_name=ROWS_CHECK,
-        passed=bad.worst <= allowed,
-        severity=dg.AssetCheckSeverity.WARN,
-        description=f"{bad.rows} rows in {bad.files} files have something in _rescued",
-        metadata={keys.BAD_ROWS: bad.rows},
-    )
+        yield from pages.filled(asked)
+        for partition, files in pages.not_filled(asked).items():
+            context.log.warning(
+                "partition %s is not filled: %s",
+                partition,
+                ", ".join(f"{count} files are {status}" for status, count in files.items()),
+            )
+    yield from check_results(ingestion)

@@ -1,14 +1,15 @@
 """What the jobs have in common: how files are chosen, and how a job is made of its one op."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import dagster as dg
 from pydantic import Field
 
 from autoloader_dagster.errors import AutoloaderError
 from autoloader_dagster.loading.ingestion import Ingestion
+from autoloader_dagster.orchestration.pages import AssetEvent
 from autoloader_dagster.orchestration.resources import (
     IN_MEMORY,
     ProcessedFilesResource,
@@ -85,6 +86,13 @@ def job_of(name: str, op: dg.OpDefinition, description: str) -> dg.JobDefinition
         op()
 
     return job
+
+
+def log_events(context: dg.OpExecutionContext, events: Iterable[AssetEvent]) -> None:
+    """Write events of an asset from the op of a job."""
+    for event in events:
+        # It takes evaluations of checks as well, which its annotation does not say.
+        context.log_event(cast(Any, event))
 
 
 @contextmanager

@@ -1,11 +1,12 @@
 """What a job did, as metadata of its run and as events of the asset."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import dagster as dg
 
 from autoloader_dagster.loading.choose import LeftAsItIs
+from autoloader_dagster.loading.dismiss import DismissOutcome
 from autoloader_dagster.loading.ingestion import BatchOutcome
 from autoloader_dagster.loading.reconcile import Reconciliation, advice
 from autoloader_dagster.loading.reload import ReloadPlan
@@ -56,30 +57,23 @@ def of_undo(outcome: UndoOutcome) -> Metadata:
     }
 
 
-def undone(key: dg.AssetKey, outcome: UndoOutcome) -> Iterator[dg.AssetObservation]:
-    """An observation for each partition that lost rows; one in all if an earlier run did it."""
-    if outcome.earlier_run is not None:
-        yield dg.AssetObservation(
-            asset_key=key,
-            description=f"told late: run {outcome.earlier_run} died after it had undone this",
-            metadata=of_undo(outcome),
-        )
+def undone_by_partition(
+    outcome: UndoOutcome,
+) -> dict[str | None, dict[str, dg.MetadataValue]]:
+    """Metadata of each partition that lost rows; none if an earlier run did it."""
     groups: dict[str | None, list[LoadedVersion]] = defaultdict(list)
     for file in outcome.files:
         groups[file.partition_key].append(file)
-    for partition, files in groups.items():
-        yield dg.AssetObservation(
-            asset_key=key,
-            partition=partition,
-            description=f"undone: {len(files)} files",
-            metadata={
-                ROWS_TAKEN_OUT: dg.MetadataValue.int(sum(file.rows_in_table for file in files)),
-                keys.FILES: dg.MetadataValue.int(len(files)),
-                keys.BATCH_ID: dg.MetadataValue.text(outcome.batch_id),
-                keys.SNAPSHOT_ID: dg.MetadataValue.text(str(outcome.snapshot_id or "")),
-                keys.FILE_TABLE: _versions(files),
-            },
-        )
+    return {
+        partition: {
+            ROWS_TAKEN_OUT: dg.MetadataValue.int(sum(file.rows_in_table for file in files)),
+            keys.FILES: dg.MetadataValue.int(len(files)),
+            keys.BATCH_ID: dg.MetadataValue.text(outcome.batch_id),
+            keys.SNAPSHOT_ID: dg.MetadataValue.text(str(outcome.snapshot_id or "")),
+            keys.FILE_TABLE: _versions(files),
+        }
+        for partition, files in groups.items()
+    }
 
 
 def of_retry(outcome: RetryOutcome) -> Metadata:
@@ -88,6 +82,23 @@ def of_retry(outcome: RetryOutcome) -> Metadata:
         keys.FILES: dg.MetadataValue.int(len(outcome.files)),
         keys.FILE_TABLE: _table(
             {"file": file.path, "partition": file.partition_key or "", "was": file.was}
+            for file in outcome.files[:_SHOWN]
+        ),
+        LEFT: _left(outcome.left),
+    }
+
+
+def of_dismissal(outcome: DismissOutcome) -> Metadata:
+    """Which files are skipped for good."""
+    return {
+        keys.FILES: dg.MetadataValue.int(len(outcome.files)),
+        keys.FILE_TABLE: _table(
+            {
+                "file": file.path,
+                "partition": file.partition_key or "",
+                "was": file.was,
+                "reason": file.reason,
+            }
             for file in outcome.files[:_SHOWN]
         ),
         LEFT: _left(outcome.left),
@@ -119,7 +130,7 @@ def of_reload(outcomes: Sequence[BatchOutcome]) -> Metadata:
     files = [file for outcome in outcomes for file in outcome.files]
     return {
         keys.FILES: dg.MetadataValue.int(sum(len(outcome.loaded) for outcome in outcomes)),
-        "dagster/row_count": dg.MetadataValue.int(sum(outcome.rows for outcome in outcomes)),
+        keys.ROWS: dg.MetadataValue.int(sum(outcome.rows for outcome in outcomes)),
         BATCHES: _table(
             {
                 "batch": outcome.batch_id,

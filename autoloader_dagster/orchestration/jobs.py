@@ -6,6 +6,7 @@ told otherwise. What was done is shown on the run as tables, and in the history 
 
 import dagster as dg
 
+from autoloader_dagster.orchestration.dismiss_job import dismiss_job
 from autoloader_dagster.orchestration.reconcile_job import reconcile_job
 from autoloader_dagster.orchestration.reload_job import reload_job
 from autoloader_dagster.orchestration.retry_job import retry_job
@@ -15,4 +16,10 @@ from autoloader_dagster.specs.loader import SpecSet
 
 def build_jobs(specs: SpecSet) -> list[dg.JobDefinition]:
     """The jobs; one of each serves every spec."""
-    return [undo_job(specs), retry_job(specs), reload_job(specs), reconcile_job(specs)]
+    return [
+        undo_job(specs),
+        retry_job(specs),
+        dismiss_job(specs),
+        reload_job(specs),
+        reconcile_job(specs),
+    ]

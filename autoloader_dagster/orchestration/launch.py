@@ -21,6 +21,7 @@ from autoloader_dagster.orchestration.in_process import (
     failure_of,
     progress_logger,
 )
+from autoloader_dagster.orchestration.pages import report, tick_events
 from autoloader_dagster.orchestration.partitions import partitions_definition
 from autoloader_dagster.orchestration.planning import (
     RANGE_END,
@@ -134,6 +135,9 @@ def run_now(
                 result = _execute(
                     loaded, connections, instance, _tags(ingestion, planned, partition), tell
                 )
+            else:
+                # No run tells what the listing set aside.
+                report(instance, tick_events(instance, ingestion, asset_key(loaded)))
             return _report(ingestion, planned, result, known, time.monotonic() - began)
         finally:
             ingestion.store.close()

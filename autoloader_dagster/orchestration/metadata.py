@@ -6,9 +6,17 @@ from collections.abc import Mapping, Sequence
 import dagster as dg
 
 from autoloader_dagster.loading.ingestion import BatchOutcome, FileOutcome
+from autoloader_dagster.processed_files.records import BadFile
 
+# Dagster's own: the overview of an asset shows the first.
+TABLE_ROWS = "dagster/row_count"
+PARTITION_ROWS = "dagster/partition_row_count"
+# Of one batch, or of what is otherwise told of.
+ROWS = "autoloader/rows"
 FILES = "autoloader/files"
 BAD_ROWS = "autoloader/bad_rows"
+BAD_FILES = "autoloader/bad_files"
+QUERY = "autoloader/query"
 BYTES = "autoloader/bytes"
 SECONDS = "autoloader/seconds"
 ROWS_PER_SECOND = "autoloader/rows_per_second"
@@ -43,7 +51,7 @@ def partition_metadata(
     share = len(files) / max(1, len(outcome.loaded))
     shown = files[:MAX_FILES_SHOWN]
     metadata: dict[str, dg.MetadataValue] = {
-        "dagster/row_count": dg.MetadataValue.int(rows),
+        ROWS: dg.MetadataValue.int(rows),
         "dagster/table_name": dg.MetadataValue.text(table),
         FILES: dg.MetadataValue.int(len(files)),
         BAD_ROWS: dg.MetadataValue.int(sum(file.bad_rows for file in files)),
@@ -98,10 +106,15 @@ def partition_metadata(
     return metadata
 
 
-def set_aside_metadata(files: Sequence[FileOutcome]) -> Mapping[str, dg.MetadataValue]:
-    """Metadata of a check that found files set aside."""
+def set_aside_metadata(files: Sequence[FileOutcome], count: int) -> Mapping[str, dg.MetadataValue]:
+    """Metadata of a check that found files that failed or are quarantined.
+
+    Args:
+        files: The first of them.
+        count: How many there are.
+    """
     return {
-        FILES: dg.MetadataValue.int(len(files)),
+        FILES: dg.MetadataValue.int(count),
         "autoloader/reasons": dg.MetadataValue.table(
             records=[
                 dg.TableRecord(
@@ -116,3 +129,30 @@ def set_aside_metadata(files: Sequence[FileOutcome]) -> Mapping[str, dg.Metadata
             ]
         ),
     }
+
+
+def bad_rows_metadata(
+    count: int, files: Sequence[BadFile], table: str
+) -> Mapping[str, dg.MetadataValue]:
+    """Metadata of the check on bad rows: the files that have any, and the query for the rows."""
+    found: dict[str, dg.MetadataValue] = {BAD_ROWS: dg.MetadataValue.int(count)}
+    if files:
+        found[BAD_FILES] = dg.MetadataValue.table(
+            records=[
+                dg.TableRecord(
+                    {
+                        "file": file.path,
+                        "partition": file.partition_key or "",
+                        "batch": file.batch_id,
+                        "rows": file.rows,
+                        "bad_rows": file.bad_rows,
+                    }
+                )
+                for file in files
+            ]
+        )
+        found[QUERY] = dg.MetadataValue.text(
+            f'autoloader query "select _source_file, _rescued from {table} '
+            'where _rescued is not null limit 100"'
+        )
+    return found

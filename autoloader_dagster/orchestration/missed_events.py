@@ -1,16 +1,18 @@
 """Materializations of batches whose run died after it had published them.
 
 Such a batch is in the table and in the state, found in main by catch-up or recorded a moment before
-its run died, and Dagster was never told. The next run of the asset tells it, of the files and rows
+its run died, and Dagster was never told. The next run, job or tick tells it, of the files and rows
 that the state recorded; the table's columns and the rate are left out, for nobody measured them.
 """
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 
 import dagster as dg
 
 from autoloader_dagster.loading.ingestion import BatchOutcome, FileOutcome, Ingestion
 from autoloader_dagster.orchestration import metadata as keys
+from autoloader_dagster.orchestration.row_counts import row_counts
 from autoloader_dagster.orchestration.runs import failed_runs
 from autoloader_dagster.processed_files.records import BatchRow
 
@@ -27,7 +29,7 @@ def missed_events(
     key: dg.AssetKey,
     told_now: Collection[str],
 ) -> Iterator[dg.AssetMaterialization]:
-    """What the latest batches brought and no event tells of.
+    """What the latest batches brought or took out and no event tells of.
 
     Args:
         instance: Whose events are looked at.
@@ -43,10 +45,11 @@ def missed_events(
     failed = failed_runs(instance, {batch.run_id for batch in recorded})
     for batch in reversed(recorded):
         if batch.run_id in failed:
-            yield from _events(instance, ingestion, key, batch)
+            tell = _undone if batch.kind == "undo" else _loaded
+            yield from tell(instance, ingestion, key, batch)
 
 
-def _events(
+def _loaded(
     instance: dg.DagsterInstance, ingestion: Ingestion, key: dg.AssetKey, batch: BatchRow
 ) -> Iterator[dg.AssetMaterialization]:
     seconds = (batch.finished_at - batch.started_at).total_seconds() if batch.finished_at else 0.0
@@ -66,18 +69,48 @@ def _events(
         ),
         seconds,
     )
-    by_partition = keys.by_partition(outcome)
-    told = _told(instance, key, list(by_partition), batch.id)
-    for partition, files in by_partition.items():
-        if partition in told:
-            continue
+    groups = keys.by_partition(outcome)
+    for partition, counts in _untold(instance, ingestion, key, groups, batch.id).items():
         yield dg.AssetMaterialization(
             asset_key=key,
             partition=partition,
             description=f"told late: run {batch.run_id} died after it had published this",
-            metadata=keys.partition_metadata(outcome, files, batch.table)
+            metadata=keys.partition_metadata(outcome, groups[partition], batch.table)
+            | counts
             | {keys.LOADED_BY_RUN: dg.MetadataValue.dagster_run(batch.run_id)},
         )
+
+
+def _undone(
+    instance: dg.DagsterInstance, ingestion: Ingestion, key: dg.AssetKey, batch: BatchRow
+) -> Iterator[dg.AssetMaterialization]:
+    recorded = ingestion.store.batch(batch.id)
+    files = Counter(file.partition_key for file in recorded.files) if recorded else Counter()
+    for partition, counts in _untold(instance, ingestion, key, files, batch.id).items():
+        yield dg.AssetMaterialization(
+            asset_key=key,
+            partition=partition,
+            description=f"told late: run {batch.run_id} died after it had undone this",
+            metadata={
+                keys.FILES: dg.MetadataValue.int(files[partition]),
+                keys.BATCH_ID: dg.MetadataValue.text(batch.id),
+                keys.SNAPSHOT_ID: dg.MetadataValue.text(str(batch.snapshot_id or "")),
+                keys.LOADED_BY_RUN: dg.MetadataValue.dagster_run(batch.run_id),
+                **counts,
+            },
+        )
+
+
+def _untold(
+    instance: dg.DagsterInstance,
+    ingestion: Ingestion,
+    key: dg.AssetKey,
+    partitions: Collection[str | None],
+    batch_id: str,
+) -> dict[str | None, dict[str, dg.MetadataValue]]:
+    """The row counts of those partitions of a batch that no event tells of."""
+    told = _told(instance, key, list(partitions), batch_id)
+    return row_counts(ingestion, [each for each in partitions if each not in told])
 
 
 def _told(

@@ -7,14 +7,17 @@ from pydantic import Field
 
 from autoloader_dagster.loading.reconcile import reconcile
 from autoloader_dagster.orchestration import job_metadata
+from autoloader_dagster.orchestration.assets import asset_key
 from autoloader_dagster.orchestration.job import (
     RETURNED,
     config_fields,
     config_of,
     job_of,
+    log_events,
     op_name,
     opened,
 )
+from autoloader_dagster.orchestration.pages import Pages
 from autoloader_dagster.orchestration.resources import ProcessedFilesResource, SparkConnectResource
 from autoloader_dagster.orchestration.runs import ended_runs
 from autoloader_dagster.specs.loader import SpecSet
@@ -44,6 +47,7 @@ def reconcile_job(specs: SpecSet) -> dg.JobDefinition:
     ) -> Any:
         config = config_of(context, ReconcileConfig)
         with opened(specs, config.ingestion, spark_connect, processed_files) as ingestion:
+            pages = Pages(context.instance, ingestion, asset_key(ingestion.loaded))
             over = ended_runs(context.instance, ingestion.store.open_run_ids())
             found = reconcile(ingestion, config.apply, over)
             context.log.info(
@@ -53,6 +57,8 @@ def reconcile_job(specs: SpecSet) -> dg.JobDefinition:
                 found.files_in_table,
                 "they agree" if found.agrees else "they do not agree, see the metadata",
             )
+            # Also without 'apply' it settles batches of runs that died.
+            log_events(context, pages.all_settled())
             context.add_output_metadata(job_metadata.of_reconciliation(found, ingestion.spec.name))
             return found
 

@@ -8,7 +8,6 @@ from pydantic import Field
 from autoloader_dagster.loading.ingestion import BatchOutcome
 from autoloader_dagster.loading.reload import plan_reload, reload
 from autoloader_dagster.orchestration import job_metadata
-from autoloader_dagster.orchestration import metadata as keys
 from autoloader_dagster.orchestration.assets import asset_key
 from autoloader_dagster.orchestration.job import (
     DRY_RUN,
@@ -17,15 +16,18 @@ from autoloader_dagster.orchestration.job import (
     config_fields,
     config_of,
     job_of,
+    log_events,
     op_name,
     opened,
 )
+from autoloader_dagster.orchestration.pages import Pages
 from autoloader_dagster.orchestration.resources import ProcessedFilesResource, SparkConnectResource
 from autoloader_dagster.orchestration.runs import ended_runs
 from autoloader_dagster.processed_files.records import PartitionKeys
 from autoloader_dagster.specs.loader import SpecSet
 
 RELOAD_JOB = "autoloader_reload"
+_LOADED_AGAIN = "loaded again; these rows took the place of the old ones"
 
 
 class ReloadConfig(ChosenFiles):
@@ -57,7 +59,7 @@ def reload_job(specs: SpecSet) -> dg.JobDefinition:
                 )  # fmt: skip
                 context.add_output_metadata(job_metadata.of_reload_plan(plan))
                 return plan
-            key, table = asset_key(ingestion.loaded), ingestion.spec.table.name
+            pages = Pages(context.instance, ingestion, asset_key(ingestion.loaded))
             outcomes: list[BatchOutcome] = []
             for outcome in reload(
                 ingestion,
@@ -72,15 +74,8 @@ def reload_job(specs: SpecSet) -> dg.JobDefinition:
                     "batch %s: %d files loaded again, %d rows, snapshot %s",
                     outcome.batch_id, len(outcome.loaded), outcome.rows, outcome.snapshot_id,
                 )  # fmt: skip
-                for partition, files in keys.by_partition(outcome).items():
-                    context.log_event(
-                        dg.AssetMaterialization(
-                            asset_key=key,
-                            partition=partition,
-                            description="loaded again; these rows took the place of the old ones",
-                            metadata=keys.partition_metadata(outcome, files, table),
-                        )
-                    )
+                log_events(context, pages.loaded(outcome, _LOADED_AGAIN))
+            log_events(context, pages.all_settled())
             context.add_output_metadata(job_metadata.of_reload(outcomes))
             return outcomes
 

@@ -5,6 +5,7 @@ from pydantic import Field
 
 from autoloader_dagster.loading.retry import RetryOutcome, plan_retry, retry
 from autoloader_dagster.orchestration import job_metadata
+from autoloader_dagster.orchestration.assets import asset_key
 from autoloader_dagster.orchestration.job import (
     DRY_RUN,
     RETURNED,
@@ -12,9 +13,11 @@ from autoloader_dagster.orchestration.job import (
     config_fields,
     config_of,
     job_of,
+    log_events,
     op_name,
     opened,
 )
+from autoloader_dagster.orchestration.pages import Pages
 from autoloader_dagster.orchestration.resources import ProcessedFilesResource, SparkConnectResource
 from autoloader_dagster.specs.loader import SpecSet
 
@@ -38,6 +41,7 @@ def retry_job(specs: SpecSet) -> dg.JobDefinition:
     ) -> RetryOutcome:
         config = config_of(context, RetryConfig)
         with opened(specs, config.ingestion, spark_connect, processed_files) as ingestion:
+            pages = Pages(context.instance, ingestion, asset_key(ingestion.loaded))
             do = plan_retry if config.dry_run else retry
             outcome = do(ingestion, config.files)
             context.log.info(
@@ -45,6 +49,8 @@ def retry_job(specs: SpecSet) -> dg.JobDefinition:
                 len(outcome.files),
                 "would wait again; nothing was changed" if config.dry_run else "wait again",
             )
+            if not config.dry_run:
+                log_events(context, pages.all_settled())
             context.add_output_metadata(job_metadata.of_retry(outcome))
             return outcome
 

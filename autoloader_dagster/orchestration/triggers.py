@@ -1,5 +1,6 @@
 """Sensors and schedules: they only plan. The runs that they ask for do the work."""
 
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ from autoloader_dagster.orchestration.listing import (
     listing_run,
     why_not_to_list,
 )
+from autoloader_dagster.orchestration.pages import AssetEvent, report, tick_events
 from autoloader_dagster.orchestration.planning import (
     Planned,
     counts_in_words,
@@ -48,12 +50,14 @@ class Tick:
         requests: The runs; none if there is nothing to ask for.
         reason: Why there are none, in words.
         error: What kept the source from being listed, while known files could be asked for.
+        events: What the pages of the asset are owed; see ``pages``.
     """
 
     planned: Planned
     requests: list[dg.RunRequest]
     reason: str = ""
     error: AutoloaderError | None = None
+    events: Sequence[AssetEvent] = ()
 
 
 def plan_tick(
@@ -97,7 +101,8 @@ def plan_tick(
     reason = ""
     if not requests:
         reason = "; ".join([note or f"nothing new: {counts_in_words(planned)}", *waiting])
-    return Tick(planned, requests, reason, error)
+    events = tick_events(instance, ingestion, asset_key(ingestion.loaded))
+    return Tick(planned, requests, reason, error, events)
 
 
 def _plan(
@@ -149,18 +154,19 @@ def build_sensor(loaded: LoadedSpec, connections: Connections) -> dg.SensorDefin
         if isinstance(tick, str):
             return dg.SensorResult(skip_reason=strike(tick))
         if not tick.requests:
-            return dg.SensorResult(skip_reason=strike(tick.reason))
+            return dg.SensorResult(skip_reason=strike(tick.reason), asset_events=tick.events)
         planned = tick.planned
         return dg.SensorResult(
             run_requests=tick.requests,
             asset_events=[
+                *tick.events,
                 dg.AssetObservation(
                     asset_key=source_key(loaded),
                     metadata={
                         keys.FILES_WAITING: planned.files,
                         keys.BYTES_WAITING: planned.bytes,
                     },
-                )
+                ),
             ],
         )
 
@@ -192,6 +198,7 @@ def build_schedule(loaded: LoadedSpec, connections: Connections) -> dg.ScheduleD
             tick = _plan(loaded, connections, spark_connect, processed_files, context)
         if isinstance(tick, str):
             return dg.SkipReason(strike(tick))
+        report(context.instance, tick.events)
         return tick.requests or dg.SkipReason(strike(tick.reason))
 
     return cron_schedule

@@ -16,9 +16,11 @@ from autoloader_dagster.orchestration.job import (
     config_fields,
     config_of,
     job_of,
+    log_events,
     op_name,
     opened,
 )
+from autoloader_dagster.orchestration.pages import Pages
 from autoloader_dagster.orchestration.resources import ProcessedFilesResource, SparkConnectResource
 from autoloader_dagster.orchestration.runs import ended_runs, failed_tries
 from autoloader_dagster.specs.loader import SpecSet
@@ -61,6 +63,7 @@ def undo_job(specs: SpecSet) -> dg.JobDefinition:
                 )  # fmt: skip
                 context.add_output_metadata(job_metadata.of_undo_plan(plan))
                 return plan
+            pages = Pages(context.instance, ingestion, asset_key(ingestion.loaded))
             outcome = undo(
                 ingestion,
                 config.files,
@@ -84,8 +87,8 @@ def undo_job(specs: SpecSet) -> dg.JobDefinition:
                     outcome.rows, len(outcome.files), outcome.table, outcome.batch_id,
                     outcome.snapshot_id,
                 )  # fmt: skip
-            for event in job_metadata.undone(asset_key(ingestion.loaded), outcome):
-                context.log_event(event)
+            log_events(context, pages.undone(outcome))
+            log_events(context, pages.all_settled())
             context.add_output_metadata(job_metadata.of_undo(outcome))
             return outcome
 

@@ -18,6 +18,8 @@ from autoloader_dagster.processed_files.discovery import FRESH
 from autoloader_dagster.processed_files.file_ids import read_ids, write_ids
 from autoloader_dagster.processed_files.models import StoredBatch, StoredFile
 from autoloader_dagster.processed_files.records import (
+    DISMISSED,
+    DISMISSIBLE,
     RETRIABLE,
     Amendment,
     Batch,
@@ -178,6 +180,41 @@ def retry(
                 [{"row_id": each, "placed": partition_of[each]} for each in ids],
             )
         return ids
+
+
+def dismiss(database: Database, ingestion_id: str, file_ids: Collection[int]) -> set[int]:
+    """Skip files for good that failed or were quarantined; see ``ProcessedFiles.dismiss``."""
+    with database.writing(ingestion_id) as connection:
+        moment = now(connection)
+        bad = connection.execute(
+            select(
+                StoredFile.id, StoredFile.status, StoredFile.error_type, StoredFile.error_message
+            )
+            .where(
+                StoredFile.ingestion_id == ingestion_id,
+                one_of(StoredFile.id, file_ids, connection),
+                StoredFile.status.in_(DISMISSIBLE),
+            )
+            .with_for_update()
+        ).all()
+        if bad:
+            connection.execute(
+                update(StoredFile)
+                .where(StoredFile.id == bindparam("row_id"))
+                .values(
+                    status="SKIPPED",
+                    error_type=DISMISSED,
+                    error_message=bindparam("reason"),
+                    updated_at=moment,
+                ),
+                [{"row_id": row.id, "reason": _dismissed(row)} for row in bad],
+            )
+        return {row.id for row in bad}
+
+
+def _dismissed(row: Row[tuple[int, str, str | None, str | None]]) -> str:
+    why = ": ".join(part for part in (row.error_type, row.error_message) if part)
+    return f"dismissed; it was {row.status}" + (f", {why}" if why else "")
 
 
 def _refuse_files_in_use(connection: Connection, wanted: Amendment) -> None:

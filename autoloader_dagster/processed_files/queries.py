@@ -14,13 +14,11 @@ from autoloader_dagster.processed_files.claims import in_partitions, is_pending
 from autoloader_dagster.processed_files.database import Database, one_of
 from autoloader_dagster.processed_files.models import StoredBatch, StoredFile
 from autoloader_dagster.processed_files.records import (
-    BadRows,
     BatchRow,
     FileRow,
     FileStatus,
     KnownBatch,
     Partitions,
-    PartitionTotals,
     PendingPartition,
     StatusTotals,
 )
@@ -255,41 +253,6 @@ def open_run_ids(database: Database) -> set[str]:
     with database.reading() as connection:
         runs = select(StoredBatch.run_id).where(StoredBatch.status.in_(OPEN)).distinct()
         return set(connection.scalars(runs))
-
-
-def bad_rows(database: Database, ingestion_id: str) -> BadRows:
-    """Rows with something in ``_rescued``; see ``ProcessedFiles.bad_rows``."""
-    bad = StoredFile.bad_records
-    with database.reading() as connection:
-        rows, files, worst = connection.execute(
-            select(
-                func.coalesce(func.sum(bad), 0), func.count(), func.coalesce(func.max(bad), 0)
-            ).where(
-                StoredFile.ingestion_id == ingestion_id, StoredFile.status == "SUCCESS", bad > 0
-            )
-        ).one()
-    return BadRows(int(rows), files, worst)
-
-
-def partition_totals(
-    database: Database, ingestion_id: str, keys: Collection[str | None]
-) -> dict[str | None, PartitionTotals]:
-    """What of each partition is loaded; see ``ProcessedFiles.partition_totals``."""
-    named = [key for key in keys if key is not None]
-    with database.reading() as connection:
-        key = StoredFile.partition_key
-        chosen = one_of(key, named, connection)
-        rows = connection.execute(
-            select(key, func.count(), func.coalesce(func.sum(StoredFile.records_ingested), 0))
-            .where(
-                StoredFile.ingestion_id == ingestion_id,
-                StoredFile.status == "SUCCESS",
-                chosen | key.is_(None) if None in keys else chosen,
-            )
-            .group_by(key)
-        )
-        found = {each: PartitionTotals(number, int(total)) for each, number, total in rows}
-    return {each: found.get(each, PartitionTotals(0, 0)) for each in keys}
 
 
 def _path_matches(pattern: str, connection: Connection) -> ColumnElement[bool]:

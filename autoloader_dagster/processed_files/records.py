@@ -30,10 +30,15 @@ OnChange = Literal["ignore", "append", "replace", "fail"]
 # What can be tried again when a person asks for it.
 RETRIABLE = ("FAILED", "QUARANTINED", "SKIPPED", "UNDONE")
 
+# What ``dismiss`` takes off the list of what is wrong.
+DISMISSIBLE = ("FAILED", "QUARANTINED")
+
 # The error types that the state itself knows.
 NO_PARTITION = "NoPartition"
 FILE_CHANGED = "FileChanged"
 FILE_GONE = "FileGone"
+# A person has decided that the file is not to be loaded.
+DISMISSED = "Dismissed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -360,6 +365,16 @@ class BadRows(NamedTuple):
     rows: int
     files: int
     worst: int
+
+
+class BadFile(NamedTuple):
+    """A loaded file with something in ``_rescued``, and the batch that loaded it."""
+
+    path: str
+    partition_key: str | None
+    batch_id: str
+    rows: int
+    bad_rows: int
 
 
 class PartitionTotals(NamedTuple):

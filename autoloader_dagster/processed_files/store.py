@@ -20,12 +20,14 @@ from autoloader_dagster.processed_files import (
     queries,
     results,
     table_states,
+    totals,
     upgrade,
     withdrawals,
 )
 from autoloader_dagster.processed_files.database import Database
 from autoloader_dagster.processed_files.records import (
     Amendment,
+    BadFile,
     BadRows,
     Batch,
     BatchKind,
@@ -328,6 +330,17 @@ class ProcessedFiles:
         """
         return amending.retry(self._database, ingestion_id, partition_of)
 
+    def dismiss(self, ingestion_id: str, file_ids: Collection[int]) -> set[int]:
+        """Skip those of the files for good that failed or were quarantined; the reason is kept.
+
+        A dismissed version is not loaded unless somebody retries it. Another version of its path
+        is treated as if this one had been skipped.
+
+        Returns:
+            The ids of those that are skipped now.
+        """
+        return amending.dismiss(self._database, ingestion_id, file_ids)
+
     # --- recovery -------------------------------------------------------------------------------
 
     def stale_batches(
@@ -598,15 +611,32 @@ class ProcessedFiles:
         """The latest batches, the newest first."""
         return queries.batches(self._database, ingestion_id, run_id, limit)
 
+    def number_of_files(self, ingestion_id: str, statuses: Collection[FileStatus]) -> int:
+        """How many file versions have one of these statuses; cheap, however many there are."""
+        return totals.number_of_files(self._database, ingestion_id, statuses)
+
     def bad_rows(self, ingestion_id: str) -> BadRows:
         """Rows in the table with something in ``_rescued``, over all loaded files."""
-        return queries.bad_rows(self._database, ingestion_id)
+        return totals.bad_rows(self._database, ingestion_id)
+
+    def bad_files(self, ingestion_id: str, limit: int) -> list[BadFile]:
+        """The loaded files with something in ``_rescued``, those with the most such rows first."""
+        return totals.bad_files(self._database, ingestion_id, limit)
 
     def partition_totals(
-        self, ingestion_id: str, keys: Collection[str | None]
+        self, ingestion_id: str, keys: Collection[str | None] | None = None
     ) -> dict[str | None, PartitionTotals]:
-        """Files and rows that are loaded, for each of these partitions."""
-        return queries.partition_totals(self._database, ingestion_id, keys)
+        """Files and rows that are loaded, for each of these partitions.
+
+        Without keys for each partition that has loaded files.
+        """
+        return totals.partition_totals(self._database, ingestion_id, keys)
+
+    def partition_statuses(
+        self, ingestion_id: str, keys: Collection[str]
+    ) -> dict[str, dict[FileStatus, int]]:
+        """Files by status, for those of these partitions that have recorded files."""
+        return totals.partition_statuses(self._database, ingestion_id, keys)
 
     # --- starting from nothing ------------------------------------------------------------------
 

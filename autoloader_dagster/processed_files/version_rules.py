@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Literal
 
 from autoloader_dagster.processed_files.records import (
+    DISMISSED,
     FILE_CHANGED,
     FILE_GONE,
     NO_PARTITION,
@@ -116,7 +117,10 @@ def decide(
         return _changed(ref, known, waiting, place, on_change)
     if any(each.status == "UNDONE" for each in others):
         return _new(ref, known, waiting, place)
-    skipped = tuple(each.id for each in others if each.status == "SKIPPED")
+    # A dismissed version keeps its reason, and is not new if the source goes back to it.
+    skipped = tuple(
+        each.id for each in others if each.status == "SKIPPED" and each.error_type != DISMISSED
+    )
     return _new(ref, known, waiting + skipped, place)
 
 

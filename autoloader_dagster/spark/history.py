@@ -19,6 +19,10 @@ _SUMMARY = {
     "deleted": "deleted-records",
     "marked": "added-position-deletes",
     "unmarked": "removed-position-deletes",
+    # The rows that the table has with this snapshot, less those that are marked as deleted.
+    "total": "total-records",
+    "total_marked": "total-position-deletes",
+    "total_by_value": "total-equality-deletes",
     # What a cherry-pick leaves of the snapshot that it copies.
     "copied": "source-snapshot-id",
 }
@@ -36,6 +40,7 @@ class Snapshot:
         attempt: The attempt that made it, from its summary.
         added_records: Rows it added.
         removed_records: Rows it took out, less those that it only wrote anew.
+        table_rows: Rows that the table has with it; None if its summary does not tell.
     """
 
     snapshot_id: int
@@ -44,6 +49,7 @@ class Snapshot:
     attempt: str | None
     added_records: int
     removed_records: int = 0
+    table_rows: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +127,14 @@ def read_history(spark: "SparkSession", table: str) -> History:
                 - int(r["added"] or 0)
                 + int(r["marked"] or 0)
                 - int(r["unmarked"] or 0),
+                _table_rows(r["total"], r["total_marked"], r["total_by_value"]),
             )
             for r in rows
             if r["name"] is None
         },
     )
+
+
+def _table_rows(total: str | None, marked: str | None, by_value: str | None) -> int | None:
+    # Nobody knows how many rows a delete by value concerns.
+    return None if total is None or int(by_value or 0) else int(total) - int(marked or 0)

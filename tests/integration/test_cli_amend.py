@@ -31,8 +31,8 @@ _RUN = """query R($id: ID!) { runOrError(runId: $id) { ... on Run { status
     eventConnection(limit: 500) { events { __typename ... on MessageEvent { message }
     ... on ExecutionStepOutputEvent { metadataEntries { label } }
     ... on ExecutionStepFailureEvent { failureMetadata { description } } } } } } }"""
-_OBSERVED = """query O($k: AssetKeyInput!) { assetOrError(assetKey: $k) { ... on Asset {
-    assetObservations(limit: 5) { runId partition metadataEntries { label
+_EVENTS = """query O($k: AssetKeyInput!) { assetOrError(assetKey: $k) { ... on Asset {
+    assetMaterializations(limit: 2) { runId partition metadataEntries { label
     ... on IntMetadataEntry { intValue } ... on TextMetadataEntry { text } } } } } }"""
 _CONFIG = """query C($s: PipelineSelector!) { runConfigSchemaOrError(selector: $s) {
     ... on RunConfigSchema { allConfigTypes { ... on CompositeConfigType { fields {
@@ -91,11 +91,13 @@ def test_a_file_is_undone_traced_and_loaded_again(
         run = instance.get_run_by_id(done.json["run_id"])
         assert run is not None
         assert (run.job_name, run.status) == ("autoloader_undo", dg.DagsterRunStatus.SUCCESS)
-        (record,) = instance.fetch_observations(dg.AssetKey(["amend", "orders"]), limit=5).records
-        observed = record.asset_observation
-        assert observed is not None
-        assert observed.metadata["autoloader/rows_taken_out"].value == 2
-        assert observed.metadata["autoloader/batch_id"].value == done.json["batch_id"]
+        latest = instance.get_latest_materialization_event(dg.AssetKey(["amend", "orders"]))
+        assert latest is not None
+        assert latest.asset_materialization is not None
+        metadata = latest.asset_materialization.metadata
+        assert metadata["autoloader/rows_taken_out"].value == 2
+        assert metadata["autoloader/batch_id"].value == done.json["batch_id"]
+        assert metadata["dagster/row_count"].value == 2
 
     # It stays out until somebody asks for it.
     assert project.run("run", "orders", "--json").json["files"]["loaded"] == 0
@@ -152,6 +154,26 @@ def test_what_cannot_be_undone_or_retried_has_a_clear_answer(
     assert left["path"].endswith("bad.csv")
     assert gone.json["run"] is None
 
+    # A file that is gone for good, and keeps the check red.
+    assert not _check(project, "every_file_loaded").passed
+    assert "dismiss needs files" in project.run("dismiss", "orders", "--yes").err
+    asked = project.run("dismiss", "orders", "bad.csv")
+    assert asked.code == 0, asked.err
+    assert asked.out.endswith("nothing was changed; --yes does it\n")
+    nothing = project.run("dismiss", "orders", "good.csv", "--yes")
+    assert nothing.code == 1
+    assert "is loaded" in nothing.out
+    dismissed = project.run("dismiss", "orders", "bad.csv", "--yes", "--json")
+    assert dismissed.code == 0, dismissed.err
+    assert [file["was"] for file in dismissed.json["files"]] == ["QUARANTINED"]
+    assert _check(project, "every_file_loaded").passed
+    (row,) = [
+        file
+        for file in project.run("files", "orders", "--json").json["files"]
+        if file["status"] == "SKIPPED"
+    ]
+    assert "dismissed; it was QUARANTINED" in row["reason"]
+
     # Rows that somebody took out by hand.
     with connect(spark_settings) as spark:
         spark.sql("delete from lake.amend.refused where id = 2")
@@ -188,6 +210,10 @@ def test_a_partition_is_loaded_again(project: Project, spark_settings: Settings)
         latest = instance.get_latest_materialization_event(dg.AssetKey(["amend", "daily"]))
         assert latest is not None
         assert latest.run_id == done.json["run_id"]
+        assert latest.asset_materialization is not None
+        metadata = latest.asset_materialization.metadata
+        names = ("dagster/partition_row_count", "dagster/row_count", "autoloader/rows")
+        assert [metadata[name].value for name in names] == [1, 2, 1]
 
     (project.folder() / "2026-01-02.csv").unlink()
     gone = project.run("run", "daily", "--reload", "--yes", "--json")
@@ -335,11 +361,11 @@ def test_undo_is_a_job_for_the_launchpad_and_graphql(project_served: Served) -> 
         assert done["status"] == "SUCCESS"
         assert project.ids("orders") == []
         key = {"path": [project.namespace, "orders"]}
-        shown, late = server.ask(_OBSERVED, k=key)["assetOrError"]["assetObservations"]
+        shown, late = server.ask(_EVENTS, k=key)["assetOrError"]["assetMaterializations"]
         assert late["runId"] == again["run_id"]
         assert shown["runId"] == done["run_id"]
         entries = {e["label"]: e.get("intValue", e.get("text")) for e in shown["metadataEntries"]}
-        assert entries["autoloader/rows_taken_out"] == 2
+        assert (entries["autoloader/rows_taken_out"], entries["dagster/row_count"]) == (2, 0)
         # A run that did its work is to do it anew, and there is nothing to do it on.
         assert launch_again(done["run_id"])["status"] == "FAILURE"
 
@@ -356,6 +382,16 @@ def _ingestion(settings: Settings, name: str) -> Iterator[Ingestion]:
 def project_served(spark_settings: Settings, tmp_path: Path) -> Served:
     """The project of the Dagster tests; ``project`` is another one here."""
     return served_project(spark_settings, tmp_path)
+
+
+def _check(project: Project, name: str) -> dg.AssetCheckEvaluation:
+    """The last answer of a check of the table 'refused'."""
+    key = dg.AssetCheckKey(dg.AssetKey(["amend", "refused"]), name)
+    with dg.DagsterInstance.from_config(project.environ["DAGSTER_HOME"]) as instance:
+        found = instance.event_log_storage.get_latest_asset_check_execution_by_key([key])
+    evaluation = found[key].evaluation
+    assert evaluation is not None
+    return evaluation
 
 
 def _ids(settings: Settings) -> list[int]:

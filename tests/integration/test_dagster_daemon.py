@@ -50,7 +50,8 @@ def test_the_daemon_loads_what_arrives_and_survives_a_killed_run(
             "the materializations",
         )
         assert set(shown) == {"2026-01-02", "2026-01-05"}, "a partition without files is not shown"
-        assert shown["2026-01-02"]["dagster/row_count"] == 2
+        assert shown["2026-01-02"]["dagster/partition_row_count"] == 2
+        assert max(each["dagster/row_count"] for each in shown.values()) == 3
         assert shown["2026-01-05"]["autoloader/files"] == 1
 
         s3_bucket.put("in/first.csv", b"id\n1\n2\n")

@@ -234,4 +234,5 @@ def test_the_next_run_tells_of_a_batch_whose_run_died(project: Project, point: s
     assert len(events) == len(told), "and only one"
     (late,) = [told[name] for name, batch in by_batch.items() if batch["run_id"] == dead]
     assert late.metadata["autoloader/loaded_by_run"].value == dead
-    assert late.metadata["dagster/row_count"].value == 2
+    assert late.metadata["autoloader/rows"].value == 2
+    assert events[0].metadata["dagster/row_count"].value == 4, "the table's, by the last event"

@@ -8,6 +8,7 @@ import pytest
 
 from autoloader_dagster.errors import NotLoaded
 from autoloader_dagster.loading.discover import discover
+from autoloader_dagster.loading.dismiss import dismiss
 from autoloader_dagster.loading.retry import RetryOutcome, plan_retry, retry
 from tests.fixtures.lake import Lake
 
@@ -104,8 +105,13 @@ def test_a_file_without_a_partition_waits_only_once_it_has_one(lake: Lake) -> No
     discover(ingestion)
 
     assert "does not match partition.pattern" in _left(retry(ingestion))["odd.csv"]
+    # Dismissed, it is not among those that failed; by its name it is placed as before.
+    assert [Path(file.path).name for file in dismiss(ingestion, ["odd.csv"]).files] == ["odd.csv"]
+    assert discover(ingestion).unchanged == 1
+    assert retry(ingestion) == RetryOutcome((), ())
+    assert "does not match partition.pattern" in _left(retry(ingestion, ["odd.csv"]))["odd.csv"]
     mended = lake.ingestion("placed", partition={"by": "none"})
-    assert _names(retry(mended)) == ["odd.csv"]
+    assert _names(retry(mended, ["odd.csv"])) == ["odd.csv"]
 
     lake.load(mended, listed=True)
     assert lake.statuses(mended) == {"odd.csv": "SUCCESS"}

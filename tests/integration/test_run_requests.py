@@ -223,6 +223,7 @@ def test_a_good_run_puts_right_partitions_that_a_failed_one_left(lake: Lake) -> 
 
         settled = list(settled_partitions(instance, ingestion, fails.key, ()))
         assert [
-            (event.partition, event.metadata["dagster/row_count"].value) for event in settled
+            (event.partition, event.metadata["dagster/partition_row_count"].value)
+            for event in settled
         ] == [(days[0], 10), (days[2], 0)]
         assert list(settled_partitions(instance, ingestion, fails.key, (days[0], days[2]))) == []

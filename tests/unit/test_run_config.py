@@ -31,8 +31,9 @@ def jobs(tmp_path: Path) -> dict[str, dg.JobDefinition]:
         (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(text))
     definitions = load_definitions(replace(settings_for(tmp_path / "home"), specs_dir=tmp_path))
     implicit = definitions.resolve_implicit_global_asset_job_def()
-    names = ("autoloader_undo", "autoloader_retry", "autoloader_reload", "autoloader_reconcile")
-    return {implicit.name: implicit} | {n: definitions.resolve_job_def(n) for n in names}
+    names = ("undo", "retry", "dismiss", "reload", "reconcile")
+    found = [definitions.resolve_job_def(f"autoloader_{name}") for name in names]
+    return {job.name: job for job in (implicit, *found)}
 
 
 def test_no_config_of_a_run_reads_a_variable(jobs: dict[str, dg.JobDefinition]) -> None:
@@ -52,6 +53,7 @@ def test_no_config_of_a_run_reads_a_variable(jobs: dict[str, dg.JobDefinition]) 
         ("autoloader_undo", "batch_id", {"env": "CANARY"}),
         ("autoloader_undo", "dry_run", {"env": "CANARY"}),
         ("autoloader_retry", "files", [{"env": "CANARY"}]),
+        ("autoloader_dismiss", "files", [{"env": "CANARY"}]),
         ("autoloader_reload", "partitions", [{"env": "CANARY"}]),
         ("autoloader_reconcile", "ingestion", {"env": "CANARY"}),
     ],

@@ -1,0 +1,108 @@
+"""``dismiss``: skip files for good that failed or were quarantined, after saying which."""
+
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from autoloader_dagster.cli.amend import (
+    FilesArgument,
+    YesOption,
+    confirmed,
+    left_json,
+    print_left,
+)
+from autoloader_dagster.cli.files import Name
+from autoloader_dagster.cli.interrupts import ending_in_order
+from autoloader_dagster.cli.output import JsonOption, print_json, print_some, progress, say
+from autoloader_dagster.cli.project import open_ingestion, open_specs, source_base
+from autoloader_dagster.cli.run import raise_failure
+from autoloader_dagster.settings import load_settings
+
+if TYPE_CHECKING:
+    from autoloader_dagster.loading.dismiss import DismissOutcome
+
+
+def dismiss(
+    name: Name,
+    files: FilesArgument = None,
+    yes: YesOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Skip files for good that failed or are quarantined; without --yes only say which.
+
+    Their reasons are kept, and the checks do not report them any more. A new version of a file
+    loads as usual; 'autoloader retry NAME FILE' loads this one after all.
+    """
+    settings = load_settings()
+    specs = open_specs(settings)
+    loaded = specs.get(name)
+    base = source_base(loaded)
+    config = {"ingestion": loaded.ingestion_id, "files": files or [], "dry_run": False}
+    with ending_in_order(), progress() as tell:
+        from autoloader_dagster.loading.dismiss import plan_dismiss
+        from autoloader_dagster.orchestration.dismiss_job import DISMISS_JOB
+        from autoloader_dagster.orchestration.home import ensure_dagster_home
+        from autoloader_dagster.orchestration.launch_job import run_job_now
+
+        ingestion = open_ingestion(loaded, specs, settings)
+        try:
+            plan = plan_dismiss(ingestion, files or ())
+        finally:
+            ingestion.store.close()
+        tell.done()
+        if not as_json:
+            _print(plan, base)
+        if not plan.files:
+            if as_json:
+                print_json(_json(loaded.ingestion_id, plan, None))
+            else:
+                say(f"{loaded.ingestion_id}: no such file failed or is quarantined")
+            raise typer.Exit(1)
+        if not confirmed(yes, as_json, f"Dismiss {len(plan.files):,} files?"):
+            if as_json:
+                print_json(_json(loaded.ingestion_id, plan, None))
+            else:
+                say("nothing was changed; --yes does it")
+            return
+        ensure_dagster_home(settings)
+        report = run_job_now(specs, DISMISS_JOB, config, tell)
+    raise_failure(report)
+    outcome: DismissOutcome = report.value
+    if as_json:
+        print_json(_json(loaded.ingestion_id, outcome, report.run_id))
+    else:
+        say(
+            f"{loaded.ingestion_id}: {len(outcome.files):,} files are dismissed; "
+            f"run {report.run_id[:8]}"
+        )
+    if outcome.left:
+        raise typer.Exit(1)
+
+
+def _print(plan: "DismissOutcome", base: str) -> None:
+    if plan.files:
+        print_some(
+            ("file", "partition", "status", "why"),
+            [(f.path.removeprefix(base), f.partition_key, f.was, f.reason) for f in plan.files],
+            "",
+            "--json",
+        )
+    print_left(plan.left, base)
+
+
+def _json(ingestion: str, outcome: "DismissOutcome", run_id: str | None) -> dict[str, Any]:
+    return {
+        "ingestion": ingestion,
+        "dry_run": run_id is None,
+        "run_id": run_id,
+        "files": [
+            {
+                "path": file.path,
+                "partition": file.partition_key,
+                "was": file.was,
+                "reason": file.reason,
+            }
+            for file in outcome.files
+        ],
+        "left": left_json(outcome.left),
+    }

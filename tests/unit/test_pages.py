@@ -1,0 +1,315 @@
+"""What Dagster's pages show of an asset is the truth, also when no run tells it."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from autoloader_dagster.errors import UsageError
+from autoloader_dagster.loading.discover import discover
+from autoloader_dagster.loading.dismiss import dismiss
+from autoloader_dagster.loading.ingestion import Ingestion
+from autoloader_dagster.loading.retry import retry
+from autoloader_dagster.orchestration import run_locks
+from autoloader_dagster.orchestration.assets import asset_key, build_asset, build_source
+from autoloader_dagster.orchestration.jobs import build_jobs
+from autoloader_dagster.orchestration.launch_job import op_name
+from autoloader_dagster.orchestration.resources import (
+    IN_MEMORY,
+    ProcessedFilesResource,
+    SparkConnectResource,
+)
+from autoloader_dagster.orchestration.triggers import build_sensor
+from autoloader_dagster.processed_files.records import Batch, Claim, LoadedFile, SetAside
+from autoloader_dagster.specs.loader import load_specs
+from tests.fixtures.lake import Lake, write_ids
+
+pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
+
+_DAYS = [f"2026-01-0{day}" for day in (1, 2, 3, 4)]
+_BY_DAY = {"by": "path", "pattern": "{yyyy}-{MM}-{dd}.csv", "start": "2026-01-01"}
+
+
+@dataclass
+class Shown:
+    """An ingestion, and a Dagster instance that shows it. Nothing here opens Spark."""
+
+    lake: Lake
+    ingestion: Ingestion
+    instance: dg.DagsterInstance
+
+    @property
+    def key(self) -> dg.AssetKey:
+        return asset_key(self.ingestion.loaded)
+
+    @property
+    def resources(self) -> dict[str, Any]:
+        url = f"sqlite:///{self.lake.root / 'state.db'}"
+        return {
+            "spark_connect": SparkConnectResource(),
+            "processed_files": ProcessedFilesResource(database_url=url),
+            IN_MEMORY: dg.mem_io_manager,
+        }
+
+    def tick(self) -> dg.SensorResult:
+        """One tick of the sensor, with what the daemon does with its events."""
+        loaded = self.ingestion.loaded
+        sensor = build_sensor(loaded, load_specs(self.lake.root / "specs").connections)
+        assert sensor is not None
+        with dg.build_sensor_context(
+            instance=self.instance,
+            resources={name: self.resources[name] for name in ("spark_connect", "processed_files")},
+        ) as context:
+            result = sensor(context)
+        assert isinstance(result, dg.SensorResult)
+        for event in result.asset_events:
+            self.instance.report_runless_asset_event(event)
+        return result
+
+    def run(self, **tags: str) -> dg.ExecuteInProcessResult:
+        """A run of the asset; nothing may wait, because that would open Spark."""
+        connections = load_specs(self.lake.root / "specs").connections
+        definitions = dg.Definitions(
+            assets=[
+                build_asset(self.ingestion.loaded, connections),
+                build_source(self.ingestion.loaded),
+            ],
+            resources=self.resources,
+        )
+        return _ended(
+            definitions.resolve_implicit_global_asset_job_def().execute_in_process(
+                instance=self.instance, tags=tags, asset_selection=[self.key]
+            )
+        )
+
+    def job(self, name: str, **config: Any) -> dg.ExecuteInProcessResult:
+        """A run of one of the jobs."""
+        jobs = build_jobs(load_specs(self.lake.root / "specs"))
+        definitions = dg.Definitions(jobs=jobs, resources=self.resources)
+        ops = {op_name(name): {"config": {"ingestion": self.ingestion.id, **config}}}
+        return _ended(
+            definitions.resolve_job_def(name).execute_in_process(
+                instance=self.instance, run_config={"ops": ops}
+            )
+        )
+
+    def claim(self) -> Batch:
+        batch = self.ingestion.store.claim(
+            Claim(
+                self.ingestion.id,
+                "default",
+                self.ingestion.spec.table.name,
+                None,
+                9,
+                10**9,
+                1,
+                "w",
+                "r",
+                timedelta(minutes=5),
+            )
+        )
+        assert batch is not None
+        return batch
+
+    def load(self, rows: int, bad_rows: int = 0) -> None:
+        """Have the state say that what waits is loaded, each file with so many rows."""
+        batch = self.claim()
+        files = [LoadedFile(file.id, rows, bad_rows) for file in batch.files]
+        self.ingestion.store.record(batch.batch_id, 7, files, 1.0)
+
+    def quarantine(self) -> None:
+        """Have the state say that what waits is quarantined."""
+        batch = self.claim()
+        aside = [SetAside(f.id, "QUARANTINED", "NoCsv", "is a picture") for f in batch.files]
+        self.ingestion.store.set_aside(batch.batch_id, "w", aside, 1)
+        self.ingestion.store.release(batch.batch_id, "w")
+
+    def fail(self, *days: str) -> None:
+        """Runs over these partitions that fail before they load anything."""
+        definition = build_asset(
+            self.ingestion.loaded, load_specs(self.lake.root / "specs").connections
+        ).partitions_def
+
+        @dg.asset(key=self.key, partitions_def=definition)
+        def fails() -> None:
+            raise ValueError("down")
+
+        for day in days:
+            dg.materialize([fails], partition_key=day, instance=self.instance, raise_on_error=False)
+
+    def check(self, name: str) -> dg.AssetCheckEvaluation | None:
+        """The last answer of a check."""
+        key = dg.AssetCheckKey(self.key, name)
+        records = self.instance.event_log_storage.get_latest_asset_check_execution_by_key([key])
+        return records[key].evaluation if key in records else None
+
+    def events(self) -> dict[str | None, dg.AssetMaterialization]:
+        """The last materialization of each partition."""
+        found: dict[str | None, dg.AssetMaterialization] = {}
+        for record in self.instance.fetch_materializations(self.key, limit=1000).records:
+            event = record.asset_materialization
+            assert event is not None
+            found.setdefault(event.partition, event)
+        return found
+
+
+def _ended(result: dg.ExecuteInProcessResult) -> dg.ExecuteInProcessResult:
+    run_locks.let_go(result.run_id)
+    return result
+
+
+@pytest.fixture
+def shown(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shown]:
+    monkeypatch.setenv("AUTOLOADER_HOME", str(lake.root / "home"))
+    source = {"type": "local", "url": str(lake.folder()), "on_change": "fail"}
+    trigger = {"on_arrival": {"every": "5s"}}
+    ingestion = lake.ingestion("shown", source=source, partition=_BY_DAY, trigger=trigger)
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield Shown(lake, ingestion, instance)
+
+
+def test_a_tick_tells_of_what_its_listing_sets_aside(shown: Shown) -> None:
+    folder = shown.lake.folder()
+    write_ids(folder, f"{_DAYS[0]}.csv", 1)
+    discover(shown.ingestion)
+    shown.load(rows=1)
+    shown.run()
+    green = shown.check("every_file_loaded")
+    assert green is not None
+    assert green.passed
+
+    # A changed file with 'on_change: fail', and a file of no partition.
+    write_ids(folder, f"{_DAYS[0]}.csv", 1, 2)
+    write_ids(folder, "odd.csv", 1)
+    result = shown.tick()
+    red = shown.check("every_file_loaded")
+    assert red is not None
+    assert not red.passed
+    assert red.severity == dg.AssetCheckSeverity.ERROR
+    assert red.description is not None
+    assert red.description.startswith("2 files failed or are quarantined; 'autoloader retry'")
+    assert result.skip_reason is not None
+    assert "2 set aside" in (result.skip_reason.skip_message or "")
+    assert shown.tick().asset_events == [], "the same answer is not told again"
+
+    # Dismissed, also though the source has it no more; its reason stays.
+    (folder / "odd.csv").unlink()
+    (folder / f"{_DAYS[0]}.csv").unlink()
+    dry = shown.job("autoloader_dismiss", files=["*"])
+    assert dry.success
+    assert shown.check("every_file_loaded") == red
+    shown.job("autoloader_dismiss", files=["*"], dry_run=False)
+    green = shown.check("every_file_loaded")
+    assert green is not None
+    assert green.passed
+    rows = [row for row in shown.lake.store.files(shown.ingestion.id) if row.status == "SKIPPED"]
+    assert {row.error_type for row in rows} == {"Dismissed"}
+    assert "dismissed; it was QUARANTINED, NoPartition: odd.csv does not match" in "".join(
+        row.error_message or "" for row in rows
+    )
+
+
+def test_a_dismissed_version_is_never_loaded_silently_and_a_new_one_is(shown: Shown) -> None:
+    folder = shown.lake.folder()
+    path = write_ids(folder, f"{_DAYS[0]}.csv", 1)
+    discover(shown.ingestion)
+    shown.quarantine()
+    shown.job("autoloader_dismiss", files=["*.csv"], dry_run=False)
+    for _ in range(2):
+        assert not shown.tick().run_requests
+        assert discover(shown.ingestion).unchanged == 1
+        assert retry(shown.ingestion).files == ()
+    with pytest.raises(UsageError, match="needs files"):
+        dismiss(shown.ingestion, ())
+
+    before, was = path.read_text(), path.stat().st_mtime_ns
+    write_ids(folder, path.name, 1, 2)
+    assert discover(shown.ingestion).new == 1
+    old, new = shown.lake.store.files(shown.ingestion.id)
+    assert (old.status, new.status, new.partition_key) == ("SKIPPED", "DISCOVERED", _DAYS[0])
+    # The source goes back to the version that is not to be loaded.
+    path.write_text(before)
+    os.utime(path, ns=(was, was))
+    assert discover(shown.ingestion).unchanged == 1
+    old, new = shown.lake.store.files(shown.ingestion.id)
+    assert (old.status, new.status) == ("SKIPPED", "REPLACED")
+    assert old.error_message == "dismissed; it was QUARANTINED, NoCsv: is a picture"
+
+
+def test_bad_rows_are_told_by_file_with_the_query_for_them(shown: Shown) -> None:
+    write_ids(shown.lake.folder(), f"{_DAYS[0]}.csv", 1)
+    discover(shown.ingestion)
+    shown.load(rows=10, bad_rows=3)
+    write_ids(shown.lake.folder(), f"{_DAYS[1]}.csv", 1)
+    discover(shown.ingestion)
+    shown.load(rows=1)
+    shown.run()
+
+    red = shown.check("no_bad_rows")
+    assert red is not None
+    assert not red.passed
+    assert red.description == (
+        f"3 rows in 1 files have something in _rescued: {_DAYS[0]}.csv (3 of 10)"
+    )
+    (record,) = red.metadata["autoloader/bad_files"].value.records  # pyright: ignore
+    assert (record.data["partition"], record.data["bad_rows"]) == (_DAYS[0], 3)
+    query = red.metadata["autoloader/query"].value
+    assert query == (
+        'autoloader query "select _source_file, _rescued from '
+        f'{shown.ingestion.spec.table.name} where _rescued is not null limit 100"'
+    )
+
+
+def test_a_tick_puts_right_partitions_that_a_failed_run_left(shown: Shown) -> None:
+    shown.fail(*_DAYS[:3])
+    # The first is loaded, of the second a file waits, of the third there is none.
+    write_ids(shown.lake.folder(), f"{_DAYS[0]}.csv", 1)
+    discover(shown.ingestion)
+    shown.load(rows=10)
+    write_ids(shown.lake.folder(), f"{_DAYS[1]}.csv", 2)
+
+    shown.tick()
+    assert _rows(shown.events()) == {_DAYS[0]: (10, 10), _DAYS[2]: (0, 10)}
+    events = len(shown.instance.fetch_materializations(shown.key, limit=1000).records)
+    shown.tick()
+    assert len(shown.instance.fetch_materializations(shown.key, limit=1000).records) == events
+    green = shown.check("every_file_loaded")
+    assert green is not None
+    assert green.passed
+
+
+def test_a_backfill_fills_no_partition_whose_files_are_quarantined(shown: Shown) -> None:
+    folder = shown.lake.folder()
+    write_ids(folder, f"{_DAYS[0]}.csv", 1)
+    discover(shown.ingestion)
+    shown.quarantine()
+    write_ids(folder, f"{_DAYS[1]}.csv", 1)
+    discover(shown.ingestion)
+    shown.load(rows=4)
+
+    shown.run(
+        **{
+            "dagster/backfill": "b",
+            "dagster/asset_partition_range_start": _DAYS[0],
+            "dagster/asset_partition_range_end": _DAYS[2],
+        }
+    )
+    events = shown.events()
+    assert _rows(events) == {_DAYS[1]: (4, 4), _DAYS[2]: (0, 4)}
+    assert events[_DAYS[1]].description == "nothing new"
+    assert events[_DAYS[2]].description == "no files"
+
+
+def _rows(events: dict[str | None, dg.AssetMaterialization]) -> dict[str | None, tuple[Any, Any]]:
+    """The rows of each partition and of the table, as its last event has them."""
+    return {
+        partition: (
+            event.metadata["dagster/partition_row_count"].value,
+            event.metadata["dagster/row_count"].value,
+        )
+        for partition, event in events.items()
+    }
