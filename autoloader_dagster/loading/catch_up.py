@@ -247,6 +247,7 @@ def recover(
     ingestion: Ingestion,
     open_table: Callable[[str], Table],
     over_runs: Collection[str] = (),
+    on_fault: Callable[[Batch, AutoloaderError], None] = lambda batch, error: None,
 ) -> list[Batch]:
     """Settle batches whose worker is gone: record those that are in main, release the others.
 
@@ -254,6 +255,7 @@ def recover(
         ingestion: Whose batches.
         open_table: Gives the table of a batch by its name; called only if there is one to settle.
         over_runs: Runs that are known to have ended; their leases need not be waited for.
+        on_fault: Called with a batch that cannot be settled now, and why.
 
     Returns:
         The batches that were settled.
@@ -275,6 +277,7 @@ def recover(
             )
         except AutoloaderError as error:
             _log.warning("batch %s cannot be settled now: %s", batch.batch_id, error)
+            on_fault(batch, error)
             continue
         settled.append(batch)
     return settled

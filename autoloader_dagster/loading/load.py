@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from autoloader_dagster import failpoints
-from autoloader_dagster.errors import SparkBroken, StateError
+from autoloader_dagster.errors import AutoloaderError, SparkBroken, StateError
 from autoloader_dagster.loading.batch import BatchLoad
 from autoloader_dagster.loading.catch_up import recover
 from autoloader_dagster.loading.discover import discover
@@ -18,6 +18,7 @@ from autoloader_dagster.loading.ownership import owned_in_state, refuse_other_ow
 from autoloader_dagster.loading.progress import LoadProgress
 from autoloader_dagster.loading.stage import unstage_leftovers
 from autoloader_dagster.processed_files.records import (
+    Batch,
     Claim,
     PartitionKeys,
     PartitionRange,
@@ -59,6 +60,9 @@ def load(
 
     No Spark session is opened if there is nothing to load or to settle. If the Spark server is
     found broken, it is restarted once, and the load goes on.
+
+    Raises:
+        AutoloaderError: The environment failed, or what a dead run left cannot be settled now.
     """
     step = LoadProgress(step)
     try:
@@ -100,7 +104,14 @@ def _load(
                 opened.append(stack.enter_context(ingestion.connect()))
             return opened[0]
 
-        if recover(ingestion, lambda name: ingestion.table(spark(), name), over_runs):
+        faults: list[AutoloaderError] = []
+
+        def left(batch: Batch, error: AutoloaderError) -> None:
+            # A table of an earlier spec may be gone for good, and must keep no file waiting.
+            if batch.table == ingestion.spec.table.name:
+                faults.append(error)
+
+        if recover(ingestion, lambda name: ingestion.table(spark(), name), over_runs, left):
             # The listing before left files alone of which another version was in such a batch.
             step("listing again")
             discover(ingestion)
@@ -125,7 +136,11 @@ def _load(
             settled = any(file.status != "DISCOVERED" for file in outcome.files)
             step.ended(outcome)
             idle = 0 if settled else idle + 1
+            faults.clear()
             yield outcome
+        if faults:
+            # Files wait in that batch, and nothing else has shown that the table can be read.
+            raise faults[0]
 
 
 def _refuse_other_owner(ingestion: Ingestion, session: "SparkSession") -> None:

@@ -113,6 +113,8 @@ def build_asset(loaded: LoadedSpec, connections: Connections) -> dg.AssetsDefini
                     description=f"{loaded.ingestion_id}: {error}",
                     metadata={"error": type(error).__name__},
                 ) from error
+            finally:
+                processed_files.close()
 
     return ingest
 

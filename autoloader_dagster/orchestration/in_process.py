@@ -6,31 +6,18 @@ The run is watched from its first moment, shows its progress, and a signal ends 
 import logging
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
 
 from autoloader_dagster.orchestration import run_locks
 from autoloader_dagster.orchestration.lost_runs import Ours, fail_lost_runs
+from autoloader_dagster.orchestration.runs import RunFailure, failure_in
 from autoloader_dagster.settings import load_settings
 
 Tell = Callable[[str], None]
 
 _PROGRESS = "progress"
-
-
-@dataclass(frozen=True, slots=True)
-class RunFailure:
-    """Why a run failed.
-
-    Attributes:
-        error: Name of the error's class, as in ``autoloader_dagster.errors``; empty if unknown.
-        message: For people.
-    """
-
-    error: str
-    message: str
 
 
 def execute_here(
@@ -104,14 +91,8 @@ def _was_interrupted(result: dg.ExecuteInProcessResult) -> bool:
 
 def failure_of(result: dg.ExecuteInProcessResult) -> RunFailure:
     """Why a run failed that did."""
-    for event in result.get_step_failure_events():
-        data = event.step_failure_data
-        if data.user_failure_data is not None:
-            named = data.user_failure_data.metadata.get("error")
-            name = named.value if isinstance(named, dg.TextMetadataValue) else ""
-            return RunFailure(name or "", data.user_failure_data.description or "it failed")
-        if data.error is not None:
-            cause = data.error.cause or data.error
-            return RunFailure("", cause.message.strip())
+    failure = failure_in(result.get_step_failure_events())
+    if failure is not None:
+        return failure
     event = result.get_run_failure_event()
     return RunFailure("", event.message or "the run failed")

@@ -15,7 +15,6 @@ from autoloader_dagster.errors import UsageError
 from autoloader_dagster.loading.ingestion import Ingestion
 from autoloader_dagster.orchestration.assets import asset_key, build_asset, build_source
 from autoloader_dagster.orchestration.in_process import (
-    RunFailure,
     Tell,
     execute_here,
     failure_of,
@@ -36,7 +35,7 @@ from autoloader_dagster.orchestration.resources import (
     default_resources,
     open_ingestion,
 )
-from autoloader_dagster.orchestration.runs import INGESTION_TAG, LISTED_TAG
+from autoloader_dagster.orchestration.runs import INGESTION_TAG, LISTED_TAG, RunFailure
 from autoloader_dagster.processed_files.records import BatchRow, FileRow
 from autoloader_dagster.specs.connections import Connections
 from autoloader_dagster.specs.loader import LoadedSpec

@@ -6,7 +6,6 @@ from typing import Any
 import dagster as dg
 
 from autoloader_dagster.orchestration.in_process import (
-    RunFailure,
     Tell,
     execute_here,
     failure_of,
@@ -15,7 +14,7 @@ from autoloader_dagster.orchestration.in_process import (
 from autoloader_dagster.orchestration.job import op_name
 from autoloader_dagster.orchestration.jobs import build_jobs
 from autoloader_dagster.orchestration.resources import default_resources
-from autoloader_dagster.orchestration.runs import INGESTION_TAG
+from autoloader_dagster.orchestration.runs import INGESTION_TAG, RunFailure
 from autoloader_dagster.specs.loader import SpecSet
 
 

@@ -10,6 +10,7 @@ from autoloader_dagster.loading.discover import discover, why_nothing_was_listed
 from autoloader_dagster.loading.ingestion import Ingestion
 from autoloader_dagster.loading.partitioning import fitting
 from autoloader_dagster.loading.plan import RunPlan, plan_runs
+from autoloader_dagster.orchestration.outages import Outage
 from autoloader_dagster.orchestration.partitions import partitions_definition
 from autoloader_dagster.orchestration.runs import (
     INGESTION_TAG,
@@ -17,6 +18,7 @@ from autoloader_dagster.orchestration.runs import (
     PENDING_TAG,
     ended_runs,
     has_ended,
+    run_failure,
     runs_for_pending,
 )
 from autoloader_dagster.processed_files.records import Discovery
@@ -120,16 +122,19 @@ def run_requests(
     instance: dg.DagsterInstance,
     plans: Sequence[RunPlan],
     now: datetime | None = None,
+    outage: Outage | None = None,
 ) -> tuple[list[dg.RunRequest], list[str]]:
     """The runs to ask for now, and why others are not asked for.
 
     The same pending set is asked for once; when that run has ended and the set still waits (the
     run failed before it could claim it), it is asked for again, later each time, however often
-    that was. Dagster itself never repeats a run key, so the last run that tried is part of it.
+    that was. Once an outage is over it is asked for at once. Dagster itself never repeats a run
+    key, so the last run that tried is part of it.
     """
     moment = now or datetime.now(timezone.utc)
     requests: list[dg.RunRequest] = []
     waiting: list[str] = []
+    delays: list[_Delay] = []
     for plan in plans:
         tried = runs_for_pending(instance, plan.digest)
         under_way = [record for record in tried if not has_ended(record)]
@@ -142,12 +147,9 @@ def run_requests(
         if tried:
             wait = min(_FIRST_WAIT * 2 ** (len(tried) - 1), _LONGEST_WAIT)
             ended = datetime.fromtimestamp(tried[0].end_time or 0, timezone.utc)
-            if moment < ended + wait:
+            if moment < ended + wait and not (outage is not None and outage.is_over()):
                 seconds = int((ended + wait - moment).total_seconds())
-                waiting.append(
-                    f"{plan.files} files are tried again in {seconds} s, for run "
-                    f"{tried[0].dagster_run.run_id[:8]} did not load them"
-                )
+                delays.append(_Delay(plan.files, seconds, tried[0].dagster_run.run_id))
                 continue
         last = tried[0].dagster_run.run_id if tried else "first"
         requests.append(
@@ -156,7 +158,31 @@ def run_requests(
                 tags=run_tags(ingestion, plan),
             )
         )
+    if delays:
+        waiting.append(_delays_in_words(instance, delays, outage.fault if outage else ""))
     return requests, waiting
+
+
+@dataclass(frozen=True, slots=True)
+class _Delay:
+    """Files that are not asked for yet, because this run has not loaded them."""
+
+    files: int
+    seconds: int
+    run_id: str
+
+
+def _delays_in_words(instance: dg.DagsterInstance, delays: Sequence[_Delay], fault: str) -> str:
+    files = sum(delay.files for delay in delays)
+    if fault:
+        return f"{files} files wait, and are loaded once this is over: {fault}"
+    first = min(delays, key=lambda delay: delay.seconds)
+    failure = run_failure(instance, first.run_id)
+    why = f": {failure.message}" if failure is not None else ""
+    return (
+        f"{files} files are tried again in {first.seconds} s, because run {first.run_id[:8]} did "
+        f"not load them{why}"
+    )
 
 
 def counts_in_words(planned: Planned) -> str:

@@ -40,11 +40,19 @@ class SparkConnectResource(dg.ConfigurableResource):
         """
         from autoloader_dagster.spark.session import connect
 
-        settings = load_settings()
-        if self.remote:
-            settings = replace(settings, spark_remote=self.remote)
-        with connect(settings) as spark:
+        with connect(self._settings()) as spark:
             yield spark
+
+    def is_running(self) -> bool:
+        """Whether a session starts no server: there is a server of one's own, or one runs."""
+        from autoloader_dagster.spark.server import EmbeddedServer
+
+        settings = self._settings()
+        return bool(settings.spark_remote) or EmbeddedServer(settings).status().state == "running"
+
+    def _settings(self) -> Settings:
+        settings = load_settings()
+        return replace(settings, spark_remote=self.remote) if self.remote else settings
 
 
 class ProcessedFilesResource(dg.ConfigurableResource):
@@ -61,6 +69,11 @@ class ProcessedFilesResource(dg.ConfigurableResource):
         """Show that the run's worker lives; every run that loads anything asks for the state."""
         if context.run is not None:
             run_locks.hold(load_settings(), context.run.run_id)
+
+    def close(self) -> None:
+        """Close the connections, for a process may execute many runs; the next use opens others."""
+        if self._store is not None:
+            self._store.close()
 
     @property
     def store(self) -> ProcessedFiles:

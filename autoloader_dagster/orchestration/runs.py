@@ -1,6 +1,7 @@
 """What Dagster knows of runs, as the loader wants to know it."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import dagster as dg
 
@@ -9,6 +10,20 @@ LISTED_TAG = "autoloader/listed"
 # Of a run that lists because a tick has no time for it.
 LISTS_TAG = "autoloader/lists"
 INGESTION_TAG = "autoloader/ingestion"
+
+
+@dataclass(frozen=True, slots=True)
+class RunFailure:
+    """Why a run failed.
+
+    Attributes:
+        error: Name of the error's class, as in ``autoloader_dagster.errors``; empty if unknown.
+        message: For people.
+    """
+
+    error: str
+    message: str
+
 
 _ENDED = {
     dg.DagsterRunStatus.SUCCESS,
@@ -52,3 +67,23 @@ def runs_for_pending(instance: dg.DagsterInstance, digest: str) -> list[dg.RunRe
 def has_ended(record: dg.RunRecord) -> bool:
     """Whether the run is over, well or badly."""
     return record.dagster_run.status in _ENDED
+
+
+def failure_in(events: Iterable[dg.DagsterEvent]) -> RunFailure | None:
+    """Why a run failed, by the first of its steps that did; None if none did."""
+    for event in events:
+        data = event.step_failure_data
+        if data.user_failure_data is not None:
+            named = data.user_failure_data.metadata.get("error")
+            name = named.value if isinstance(named, dg.TextMetadataValue) else ""
+            return RunFailure(name or "", data.user_failure_data.description or "it failed")
+        if data.error is not None:
+            cause = data.error.cause or data.error
+            return RunFailure("", cause.message.strip())
+    return None
+
+
+def run_failure(instance: dg.DagsterInstance, run_id: str) -> RunFailure | None:
+    """Why an earlier run failed; None if it did not, or its process ended without a word."""
+    entries = instance.all_logs(run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
+    return failure_in(entry.dagster_event for entry in entries if entry.dagster_event)

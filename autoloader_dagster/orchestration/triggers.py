@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import dagster as dg
 
-from autoloader_dagster.errors import AutoloaderError
+from autoloader_dagster.errors import AutoloaderError, StateError
 from autoloader_dagster.loading.ingestion import Ingestion
 from autoloader_dagster.loading.ownership import how_to_adopt, owned_in_state
 from autoloader_dagster.orchestration import metadata as keys
@@ -18,6 +18,7 @@ from autoloader_dagster.orchestration.listing import (
     listing_run,
     why_not_to_list,
 )
+from autoloader_dagster.orchestration.outages import Outage, note_outage
 from autoloader_dagster.orchestration.pages import AssetEvent, report, tick_events
 from autoloader_dagster.orchestration.planning import (
     Planned,
@@ -66,6 +67,7 @@ def plan_tick(
     *,
     sensor: bool,
     seconds: float = TICK_SECONDS,
+    look: bool = True,
 ) -> Tick:
     """List the source in the time of a tick, and ask for runs for all that waits.
 
@@ -76,6 +78,7 @@ def plan_tick(
         instance: Where the runs are.
         sensor: Whether another tick comes soon.
         seconds: The time for the listing.
+        look: Whether to look if Spark answers before files have to wait whose runs have failed.
 
     Raises:
         AutoloaderError: The source could not be listed, and there is nothing else to ask for.
@@ -83,6 +86,7 @@ def plan_tick(
     discovery: Discovery | None = None
     error: AutoloaderError | None = None
     further: list[dg.RunRequest] = []
+    outage = Outage(ingestion, look=look)
     note = why_not_to_list(instance, ingestion.id, pause=sensor)
     if note is None:
         try:
@@ -93,8 +97,9 @@ def plan_tick(
                 further.append(listing_run(instance, ingestion.id))
         except AutoloaderError as failed:
             error = failed
+            outage.note(failed)
     planned = plan_pending(ingestion, instance, discovery)
-    requests, waiting = run_requests(ingestion, instance, planned.plans)
+    requests, waiting = run_requests(ingestion, instance, planned.plans, outage=outage)
     requests += further
     if error is not None and not requests:
         raise error
@@ -116,14 +121,20 @@ def _plan(
     # A person's start outlives the spec's change to paused, so it is checked here too.
     if loaded.spec.status != "active":
         return f"the spec's status is {loaded.spec.status}"
-    ingestion = open_ingestion(loaded, connections, spark_connect, processed_files)
-    # Each tick has a store of its own, whose connections must not wait for the garbage collector.
-    with closing(ingestion.store):
-        owned = owned_in_state(ingestion)
-        if owned is not None:
-            return f"{owned}. {how_to_adopt(ingestion)}"
-        sensor = isinstance(context, dg.SensorEvaluationContext)
-        tick = plan_tick(ingestion, context.instance, sensor=sensor)
+    try:
+        ingestion = open_ingestion(loaded, connections, spark_connect, processed_files)
+        # Each tick has a store of its own, whose connections must not wait for the garbage
+        # collector.
+        with closing(ingestion.store):
+            owned = owned_in_state(ingestion)
+            if owned is not None:
+                return f"{owned}. {how_to_adopt(ingestion)}"
+            sensor = isinstance(context, dg.SensorEvaluationContext)
+            look = spark_connect.is_running()
+            tick = plan_tick(ingestion, context.instance, sensor=sensor, look=look)
+    except StateError:
+        note_outage(loaded.ingestion_id)
+        raise
     if tick.error is not None:
         context.log.error("the source was not listed: %s", strike(str(tick.error)))
     return tick

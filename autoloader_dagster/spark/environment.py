@@ -2,13 +2,16 @@
 
 import re
 
-# What a server says when it cannot reach or may not read a store, or has run out of something.
+# What a server reports if it cannot reach or read a store, or has run out of something.
 _ENVIRONMENT = re.compile(
     r"AccessDenied|AccessControlException|NoAuthWithAWS|CredentialsNotFound|\bForbidden\b"
     r"|UnknownHostException|ConnectException|NoRouteToHost|SocketException|SocketTimeout"
     r"|ConnectTimeout|AWSClientIOException|AWSServiceIOException|AWSServiceThrottled|AWSStatus5"
     r"|UnknownStoreException|SSLException|SSLHandshake|No space left|quota exceeded"
     r"|Read-only file system|Permission denied|Too many open files"
+    # A catalog or its database.
+    r"|UncheckedSQLException|RESTException|ServiceFailureException|ServiceUnavailableException"
+    r"|NotAuthorizedException|ForbiddenException|TTransportException"
 )
 
 

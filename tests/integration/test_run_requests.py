@@ -4,16 +4,18 @@ import itertools
 import threading
 import uuid
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import dagster as dg
 import pytest
 
-from autoloader_dagster.errors import SourceUnavailable
+from autoloader_dagster.errors import SourceUnavailable, SparkUnavailable
 from autoloader_dagster.loading.discover import discover
 from autoloader_dagster.loading.plan import plan_runs
 from autoloader_dagster.orchestration.failed_partitions import settled_partitions
+from autoloader_dagster.orchestration.outages import note_outage
 from autoloader_dagster.orchestration.partitions import partitions_definition
 from autoloader_dagster.orchestration.planning import (
     RANGE_END,
@@ -151,6 +153,60 @@ def test_a_source_that_fails_keeps_nothing_from_being_loaded_that_is_known(lake:
         tick = plan_tick(failing, instance, sensor=True)
         assert len(tick.requests) == 1
         assert isinstance(tick.error, SourceUnavailable)
+
+
+class _Lakehouse:
+    """A lakehouse of which only one thing is known: whether it answers."""
+
+    def __init__(self) -> None:
+        self.down = False
+
+    @contextmanager
+    def connect(self) -> Iterator["_Lakehouse"]:
+        if self.down:
+            raise SparkUnavailable("the server is away", "Start it.")
+        yield self
+
+    def table(self, _session: object, _name: str) -> "_Lakehouse":
+        return self
+
+    def exists(self) -> bool:
+        return True
+
+
+def test_files_that_failed_in_an_outage_are_asked_for_as_soon_as_it_is_over(lake: Lake) -> None:
+    server = _Lakehouse()
+    ingestion = lake.ingestion("outage")
+    write_ids(lake.folder(), "1.csv", 1)
+    ingestion = replace(ingestion, connect=server.connect, lakehouse=server)  # pyright: ignore
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        (request,) = plan_tick(ingestion, instance, sensor=True).requests
+        runs = [_add_run(instance, request) for _ in range(8)]
+        for run in runs:
+            instance.report_run_failed(run)
+
+        def tick() -> tuple[int, str]:
+            planned = plan_tick(ingestion, instance, sensor=True)
+            return len(planned.requests), planned.reason
+
+        number, reason = tick()
+        assert number == 0
+        assert "1 files are tried again in 35" in reason
+        assert f"because run {runs[-1].run_id[:8]} did not load them" in reason
+        server.down = True
+        for _ in range(2):
+            number, reason = tick()
+            assert number == 0
+            assert "1 files wait, and are loaded once this is over: the server is away" in reason
+            assert "Start it." in reason
+        server.down = False
+        assert tick() == (1, "")
+        # A run that fails although all is well waits as before.
+        instance.report_run_failed(_add_run(instance, request))
+        assert tick()[0] == 0
+        note_outage(ingestion.id)
+        assert tick() == (1, "")
 
 
 def test_a_range_holds_only_partitions_whose_files_wait(lake: Lake) -> None:

@@ -1,16 +1,21 @@
 """What waits is looked at again whenever the source, the spec or a clock is not what it was."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
+from autoloader_dagster.errors import SparkUnavailable
 from autoloader_dagster.loading import attempts
 from autoloader_dagster.loading.attempts import pause_after
 from autoloader_dagster.loading.discover import discover as list_source
 from autoloader_dagster.loading.plan import plan_runs
 from autoloader_dagster.processed_files import Placement, ProcessedFiles, SetAside
-from autoloader_dagster.processed_files.records import FILE_GONE
+from autoloader_dagster.processed_files.records import FILE_GONE, Claim
 from autoloader_dagster.sources.base import FileRef
 from tests.fixtures.lake import Lake, write_ids
 from tests.integration.state_steps import (
@@ -25,6 +30,9 @@ from tests.integration.state_steps import (
     statuses,
     versions,
 )
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 
 def _vanish(state: ProcessedFiles) -> None:
@@ -168,6 +176,24 @@ def test_a_plan_survives_files_whose_partition_the_spec_does_not_have(lake: Lake
     list_source(daily)
     assert lake.statuses(daily)[Path("2026-01-05.csv").name] == "SKIPPED"
     assert [key for plan in plan_runs(daily) for key in plan.keys] == ["2026-02-10"]
+
+
+def test_a_run_that_cannot_settle_what_a_dead_one_left_fails_and_leaves_it(lake: Lake) -> None:
+    ingestion = lake.ingestion("left")
+    write_ids(lake.folder(), "a.csv", 1)
+    list_source(ingestion)
+    name, lease = ingestion.spec.table.name, timedelta(minutes=5)
+    claimed_by = Claim(ingestion.id, "default", name, None, 9, 10**9, 1, "w", "r", lease)
+    assert ingestion.store.claim(claimed_by) is not None
+
+    @contextmanager
+    def away() -> "Iterator[SparkSession]":
+        raise SparkUnavailable("the server is away", "Start it.")
+        yield
+
+    with pytest.raises(SparkUnavailable, match="the server is away"):
+        lake.load(replace(ingestion, connect=away), over_runs={"r"})
+    assert lake.statuses(ingestion) == {"a.csv": "PROCESSING"}
 
 
 def test_attempts_that_meet_other_writers_pause_longer_each_time(

@@ -1,0 +1,108 @@
+"""Tells when an outage is over, so that what failed in it is loaded at once.
+
+Files whose runs have failed wait longer each time, up to an hour. A tick that would have them wait
+looks whether Spark and the catalog answer. Once a tick has seen that something does not answer,
+the first tick that finds all of it well asks for the runs without waiting. No clock is read, and a
+run that fails although all is well waits as before.
+"""
+
+import threading
+from dataclasses import dataclass, field
+
+from autoloader_dagster.errors import AutoloaderError, TableUnavailable
+from autoloader_dagster.loading.ingestion import Ingestion
+
+# With the listing before it, a tick stays within Dagster's minute.
+_LOOK_SECONDS = 15.0
+
+# By ingestion. What is lost when this process ends costs some of the wait, and nothing else.
+_seen: set[str] = set()
+_looks: dict[str, "_Look"] = {}
+_lock = threading.Lock()
+
+
+def note_outage(ingestion_id: str) -> None:
+    """Note that something that this ingestion needs does not answer now."""
+    with _lock:
+        _seen.add(ingestion_id)
+
+
+class Outage:
+    """What one tick finds out.
+
+    Args:
+        ingestion: Whose tick.
+        look: Whether Spark and the catalog can be looked at; not where that would start a server.
+
+    Attributes:
+        fault: What does not answer, and what to do; empty if all is well or nothing was looked at.
+    """
+
+    def __init__(self, ingestion: Ingestion, *, look: bool) -> None:
+        self._ingestion = ingestion
+        self._look = look
+        self._over: bool | None = None
+        self.fault = ""
+
+    def note(self, error: AutoloaderError) -> None:
+        """Note what this tick has met."""
+        note_outage(self._ingestion.id)
+        self._over, self.fault = False, str(error)
+
+    def is_over(self) -> bool:
+        """Whether an earlier tick has seen an outage, and this one finds all well."""
+        if self._over is None:
+            error = look_now(self._ingestion) if self._look else None
+            if error is not None:
+                self.note(error)
+                return False
+            with _lock:
+                self._over = self._ingestion.id in _seen
+                _seen.discard(self._ingestion.id)
+        return self._over
+
+
+@dataclass
+class _Look:
+    ended: threading.Event = field(default_factory=threading.Event)
+    error: BaseException | None = None
+
+
+def look_now(ingestion: Ingestion, seconds: float = _LOOK_SECONDS) -> AutoloaderError | None:
+    """Why the ingestion's table cannot be reached now; None if it can.
+
+    Args:
+        ingestion: Whose table.
+        seconds: A catalog that does not answer for so long is out of reach.
+    """
+    with _lock:
+        look = _looks.get(ingestion.id)
+        if look is None:
+            look = _looks[ingestion.id] = _Look()
+            # A daemon, so that a catalog that does not answer keeps no process from ending.
+            threading.Thread(
+                target=_look, args=(ingestion, look), name=f"look {ingestion.id}", daemon=True
+            ).start()
+    if not look.ended.wait(seconds):
+        return TableUnavailable(
+            f"the catalog of {ingestion.spec.table.name} does not answer within {seconds:.0f} s",
+            "Check the catalog and the Spark server.",
+        )
+    if look.error is None or isinstance(look.error, AutoloaderError):
+        return look.error
+    return TableUnavailable(
+        f"table {ingestion.spec.table.name} cannot be looked up: {look.error}",
+        "Check the catalog and the Spark server.",
+    )
+
+
+def _look(ingestion: Ingestion, look: _Look) -> None:
+    try:
+        with ingestion.connect() as session:
+            ingestion.table(session).exists()
+    except BaseException as error:
+        look.error = error
+    finally:
+        with _lock:
+            del _looks[ingestion.id]
+        look.ended.set()
