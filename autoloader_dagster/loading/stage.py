@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from autoloader_dagster.errors import FileChanged
+from autoloader_dagster.errors import FileChanged, UsageError
 from autoloader_dagster.inspection.compression import decompressed
 from autoloader_dagster.inspection.content import Content
 from autoloader_dagster.inspection.json_records import Records
@@ -65,15 +65,13 @@ def stage(
     Raises:
         FileChanged: A file is not the listed version any more.
         SourceError: A file could not be read.
+        UsageError: The folder cannot be written, for example because its disk is full.
     """
     needed = [look for look in looks if look.lines is None and not look.empty]
     needed = [look for look in needed if look.split or look.stage_as is not None]
     staged = Staged()
     if not needed:
         return staged
-    # Copies of what the source may keep from others: for this user alone.
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    folder.mkdir(mode=0o700, exist_ok=True)
 
     def one(look: Look) -> None:
         path = look.ref.path
@@ -87,9 +85,19 @@ def stage(
         except SetAside as fault:
             staged.bad[path] = fault.bad
 
-    with ThreadPoolExecutor(_THREADS) as pool:
-        for _ in pool.map(one, needed):
-            pass
+    try:
+        # Copies of what the source may keep from others: for this user alone.
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        with ThreadPoolExecutor(_THREADS) as pool:
+            for _ in pool.map(one, needed):
+                pass
+    except OSError as error:
+        raise UsageError(
+            f"files cannot be copied to {folder}: {error.strerror or error}",
+            "Make room there, or set AUTOLOADER_HOME to a folder that this user may write. The "
+            "files wait for the next run.",
+        ) from error
     return staged
 
 
