@@ -30,9 +30,12 @@ def _tick(lake: Lake, ingestion: Ingestion, state_url: str) -> dg.SensorResult:
     """What the sensor of the spec answers."""
     sensor = build_sensor(ingestion.loaded, load_connections(lake.root / "specs", []))
     assert sensor is not None
-    with dg.DagsterInstance.ephemeral() as instance:
+    with (
+        dg.DagsterInstance.ephemeral() as instance,
+        dg.build_sensor_context(instance) as context,
+    ):
         answer = sensor(
-            dg.build_sensor_context(instance),
+            context,
             spark_connect=SparkConnectResource(),
             processed_files=ProcessedFilesResource(database_url=state_url),
         )

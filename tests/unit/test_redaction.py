@@ -209,18 +209,19 @@ def test_ticks_and_runs_show_no_secret(settings: Settings, tmp_path: Path) -> No
     with dg.DagsterInstance.local_temp(str(home)) as instance:
         sensor = definitions.resolve_sensor_def("orders_on_arrival")
         schedule = definitions.resolve_schedule_def("orders_schedule")
-        ticks = (
-            lambda: sensor.evaluate_tick(
-                dg.build_sensor_context(instance=instance, resources=resources)
-            ),
-            lambda: schedule.evaluate_tick(
-                dg.build_schedule_context(instance=instance, resources=resources)
-            ),
-        )
-        for tick in ticks:
-            with pytest.raises(Exception) as caught:  # noqa: PT011
-                tick()
-            shown.append(str(serializable_error_info_from_exc_info(caught._excinfo)))
+        # Closed, or its resources' own instance is still the current one in a later test.
+        with (
+            dg.build_sensor_context(instance=instance, resources=resources) as at_sensor,
+            dg.build_schedule_context(instance=instance, resources=resources) as at_schedule,
+        ):
+            ticks = (
+                lambda: sensor.evaluate_tick(at_sensor),
+                lambda: schedule.evaluate_tick(at_schedule),
+            )
+            for tick in ticks:
+                with pytest.raises(Exception) as caught:  # noqa: PT011
+                    tick()
+                shown.append(str(serializable_error_info_from_exc_info(caught._excinfo)))
         result = definitions.resolve_implicit_global_asset_job_def().execute_in_process(
             instance=instance, partition_key="2026-01-01", raise_on_error=False
         )
