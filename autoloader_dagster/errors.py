@@ -1,7 +1,9 @@
 """Every error that this package raises on purpose, in one tree.
 
     AutoloaderError
-    ├── SpecError                 a spec or a connection is wrong; its writer can mend it
+    ├── SpecError                 a spec or a connection is wrong; its writer can fix it
+    │   ├── SpecNotFound          there is no spec of this name
+    │   └── SpecGone              there was one, and the state knows what it has loaded
     ├── SourceError               the source cannot be listed or read
     │   ├── SourceNotFound        no such bucket, folder, host
     │   ├── SourceAccessDenied    wrong or missing credentials, or no permission
@@ -47,6 +49,14 @@ class AutoloaderError(Exception):
 
 class SpecError(AutoloaderError):
     """A spec or a connection is wrong."""
+
+
+class SpecNotFound(SpecError):
+    """There is no spec of this name."""
+
+
+class SpecGone(SpecError):
+    """The spec was removed, or has another name now."""
 
 
 class SourceError(AutoloaderError):

@@ -6,6 +6,7 @@ import typer
 
 from autoloader_dagster.cli.amend import YesOption, confirmed
 from autoloader_dagster.cli.files import Name
+from autoloader_dagster.cli.orphans import spec_named
 from autoloader_dagster.cli.output import JsonOption, print_json, say
 from autoloader_dagster.cli.project import open_ingestion, open_specs
 from autoloader_dagster.settings import load_settings
@@ -27,7 +28,7 @@ def adopt(
 
     settings = load_settings()
     specs = open_specs(settings)
-    ingestion = open_ingestion(specs.get(name), specs, settings)
+    ingestion = open_ingestion(spec_named(specs, settings, name), specs, settings)
     try:
         plan = hand_over(ingestion, old)
         counts = f"{plan.state.files:,} files and {plan.state.batches:,} batches"

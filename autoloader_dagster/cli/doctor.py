@@ -13,10 +13,11 @@ from typing import Literal
 import typer
 from rich.text import Text
 
-from autoloader_dagster.cli.orphans import Orphan, advice, orphans_if_known
+from autoloader_dagster.cli.orphans import orphans_if_known
 from autoloader_dagster.cli.output import JsonOption, literal, print_json, progress, screen
 from autoloader_dagster.cli.project import open_specs
 from autoloader_dagster.errors import AutoloaderError
+from autoloader_dagster.loading.orphans import Orphan
 from autoloader_dagster.settings import Settings, load_settings
 from autoloader_dagster.specs.loader import LoadedSpec, SpecSet
 from autoloader_dagster.specs.values import shown_size
@@ -246,7 +247,7 @@ def _specs(specs: SpecSet) -> Finding:
 
 
 def _orphans(orphans: list[Orphan]) -> Finding:
-    return Finding("deleted specs", "warn", "; ".join(map(str, orphans)), advice(orphans))
+    return Finding("deleted specs", "warn", "; ".join(map(str, orphans)), orphans[0].advice)
 
 
 def _source(loaded: LoadedSpec, specs: SpecSet, settings: Settings) -> Finding:

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from autoloader_dagster.cli.orphans import spec_named
 from autoloader_dagster.cli.output import (
     JsonOption,
     moment,
@@ -47,7 +48,7 @@ def files(
     chosen = _status(status)
     settings = load_settings()
     specs = open_specs(settings)
-    loaded = specs.get(name)
+    loaded = spec_named(specs, settings, name)
     with progress() as tell:
         ingestion = open_ingestion(loaded, specs, settings)
         from autoloader_dagster.loading.discover import discover, why_nothing_was_listed
@@ -98,7 +99,7 @@ def preview(
     """Show the columns and some rows that a load would bring; nothing is written."""
     settings = load_settings()
     specs = open_specs(settings)
-    loaded = specs.get(name)
+    loaded = spec_named(specs, settings, name)
     with progress() as tell:
         ingestion = open_ingestion(loaded, specs, settings)
         from autoloader_dagster.loading.preview import preview as preview_of

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from autoloader_dagster.cli.interrupts import ending_in_order
+from autoloader_dagster.cli.orphans import spec_named
 from autoloader_dagster.cli.output import (
     JsonOption,
     moment,
@@ -34,7 +35,7 @@ def reconcile(
     """Compare source, state and table; name each file of which they do not say the same."""
     settings = load_settings()
     specs = open_specs(settings)
-    chosen = [specs.get(name) for name in names] if names else list(specs.specs)
+    chosen = [spec_named(specs, settings, name) for name in names] if names else list(specs.specs)
     results: list[tuple[LoadedSpec, str, Reconciliation]] = []
     with ending_in_order(), progress() as tell:
         tell("start")

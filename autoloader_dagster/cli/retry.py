@@ -7,6 +7,7 @@ import typer
 from autoloader_dagster.cli.amend import FilesArgument, left_json, print_left
 from autoloader_dagster.cli.files import Name
 from autoloader_dagster.cli.interrupts import ending_in_order
+from autoloader_dagster.cli.orphans import spec_named
 from autoloader_dagster.cli.output import JsonOption, print_json, print_some, progress, say
 from autoloader_dagster.cli.project import open_specs, source_base
 from autoloader_dagster.cli.run import print_report, raise_failure, report_json
@@ -27,7 +28,7 @@ def retry(
     """Load files again that failed, or were set aside, skipped or undone; default all bad ones."""
     settings = load_settings()
     specs = open_specs(settings)
-    loaded = specs.get(name)
+    loaded = spec_named(specs, settings, name)
     base = source_base(loaded)
     with ending_in_order(), progress() as tell:
         tell("start")

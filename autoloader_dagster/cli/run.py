@@ -9,6 +9,7 @@ import typer
 from autoloader_dagster import errors
 from autoloader_dagster.cli.amend import YesOption
 from autoloader_dagster.cli.interrupts import ending_in_order
+from autoloader_dagster.cli.orphans import spec_named
 from autoloader_dagster.cli.output import (
     JsonOption,
     Progress,
@@ -24,7 +25,7 @@ from autoloader_dagster.cli.output import (
 from autoloader_dagster.cli.project import open_specs, source_base
 from autoloader_dagster.cli.reload import not_loaded_again, reload_loaded
 from autoloader_dagster.errors import UsageError
-from autoloader_dagster.settings import load_settings
+from autoloader_dagster.settings import Settings, load_settings
 from autoloader_dagster.specs.loader import LoadedSpec, SpecSet
 from autoloader_dagster.specs.values import shown_size
 
@@ -75,7 +76,7 @@ def run(
         )
     settings = load_settings()
     specs = open_specs(settings)
-    chosen = _chosen(specs, names or [])
+    chosen = _chosen(specs, settings, names or [])
     if reload:
         again = reload_loaded(chosen[0], specs, settings, partition, yes=yes, as_json=as_json)
         if again is not None:
@@ -112,7 +113,7 @@ def run(
         raise typer.Exit(1)
 
 
-def _chosen(specs: SpecSet, names: list[str]) -> list[LoadedSpec]:
+def _chosen(specs: SpecSet, settings: Settings, names: list[str]) -> list[LoadedSpec]:
     """The specs of these names, each once; without names those that are active.
 
     Raises:
@@ -120,7 +121,8 @@ def _chosen(specs: SpecSet, names: list[str]) -> list[LoadedSpec]:
     """
     if not names:
         return [loaded for loaded in specs.specs if loaded.spec.status == "active"]
-    return list({each.ingestion_id: each for each in map(specs.get, names)}.values())
+    found = [spec_named(specs, settings, name) for name in names]
+    return list({each.ingestion_id: each for each in found}.values())
 
 
 def _run_each(

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from autoloader_dagster.cli.files import Name
-from autoloader_dagster.cli.orphans import orphans_in, orphans_json, print_orphans
+from autoloader_dagster.cli.orphans import orphan_json, orphans_json, print_orphans
 from autoloader_dagster.cli.output import (
     JsonOption,
     moment,
@@ -15,7 +15,9 @@ from autoloader_dagster.cli.output import (
     snapshot,
 )
 from autoloader_dagster.cli.project import open_specs, open_state
+from autoloader_dagster.loading.orphans import Orphan, orphans_in, spec_or_orphan
 from autoloader_dagster.settings import load_settings
+from autoloader_dagster.specs.loader import LoadedSpec
 from autoloader_dagster.specs.values import shown_size
 
 if TYPE_CHECKING:
@@ -42,11 +44,15 @@ def status(
     """Show for each ingestion what waits, what is loaded and what was set aside."""
     settings = load_settings()
     specs = open_specs(settings)
-    chosen = [specs.get(name)] if name else list(specs.specs)
     store = open_state(settings)
     try:
-        rows = _totals(store, [loaded.ingestion_id for loaded in chosen])
-        orphans = [] if name else orphans_in(store, specs)
+        if name is None:
+            chosen: list[LoadedSpec | Orphan] = list(specs.specs)
+            orphans = orphans_in(store, specs)
+        else:
+            chosen = [found := spec_or_orphan(specs, name, store)]
+            orphans = [found] if isinstance(found, Orphan) else []
+        rows = _totals(store, [each.ingestion_id for each in chosen])
     finally:
         store.close()
     if as_json:
@@ -72,10 +78,12 @@ def history(
 ) -> None:
     """Show the batches of an ingestion, the newest first."""
     settings = load_settings()
-    loaded = open_specs(settings).get(name)
+    specs = open_specs(settings)
     store = open_state(settings)
     try:
-        batches = store.batches(loaded.ingestion_id, limit=limit)
+        found = spec_or_orphan(specs, name, store)
+        orphan = found if isinstance(found, Orphan) else None
+        batches = store.batches(found.ingestion_id, limit=limit)
     finally:
         store.close()
     rows = [
@@ -97,7 +105,7 @@ def history(
         for batch in batches
     ]
     if as_json:
-        print_json({"batches": rows})
+        print_json({"batches": rows, "orphan": orphan_json(orphan)})
         return
     print_table(
         ("batch", "kind", "run", "began (UTC)", ">files", ">rows", ">size", "snapshot", "status",
@@ -119,6 +127,7 @@ def history(
             for row in rows
         ),
     )  # fmt: skip
+    print_orphans([orphan] if orphan else [])
 
 
 @db.command()

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from autoloader_dagster.cli.files import Name, file_json
+from autoloader_dagster.cli.orphans import orphan_json, print_orphans
 from autoloader_dagster.cli.output import JsonOption, print_json, print_table, say, snapshot
-from autoloader_dagster.cli.project import open_ingestion, open_specs, source_base
+from autoloader_dagster.cli.project import open_specs, open_state, source_base
+from autoloader_dagster.loading.orphans import Orphan, spec_or_orphan
 from autoloader_dagster.settings import load_settings
 
 if TYPE_CHECKING:
-    from autoloader_dagster.loading.ingestion import Ingestion
     from autoloader_dagster.processed_files.records import Batch, FileRow
+    from autoloader_dagster.processed_files.store import ProcessedFiles
 
 _SHOWN = 200
 
@@ -31,24 +33,30 @@ def trace(
     """Show the files, batches, runs and snapshots that a file or batch hangs together with."""
     settings = load_settings()
     specs = open_specs(settings)
-    loaded = specs.get(name)
-    ingestion = open_ingestion(loaded, specs, settings)
+    store = open_state(settings)
     try:
-        files, batches = _found(ingestion, what)
+        found = spec_or_orphan(specs, name, store)
+        orphan = found if isinstance(found, Orphan) else None
+        ingestion = found.ingestion_id
+        base = "" if isinstance(found, Orphan) else source_base(found)
+        files, batches = _found(store, ingestion, base, what)
     finally:
-        ingestion.store.close()
-    table = loaded.spec.table.name
+        store.close()
+    if not isinstance(found, Orphan):
+        table = found.spec.table.name
+    else:
+        table = batches[-1].table if batches else ""
     if as_json:
         print_json(
             {
-                "ingestion": loaded.ingestion_id,
+                "ingestion": ingestion,
                 "table": table,
                 "files": [file_json(row) for row in files],
                 "batches": [_batch_json(batch) for batch in batches],
+                "orphan": orphan_json(orphan),
             }
         )
         return
-    base = source_base(loaded)
     print_table(
         ("file", "changed (UTC)", "status", "partition", ">rows", "batch", "why"),
         (
@@ -79,27 +87,29 @@ def trace(
             say(f"rows:  autoloader query {query}")
     for run_id in dict.fromkeys(batch.run_id for batch in batches if batch.run_id):
         say(f"run:   /runs/{run_id} in the Dagster UI (autoloader up)")
+    print_orphans([orphan] if orphan else [])
 
 
-def _found(ingestion: "Ingestion", what: str) -> "tuple[list[FileRow], list[Batch]]":
+def _found(
+    store: "ProcessedFiles", ingestion: str, base: str, what: str
+) -> "tuple[list[FileRow], list[Batch]]":
     """The files of a batch, or the batches of files.
 
     Raises:
         NotLoaded: It is neither a batch nor a file of this ingestion.
     """
-    from autoloader_dagster.loading.choose import versions_named
+    from autoloader_dagster.loading.choose import versions_in
 
-    store = ingestion.store
     batch = store.batch(what)
-    if batch is not None and batch.ingestion_id == ingestion.id:
+    if batch is not None and batch.ingestion_id == ingestion:
         paths = {file.path for file in batch.files}
         held = {file.id for file in batch.files}
-        rows = store.files(ingestion.id, paths=paths) if paths else ()
+        rows = store.files(ingestion, paths=paths) if paths else ()
         return [row for row in rows if row.id in held], [batch]
-    rows = versions_named(ingestion, [what])
+    rows = versions_in(store, ingestion, base, [what])
     # Also those whose rows another one has taken out since. An id begins with its time.
     ids = {row.batch_id for row in rows if row.batch_id}
-    ids.update(store.batches_of(ingestion.id, {row.id for row in rows}))
+    ids.update(store.batches_of(ingestion, {row.id for row in rows}))
     found = [store.batch(each) for each in sorted(ids)]
     return rows, [batch for batch in found if batch is not None]
 

@@ -14,6 +14,7 @@ from autoloader_dagster.cli.amend import (
 )
 from autoloader_dagster.cli.files import Name
 from autoloader_dagster.cli.interrupts import ending_in_order
+from autoloader_dagster.cli.orphans import spec_named
 from autoloader_dagster.cli.output import (
     JsonOption,
     print_json,
@@ -51,7 +52,7 @@ def undo(
     """Take the rows of loaded files out of the table; without --yes only say which."""
     settings = load_settings()
     specs = open_specs(settings)
-    loaded = specs.get(name)
+    loaded = spec_named(specs, settings, name)
     base = source_base(loaded)
     with ending_in_order(), progress() as tell:
         from autoloader_dagster.loading.undo_plan import plan_undo

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from autoloader_dagster.errors import NotLoaded
 from autoloader_dagster.loading.ingestion import Ingestion
 from autoloader_dagster.processed_files.records import FileRow
+from autoloader_dagster.processed_files.store import ProcessedFiles
 
 # No database takes these, so no recorded file has them in its name.
 _NEVER_RECORDED = re.compile(r"[\x00\ud800-\udfff]")
@@ -42,10 +43,20 @@ class LeftAsItIs:
 
 
 def versions_named(ingestion: Ingestion, names: Sequence[str]) -> list[FileRow]:
+    """Every recorded version of the files of these names; see ``versions_in``."""
+    base = f"{ingestion.spec.source.url.rstrip('/')}/"
+    return versions_in(ingestion.store, ingestion.id, base, names)
+
+
+def versions_in(
+    store: ProcessedFiles, ingestion_id: str, base: str, names: Sequence[str]
+) -> list[FileRow]:
     """Every recorded version of the files of these names, in the order of their discovery.
 
     Args:
-        ingestion: Whose files.
+        store: The state.
+        ingestion_id: Whose files.
+        base: What the addresses of its files begin with; empty if it is not known.
         names: Each the full address, the path below the source's address, its last part or parts
             as ``2026/a.csv``, or a pattern with ``*`` and ``?`` as in a shell, over folders too.
             The first of these that fits decides, so that a name selects the file of this name
@@ -56,30 +67,29 @@ def versions_named(ingestion: Ingestion, names: Sequence[str]) -> list[FileRow]:
     """
     found: dict[int, FileRow] = {}
     for name in names:
-        versions = _named(ingestion, name)
+        versions = _named(store, ingestion_id, base, name)
         if not versions:
             raise NotLoaded(
-                f"{ingestion.id} knows no file {name}",
+                f"{ingestion_id} knows no file {name}",
                 "See 'autoloader files' for the names; a new file is known once it was listed.",
             )
         found |= {row.id: row for row in versions}
     return [found[each] for each in sorted(found)]
 
 
-def _named(ingestion: Ingestion, name: str) -> list[FileRow]:
+def _named(store: ProcessedFiles, ingestion_id: str, base: str, name: str) -> list[FileRow]:
     if not name or _NEVER_RECORDED.search(name):
         return []
     # As written first, because the name of a file may hold a star. Commands show the second form.
-    store, base = ingestion.store, f"{ingestion.spec.source.url.rstrip('/')}/"
     for path in (name, base + name):
-        if exact := list(store.files(ingestion.id, paths=[path])):
+        if exact := list(store.files(ingestion_id, paths=[path])):
             return exact
     below = f"/{name.lstrip('/')}"
-    ends = list(store.files(ingestion.id, path_end=below))
+    ends = list(store.files(ingestion_id, path_end=below))
     if ends or not any(character in name for character in "*?"):
         return ends
-    return list(store.files(ingestion.id, path_like=f"*{below}")) or list(
-        store.files(ingestion.id, path_like=name)
+    return list(store.files(ingestion_id, path_like=f"*{below}")) or list(
+        store.files(ingestion_id, path_like=name)
     )
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from autoloader_dagster.errors import SpecError
+from autoloader_dagster.errors import SpecError, SpecNotFound
 from autoloader_dagster.specs.boundaries import local_folder, refused_of_file, refused_of_spec
 from autoloader_dagster.specs.connections import Connections, load_connections
 from autoloader_dagster.specs.dagster_names import (
@@ -112,7 +112,8 @@ class SpecSet:
         """The spec with this name or ``tenant/name``.
 
         Raises:
-            SpecError: There is none, it is broken, or several tenants have one of this name.
+            SpecNotFound: There is none.
+            SpecError: It is broken, or several tenants have one of this name.
         """
         found = [s for s in self.specs if name in (s.ingestion_id, s.spec.name)]
         if len(found) == 1:
@@ -128,7 +129,7 @@ class SpecSet:
         ids = [spec.ingestion_id for spec in self.specs]
         known = ids if "/" in name or len(set(names)) < len(names) else names
         listed = f"The specs are {', '.join(known)}." if known else "There are no specs yet."
-        raise SpecError(f"there is no spec '{name}'{did_you_mean(name, known)}", listed)
+        raise SpecNotFound(f"there is no spec '{name}'{did_you_mean(name, known)}", listed)
 
 
 @dataclass

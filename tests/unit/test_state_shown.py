@@ -103,6 +103,38 @@ def test_what_a_deleted_spec_left_behind_is_shown(shown: Shown) -> None:
     assert "spec is gone" not in shown.out("status", "other")
 
 
+def test_commands_on_a_deleted_spec_show_what_the_state_knows(
+    shown: Shown, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown.spec("orders").unlink()
+    shown.spec("other")
+    said = "acme/orders: its spec is gone; its table lake.shop.orders keeps 20 rows of 2 files"
+    orphan = {"ingestion": "acme/orders", "tables": ["lake.shop.orders"], "files": 2, "rows": 20}
+
+    history = shown.json("history", "orders")
+    assert history["orphan"] == orphan
+    (batch,) = history["batches"]
+    traced = shown.json("trace", "acme/orders", batch["batch_id"])
+    assert traced["orphan"] == orphan
+    assert traced["table"] == "lake.shop.orders"
+    assert {Path(file["path"]).name for file in traced["files"]} == {"a.csv", "b.csv"}
+    assert shown.json("trace", "orders", "a.csv")["batches"][0]["batch_id"] == batch["batch_id"]
+    status = shown.json("status", "orders")
+    assert status["orphans"] == [orphan]
+    assert [row["rows"] for row in status["ingestions"]] == [20]
+    for command in (["history", "orders"], ["trace", "orders", "a.csv"], ["status", "orders"]):
+        out = " ".join(shown.out(*command).split())
+        assert said in out, command
+        assert "autoloader adopt NEW --from acme/orders" in out, command
+    # What needs the spec fails, and says the same.
+    for command in ("run", "files", "preview", "undo", "retry", "reconcile"):
+        capsys.readouterr()
+        assert main([command, "orders"]) == 1
+        assert said in " ".join(capsys.readouterr().err.split()), command
+    assert main(["history", "unknown"]) == 1
+    assert "there is no spec 'unknown'" in capsys.readouterr().err
+
+
 def test_a_broken_spec_is_not_gone_and_a_state_that_is_down_hides_no_spec(
     shown: Shown, monkeypatch: pytest.MonkeyPatch
 ) -> None:
