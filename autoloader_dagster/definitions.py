@@ -17,6 +17,7 @@ from autoloader_dagster.orchestration.assets import (
 )
 from autoloader_dagster.orchestration.jobs import build_jobs
 from autoloader_dagster.orchestration.lost_runs import build_lost_runs_sensor
+from autoloader_dagster.orchestration.removed import build_removed, remember, removed_since
 from autoloader_dagster.orchestration.resources import default_resources
 from autoloader_dagster.orchestration.triggers import build_schedule, build_sensor
 from autoloader_dagster.settings import Settings, load_settings
@@ -38,13 +39,17 @@ def build_definitions(specs: SpecSet) -> dg.Definitions:
         logger.error("%s", fault)
     built = [each for loaded in specs.specs if (each := _built(loaded, specs.connections))]
     taken = replace(specs, specs=tuple(each.loaded for each in built))
-    jobs = build_jobs(taken) if built else []
+    removed = removed_since(taken)
+    remember(taken)
+    # Also without any spec: a run of a removed one says so.
+    jobs = build_jobs(taken)
     lost_runs = build_lost_runs_sensor(map(asset_key, taken.specs), [job.name for job in jobs])
     return dg.Definitions(
         assets=[
             *(each.asset for each in built),
             *(each.source for each in built),
             *(build_broken(broken) for broken in specs.broken),
+            *(build_removed(each, taken) for each in removed),
         ],
         sensors=[*(each.sensor for each in built if each.sensor), lost_runs],
         schedules=[each.schedule for each in built if each.schedule],

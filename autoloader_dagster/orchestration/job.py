@@ -7,8 +7,9 @@ from typing import Any, TypeVar, cast
 import dagster as dg
 from pydantic import Field
 
-from autoloader_dagster.errors import AutoloaderError
+from autoloader_dagster.errors import AutoloaderError, SpecGone
 from autoloader_dagster.loading.ingestion import Ingestion
+from autoloader_dagster.loading.orphans import Orphan, spec_or_orphan
 from autoloader_dagster.orchestration.pages import AssetEvent
 from autoloader_dagster.orchestration.resources import (
     IN_MEMORY,
@@ -105,7 +106,9 @@ def opened(
     """The ingestion of a name; an error of ours fails the run with its own words."""
     with struck_errors():
         try:
-            loaded = specs.get(name)
+            loaded = spec_or_orphan(specs, name, processed_files.store)
+            if isinstance(loaded, Orphan):
+                raise SpecGone(str(loaded), loaded.advice)
             ingestion = open_ingestion(loaded, specs.connections, spark_connect, processed_files)
             try:
                 yield ingestion

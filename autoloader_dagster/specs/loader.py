@@ -95,12 +95,21 @@ class BrokenSpec:
 
 @dataclass(frozen=True)
 class SpecSet:
-    """What a specs folder holds, in the order of tenants and files."""
+    """What a specs folder holds, in the order of tenants and files.
+
+    Attributes:
+        specs: The good ones.
+        broken: The others.
+        connections: Of all tenants.
+        tenants: What each tenant may name.
+        folder: The specs folder.
+    """
 
     specs: tuple[LoadedSpec, ...]
     broken: tuple[BrokenSpec, ...]
     connections: Connections
     tenants: Tenants = field(default=Tenants())
+    folder: Path = Path()
 
     @property
     def faults(self) -> tuple[SpecFault, ...]:
@@ -191,6 +200,7 @@ def load_specs(specs_dir: Path) -> SpecSet:
         tuple(_broken(specs_dir, draft) for draft in drafts if not draft.usable),
         connections,
         allowed,
+        specs_dir,
     )
 
 
