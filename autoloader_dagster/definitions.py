@@ -42,7 +42,7 @@ def build_definitions(specs: SpecSet) -> dg.Definitions:
     removed = removed_since(taken)
     remember(taken)
     # Also without any spec: a run of a removed one says so.
-    jobs = build_jobs(taken)
+    jobs = build_jobs(taken, [each.ingestion_id for each in removed])
     lost_runs = build_lost_runs_sensor(map(asset_key, taken.specs), [job.name for job in jobs])
     return dg.Definitions(
         assets=[

@@ -13,6 +13,7 @@ from autoloader_dagster.cli.amend import (
 )
 from autoloader_dagster.cli.files import Name
 from autoloader_dagster.cli.interrupts import ending_in_order
+from autoloader_dagster.cli.orphans import spec_named
 from autoloader_dagster.cli.output import JsonOption, print_json, print_some, progress, say
 from autoloader_dagster.cli.project import open_ingestion, open_specs, source_base
 from autoloader_dagster.cli.run import raise_failure
@@ -35,7 +36,7 @@ def dismiss(
     """
     settings = load_settings()
     specs = open_specs(settings)
-    loaded = specs.get(name)
+    loaded = spec_named(specs, settings, name)
     base = source_base(loaded)
     config = {"ingestion": loaded.ingestion_id, "files": files or [], "dry_run": False}
     with ending_in_order(), progress() as tell:

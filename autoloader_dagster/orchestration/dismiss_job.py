@@ -1,5 +1,7 @@
 """The job that dismisses files that failed or were quarantined, for all ways to start it."""
 
+from collections.abc import Collection
+
 import dagster as dg
 from pydantic import Field
 
@@ -30,10 +32,11 @@ class DismissConfig(ChosenFiles):
     dry_run: bool = Field(default=True, description=DRY_RUN)
 
 
-def dismiss_job(specs: SpecSet) -> dg.JobDefinition:
-    """The job."""
+def dismiss_job(specs: SpecSet, ingestions: Collection[str]) -> dg.JobDefinition:
+    """The job; its Launchpad offers these ingestions."""
+    fields = config_fields(DismissConfig, ingestions)
 
-    @dg.op(name=op_name(DISMISS_JOB), out=RETURNED, config_schema=config_fields(DismissConfig))
+    @dg.op(name=op_name(DISMISS_JOB), out=RETURNED, config_schema=fields)
     def dismiss_op(
         context: dg.OpExecutionContext,
         spark_connect: SparkConnectResource,

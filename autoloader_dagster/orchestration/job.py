@@ -1,6 +1,8 @@
 """What the jobs have in common: how files are chosen, and how a job is made of its one op."""
 
-from collections.abc import Iterable, Iterator
+import hashlib
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar, cast
 
@@ -24,6 +26,9 @@ from autoloader_dagster.specs.loader import SpecSet
 # What an op returns is for the command line, which has it in memory; Dagster need not keep it.
 RETURNED = dg.Out(io_manager_key=IN_MEMORY)
 
+# More than these nobody reads through; the name is typed in then.
+_MOST_CHOICES = 50
+
 DRY_RUN = "Only say what would be done, and change nothing."
 _FILES = (
     "The files: names below the source, full addresses, their last part or parts as 2026/a.csv, or "
@@ -41,26 +46,58 @@ class ChosenFiles(dg.Config):
 _Config = TypeVar("_Config", bound=dg.Config)
 
 
-def config_fields(config: type[dg.Config]) -> dict[str, dg.Field]:
+def config_fields(config: type[dg.Config], ingestions: Collection[str]) -> dict[str, dg.Field]:
     """The config fields of a class, all of which take a value only.
 
     Dagster itself also takes ``{env: NAME}`` for text, numbers and booleans: whoever may start a
     run could then read any variable of the worker in the run's log.
+
+    Args:
+        config: The class; its field ``ingestion`` is a choice.
+        ingestions: What to choose from, see ``names_to_choose``; empty for any text.
     """
-    return {
+    fields = {
         name: dg.Field(
-            _value_only(field.config_type),
+            _value_only(_not_null(field)),
             description=field.description,
             **({"default_value": field.default_value} if field.default_provided else {}),
             is_required=field.is_required,
         )
         for name, field in config.to_fields_dict().items()
     }
+    if ingestions:
+        # Dagster takes two of one name for the same type, so its choices are part of the name. Its
+        # message about another value says "not in enum type NameOfASpec_...".
+        digest = hashlib.sha256("\n".join(ingestions).encode()).hexdigest()[:8]
+        choice = dg.Enum(f"NameOfASpec_{digest}", [dg.EnumValue(name) for name in ingestions])
+        fields["ingestion"] = dg.Field(choice, description=fields["ingestion"].description)
+    return fields
+
+
+def names_to_choose(specs: SpecSet, removed: Iterable[str] = ()) -> list[str]:
+    """The names that a job takes for an ingestion, for the Launchpad; none if there are too many.
+
+    Args:
+        specs: All specs. Those that are broken are there too: the run says what is wrong with them.
+        removed: Ingestions that were there when the run of this process was requested.
+    """
+    known = (*specs.specs, *specs.broken)
+    ids = {each.ingestion_id for each in known}.union(removed)
+    bare = Counter(ingestion.partition("/")[2] for ingestion in ids)
+    names = [*sorted(name for name, count in bare.items() if count == 1), *sorted(ids)]
+    return names if len(ids) <= _MOST_CHOICES else []
 
 
 def config_of(context: dg.OpExecutionContext, config: type[_Config]) -> _Config:
     """The config of a run, as an object of the class that ``config_fields`` was given."""
     return config(**context.op_config)
+
+
+def _not_null(field: dg.Field) -> Any:
+    """The type of a field, without null where its default is something else."""
+    kind = field.config_type
+    null = not field.default_provided or field.default_value is None
+    return kind if null or not isinstance(kind, dg.Noneable) else kind.inner_type
 
 
 def _value_only(kind: Any) -> Any:

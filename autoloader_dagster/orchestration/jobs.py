@@ -4,9 +4,12 @@ Each takes its choice as typed config. What removes rows only says what it would
 told otherwise. What was done is shown on the run as tables, and in the history of the asset.
 """
 
+from collections.abc import Iterable
+
 import dagster as dg
 
 from autoloader_dagster.orchestration.dismiss_job import dismiss_job
+from autoloader_dagster.orchestration.job import names_to_choose
 from autoloader_dagster.orchestration.reconcile_job import reconcile_job
 from autoloader_dagster.orchestration.reload_job import reload_job
 from autoloader_dagster.orchestration.retry_job import retry_job
@@ -14,12 +17,13 @@ from autoloader_dagster.orchestration.undo_job import undo_job
 from autoloader_dagster.specs.loader import SpecSet
 
 
-def build_jobs(specs: SpecSet) -> list[dg.JobDefinition]:
-    """The jobs; one of each serves every spec."""
-    return [
-        undo_job(specs),
-        retry_job(specs),
-        dismiss_job(specs),
-        reload_job(specs),
-        reconcile_job(specs),
-    ]
+def build_jobs(specs: SpecSet, removed: Iterable[str] = ()) -> list[dg.JobDefinition]:
+    """The jobs; one of each serves every spec.
+
+    Args:
+        specs: All specs.
+        removed: Ingestions that were there when the run of this process was requested.
+    """
+    names = names_to_choose(specs, removed)
+    makers = (undo_job, retry_job, dismiss_job, reload_job, reconcile_job)
+    return [make(specs, names) for make in makers]

@@ -1,5 +1,6 @@
 """The job that compares source, state and table, and mends the state, for all ways to start it."""
 
+from collections.abc import Collection
 from typing import Any
 
 import dagster as dg
@@ -36,10 +37,11 @@ class ReconcileConfig(dg.Config):
     )
 
 
-def reconcile_job(specs: SpecSet) -> dg.JobDefinition:
-    """The job."""
+def reconcile_job(specs: SpecSet, ingestions: Collection[str]) -> dg.JobDefinition:
+    """The job; its Launchpad offers these ingestions."""
+    fields = config_fields(ReconcileConfig, ingestions)
 
-    @dg.op(name=op_name(RECONCILE_JOB), out=RETURNED, config_schema=config_fields(ReconcileConfig))
+    @dg.op(name=op_name(RECONCILE_JOB), out=RETURNED, config_schema=fields)
     def reconcile_op(
         context: dg.OpExecutionContext,
         spark_connect: SparkConnectResource,

@@ -1,5 +1,6 @@
 """The job that loads partitions again, their rows replaced, for all ways to start it."""
 
+from collections.abc import Collection
 from typing import Any
 
 import dagster as dg
@@ -39,10 +40,11 @@ class ReloadConfig(ChosenFiles):
     dry_run: bool = Field(default=True, description=DRY_RUN)
 
 
-def reload_job(specs: SpecSet) -> dg.JobDefinition:
-    """The job."""
+def reload_job(specs: SpecSet, ingestions: Collection[str]) -> dg.JobDefinition:
+    """The job; its Launchpad offers these ingestions."""
+    fields = config_fields(ReloadConfig, ingestions)
 
-    @dg.op(name=op_name(RELOAD_JOB), out=RETURNED, config_schema=config_fields(ReloadConfig))
+    @dg.op(name=op_name(RELOAD_JOB), out=RETURNED, config_schema=fields)
     def reload_op(
         context: dg.OpExecutionContext,
         spark_connect: SparkConnectResource,

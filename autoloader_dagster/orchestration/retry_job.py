@@ -1,5 +1,7 @@
 """The job that lets files wait again that failed or were set aside, for all ways to start it."""
 
+from collections.abc import Collection
+
 import dagster as dg
 from pydantic import Field
 
@@ -30,10 +32,11 @@ class RetryConfig(ChosenFiles):
     dry_run: bool = Field(default=False, description=DRY_RUN)
 
 
-def retry_job(specs: SpecSet) -> dg.JobDefinition:
-    """The job."""
+def retry_job(specs: SpecSet, ingestions: Collection[str]) -> dg.JobDefinition:
+    """The job; its Launchpad offers these ingestions."""
+    fields = config_fields(RetryConfig, ingestions)
 
-    @dg.op(name=op_name(RETRY_JOB), out=RETURNED, config_schema=config_fields(RetryConfig))
+    @dg.op(name=op_name(RETRY_JOB), out=RETURNED, config_schema=fields)
     def retry_op(
         context: dg.OpExecutionContext,
         spark_connect: SparkConnectResource,

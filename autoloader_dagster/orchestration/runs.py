@@ -5,11 +5,14 @@ from dataclasses import dataclass
 
 import dagster as dg
 
-PENDING_TAG = "autoloader/pending"
-LISTED_TAG = "autoloader/listed"
-# Of a run that lists because a tick has no time for it.
-LISTS_TAG = "autoloader/lists"
+# People filter runs by this one.
 INGESTION_TAG = "autoloader/ingestion"
+# The others are only for the loader; Dagster shows no tag that begins like this.
+_HIDDEN = ".dagster/autoloader_"
+PENDING_TAG = f"{_HIDDEN}pending"
+LISTED_TAG = f"{_HIDDEN}listed"
+# Of a run that lists because a tick has no time for it.
+LISTS_TAG = f"{_HIDDEN}lists"
 
 
 @dataclass(frozen=True, slots=True)

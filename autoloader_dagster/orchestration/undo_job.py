@@ -1,5 +1,6 @@
 """The job that takes rows of loaded files out of the table, for all ways to start it."""
 
+from collections.abc import Collection
 from typing import Any
 
 import dagster as dg
@@ -44,10 +45,11 @@ class UndoConfig(ChosenFiles):
     dry_run: bool = Field(default=True, description=DRY_RUN)
 
 
-def undo_job(specs: SpecSet) -> dg.JobDefinition:
-    """The job."""
+def undo_job(specs: SpecSet, ingestions: Collection[str]) -> dg.JobDefinition:
+    """The job; its Launchpad offers these ingestions."""
+    fields = config_fields(UndoConfig, ingestions)
 
-    @dg.op(name=op_name(UNDO_JOB), out=RETURNED, config_schema=config_fields(UndoConfig))
+    @dg.op(name=op_name(UNDO_JOB), out=RETURNED, config_schema=fields)
     def undo_op(
         context: dg.OpExecutionContext,
         spark_connect: SparkConnectResource,

@@ -7,8 +7,11 @@ from typing import Any
 import dagster as dg
 import pytest
 import yaml
+from dagster._core.storage.tags import TagType, get_tag_type
+from dagster._utils.tags import is_valid_tag_key
 
 from autoloader_dagster.definitions import load_definitions
+from autoloader_dagster.orchestration import runs
 from autoloader_dagster.orchestration.launch_job import op_name
 from tests.fixtures.spark import settings_for
 
@@ -19,16 +22,22 @@ _CANARY = "canary-of-the-environment"
 _READ_VARIABLES = {"StringSourceType", "IntSourceType", "BoolSourceType"}
 
 
+def _write(folder: Path, name: str, **parts: Any) -> None:
+    text = {
+        "source": {"type": "local", "url": "/in"},
+        "format": {"type": "csv"},
+        "table": {"name": f"lake.shop.{name}"},
+        "partition": {"by": "none"},
+        **parts,
+    }
+    (folder / f"{name}.yaml").write_text(yaml.safe_dump(text))
+
+
 @pytest.fixture
 def jobs(tmp_path: Path) -> dict[str, dg.JobDefinition]:
     for name in ("orders", "sales"):
-        text = {
-            "source": {"type": "local", "url": "/in"},
-            "format": {"type": "csv"},
-            "table": {"name": f"lake.shop.{name}"},
-            "partition": {"by": "none"},
-        }
-        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(text))
+        _write(tmp_path, name)
+    _write(tmp_path, "odd", nonsense=1)
     definitions = load_definitions(replace(settings_for(tmp_path / "home"), specs_dir=tmp_path))
     implicit = definitions.resolve_implicit_global_asset_job_def()
     names = ("undo", "retry", "dismiss", "reload", "reconcile")
@@ -72,6 +81,47 @@ def test_a_variable_in_the_config_of_a_job_is_refused_and_not_shown(
     assert _CANARY not in str(refused.value)
     plain = {"ops": {op_name(job): {"config": {"ingestion": "orders"}}}}
     dg.validate_run_config(jobs[job], plain)
+
+
+def test_the_launchpad_offers_the_specs_and_asks_for_nothing_else(
+    jobs: dict[str, dg.JobDefinition],
+) -> None:
+    for name, job in jobs.items():
+        root = job.run_config_schema.run_config_schema_type
+        required = {key for key, field in root.fields.items() if field.is_required}
+        if name == "__ASSET_JOB":
+            assert required == set()
+            continue
+        assert required == {"ops"}, name
+        op = root.fields["ops"].config_type.fields[op_name(name)]
+        fields = op.config_type.fields["config"].config_type.fields
+        assert {key for key, field in fields.items() if field.is_required} == {"ingestion"}, name
+        choices = {each.config_value for each in fields["ingestion"].config_type.enum_values}
+        # Both of them by name; 'odd' has one of its own, and a broken one says what is wrong.
+        assert choices == {
+            "orders", "sales", "default/orders", "default/sales", "default/odd", "odd"
+        }  # fmt: skip
+        for key, field in fields.items():
+            if field.default_provided and isinstance(field.default_value, bool):
+                assert field.config_type.kind.name == "SCALAR", f"{key} is a boolean and no null"
+
+
+def test_many_specs_are_typed_in_and_not_chosen(tmp_path: Path) -> None:
+    for number in range(60):
+        _write(tmp_path, f"s{number}")
+    job = load_definitions(replace(settings_for(tmp_path / "home"), specs_dir=tmp_path))
+    undo = job.resolve_job_def("autoloader_undo")
+    plain = {"ops": {"autoloader_undo_op": {"config": {"ingestion": "anything"}}}}
+    dg.validate_run_config(undo, plain)
+
+
+def test_people_see_one_tag_of_ours_on_a_run() -> None:
+    """Dagster's pages hide what begins with '.dagster/'."""
+    tags = {runs.PENDING_TAG, runs.LISTED_TAG, runs.LISTS_TAG, runs.INGESTION_TAG}
+    assert {tag for tag in tags if get_tag_type(tag) is not TagType.HIDDEN} == {
+        "autoloader/ingestion"
+    }
+    assert all(is_valid_tag_key(tag) for tag in tags)
 
 
 @pytest.mark.parametrize(
