@@ -11,6 +11,7 @@ from sqlalchemy import Connection, bindparam, exists, null, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from autoloader_dagster.processed_files.database import Database, now, one_of
+from autoloader_dagster.processed_files.guarded import write_guarded
 from autoloader_dagster.processed_files.models import StoredBatch, StoredFile
 from autoloader_dagster.processed_files.records import FileStatus, Guard, LoadedFile
 
@@ -103,7 +104,8 @@ def reinstate(
     guard: Guard,
 ) -> int:
     """Note files of a recorded batch as loaded; see ``ProcessedFiles.reinstate``."""
-    with database.writing(ingestion_id) as connection:
+
+    def write(connection: Connection) -> int:
         batch = connection.execute(
             select(StoredBatch.status, StoredBatch.snapshot_id)
             .where(StoredBatch.id == batch_id)
@@ -115,10 +117,9 @@ def reinstate(
             .with_for_update()
         )
         unchanged = {row.id for row in held if row.status == seen.get(row.id)}
-        files = [each for each in files if each.file_id in unchanged]
-        if batch is None or batch.status != "RECORDED" or not files:
+        still = [each for each in files if each.file_id in unchanged]
+        if batch is None or batch.status != "RECORDED" or not still:
             return 0
-        guard()
         moment = now(connection)
         connection.execute(
             update(StoredFile)
@@ -136,7 +137,9 @@ def reinstate(
             ),
             [
                 {"row_id": each.file_id, "rows": each.rows, "bad_rows": each.bad_rows}
-                for each in files
+                for each in still
             ],
         )
-        return len(files)
+        return len(still)
+
+    return write_guarded(database, ingestion_id, guard, write)

@@ -61,7 +61,7 @@ class Placement:
 Place = Callable[[FileRef], Placement]
 # Whether a recorded partition key is one of the spec's partitions.
 Fits = Callable[[str | None], bool]
-# Raises, and so ends a transaction without a trace, unless what is to be written still holds.
+# Raises unless what is to be written still holds. It is called without an open transaction.
 Guard = Callable[[], None]
 
 

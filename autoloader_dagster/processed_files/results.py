@@ -22,6 +22,7 @@ from autoloader_dagster.processed_files.batches import OPEN, is_loaded
 from autoloader_dagster.processed_files.claims import owned
 from autoloader_dagster.processed_files.database import Database, now, one_of
 from autoloader_dagster.processed_files.file_ids import read_ids, write_ids
+from autoloader_dagster.processed_files.guarded import write_guarded
 from autoloader_dagster.processed_files.models import StoredBatch, StoredFile
 from autoloader_dagster.processed_files.records import (
     BatchKind,
@@ -84,9 +85,14 @@ def record(
             f"Batch {batch_id} is in the table, but the state does not know it",
             "Run 'autoloader reconcile'.",
         )
-    with database.writing(stored.ingestion_id if stored else ingestion_id) as connection:
+    whose = stored.ingestion_id if stored else ingestion_id
+
+    def write(connection: Connection) -> None:
         moment = now(connection)
-        if stored is None:
+        # Read again, now that nobody else can change it.
+        again = _batch_row(batch_id).with_for_update()
+        batch = connection.execute(again).one_or_none()
+        if batch is None:
             connection.execute(
                 insert(StoredBatch).values(
                     id=batch_id,
@@ -104,13 +110,11 @@ def record(
                     started_at=moment,
                 )
             )
-        # Read again, now that nobody else can change it.
-        batch = connection.execute(_batch_row(batch_id).with_for_update()).one()
+            batch = connection.execute(again).one()
         if batch.status == "RECORDED":
             if own_snapshot:
                 _refuse_other_snapshot(batch, snapshot_id)
             return
-        guard()
         _refuse_missing(connection, batch, files)
         ids = [each.file_id for each in files]
         shared = {
@@ -159,6 +163,8 @@ def record(
                 batch.ingestion_id,
                 TableState(batch.table_uuid, snapshot_id),
             )
+
+    write_guarded(database, whose, guard, write)
 
 
 def replaced_by(batch_id: str) -> str:

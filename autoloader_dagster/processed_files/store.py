@@ -226,12 +226,14 @@ class ProcessedFiles:
             table: The same.
             own_snapshot: Whether the batch made this snapshot; else it is known only that the
                 batch's rows are in it.
-            guard: Called before anything is written, while no other worker can record anything of
-                this ingestion. If it raises, nothing is written.
+            guard: Called before anything is written, without a transaction. If it raises, nothing
+                is written. It is called again if other workers recorded something of this
+                ingestion before this is written.
 
         Raises:
             StateError: The files are not those of the batch, or it is recorded with another
                 snapshot.
+            MainMoved: Other workers recorded something each time that the guard had passed.
         """
         results.record(
             self._database,

@@ -23,6 +23,7 @@ from sqlalchemy.orm import aliased
 
 from autoloader_dagster.processed_files.database import Database, now, one_of
 from autoloader_dagster.processed_files.file_ids import read_ids, write_ids
+from autoloader_dagster.processed_files.guarded import write_guarded
 from autoloader_dagster.processed_files.models import StoredBatch, StoredFile
 from autoloader_dagster.processed_files.records import (
     FILE_CHANGED,
@@ -110,14 +111,14 @@ def withdraw(
         ingestion_id = connection.scalar(
             select(StoredBatch.ingestion_id).where(StoredBatch.id == batch_id)
         )
-    with database.writing(ingestion_id) as connection:
+
+    def write(connection: Connection) -> Withdrawal | None:
         moment = now(connection)
         recorded = and_(StoredBatch.id == batch_id, StoredBatch.status == "RECORDED")
         if snapshot_id is not None:
             recorded = and_(recorded, StoredBatch.snapshot_id == snapshot_id)
         if connection.scalar(select(StoredBatch.id).where(recorded).with_for_update()) is None:
             return None
-        guard()
         loaded = and_(StoredFile.batch_id == batch_id, StoredFile.status == "SUCCESS")
         ids = list(connection.scalars(select(StoredFile.id).where(loaded)))
         connection.execute(
@@ -141,6 +142,8 @@ def withdraw(
         _release(connection, {batch_id: ids}, reason, moment)
         return Withdrawal(str(ingestion_id), len(ids))
 
+    return write_guarded(database, ingestion_id, guard, write)
+
 
 def wait_again(database: Database, batch_ids: Collection[str], reason: str, guard: Guard) -> int:
     """Take batches back and let their files wait; see ``ProcessedFiles.wait_again``."""
@@ -157,7 +160,8 @@ def wait_again(database: Database, batch_ids: Collection[str], reason: str, guar
 def _wait_again(
     database: Database, ingestion_id: str, batch_ids: Collection[str], reason: str, guard: Guard
 ) -> int:
-    with database.writing(ingestion_id) as connection:
+
+    def write(connection: Connection) -> int:
         moment = now(connection)
         still = list(
             connection.scalars(
@@ -170,7 +174,6 @@ def _wait_again(
                 .with_for_update()
             )
         )
-        guard()
         loaded = and_(
             one_of(StoredFile.batch_id, still, connection), StoredFile.status == "SUCCESS"
         )
@@ -183,6 +186,8 @@ def _wait_again(
         _release(connection, files, reason, moment)
         return sum(len(ids) for ids in files.values())
 
+    return write_guarded(database, ingestion_id, guard, write)
+
 
 def files_wait_again(
     database: Database,
@@ -192,7 +197,8 @@ def files_wait_again(
     guard: Guard,
 ) -> int:
     """Requeue loaded files; see ``ProcessedFiles.files_wait_again``."""
-    with database.writing(ingestion_id) as connection:
+
+    def write(connection: Connection) -> int:
         held = connection.execute(
             select(StoredFile.id, StoredFile.batch_id)
             .where(
@@ -205,10 +211,11 @@ def files_wait_again(
         ids = [row.id for row in held if row.batch_id == loaded_by[row.id]]
         if not ids:
             return 0
-        guard()
         still = and_(one_of(StoredFile.id, ids, connection), StoredFile.status == "SUCCESS")
         _let_wait(connection, still, reason, now(connection))
         return len(ids)
+
+    return write_guarded(database, ingestion_id, guard, write)
 
 
 def _let_wait(
