@@ -1,81 +1,37 @@
 """Specs with clashing names are broken alone: whatever the folder holds, the others load."""
 
-import tempfile
+import json
+import os
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
+from autoloader_dagster.cli.app import main
 from autoloader_dagster.definitions import build_definitions
-from autoloader_dagster.specs.loader import SpecSet, load_specs
+from autoloader_dagster.specs.loader import load_specs
+from tests.unit.spec_sets import drawn_by, expected_broken
 
 # Dagster says so of code references and backfill policies at each use.
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
 
-# Few names, so that they meet: joined by '__' and '.' they come out the same in several ways.
-_PARTS = st.sampled_from(["a", "b", "a__b", "source", "default", "broken_specs"])
-_SPECS = st.fixed_dictionaries(
-    {
-        "folder": st.sampled_from(["", "a", "b", "a__b", "default", "deep/er"]),
-        "file": _PARTS,
-        "suffix": st.sampled_from([".yaml", ".yml"]),
-        "name": st.none() | _PARTS,
-        "table": st.lists(_PARTS, min_size=2, max_size=4),
-        "catalog": st.sampled_from(["lake", "pond"]),
-        "shared": st.booleans(),
-        "named_keys": st.booleans(),
-        "broken": st.integers(0, 9).map(lambda n: n == 0),
-    }
-)
+
+def test_any_set_of_specs_gives_definitions_that_load() -> None:
+    drawn_by(1, 60)()
 
 
-def _write(folder: Path, spec: dict[str, Any]) -> None:
-    path = folder / spec["folder"] / f"{spec['file']}{spec['suffix']}"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    content = {
-        "source": {"type": "local", "url": "/in"},
-        "format": {"type": "csv"},
-        "table": {
-            "name": ".".join([spec["catalog"], *spec["table"]]),
-            "shared": spec["shared"],
-        },
-        "trigger": {"on_arrival": {}, "schedule": "daily"},
-        **({"name": spec["name"]} if spec["name"] else {}),
-        **({"partition": {"by": "path", "pattern": "{k}.csv"}} if spec["named_keys"] else {}),
-        **({"nonsense": 1} if spec["broken"] else {}),
-    }
-    path.write_text(yaml.safe_dump(content))
-
-
-def _files(specs: SpecSet) -> set[Path]:
-    return {spec.path for spec in (*specs.specs, *specs.broken)}
-
-
-@settings(
-    max_examples=60,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.too_slow],
-)
-@given(st.lists(_SPECS, min_size=1, max_size=8))
-def test_any_set_of_specs_gives_definitions_that_load(written: list[dict[str, Any]]) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        for spec in written:
-            _write(Path(folder), spec)
-        specs = load_specs(Path(folder))
-        definitions = build_definitions(specs)
-        dg.Definitions.validate_loadable(definitions)
-        # Each file is loaded or broken with a reason, and each is seen.
-        assert len(_files(specs)) == len(specs.specs) + len(specs.broken)
-        assert all(spec.faults for spec in specs.broken)
-        keys = {tuple(key.path) for key in definitions.resolve_all_asset_keys()}
-        assert {spec.names.asset for spec in specs.specs} <= keys
-        assert {spec.key for spec in specs.broken} <= keys
-        assert len(keys) == 2 * len(specs.specs) + len(specs.broken)
+def test_the_net_knows_which_files_must_be_broken() -> None:
+    spec = {
+        "folder": "", "file": "a", "suffix": ".yaml", "name": None, "table": ["n", "t"],
+        "catalog": "lake", "shared": False, "named_keys": False, "broken": False,
+    }  # fmt: skip
+    other = spec | {"folder": "a", "file": "b"}
+    assert expected_broken({"a.yaml": spec, "a/b.yaml": other}, None) == {"a.yaml", "a/b.yaml"}
+    assert expected_broken({"a.yaml": spec, "a/b.yaml": other}, {"a": ["lake.n"]}) == {"a/b.yaml"}
+    assert expected_broken({"a/b.yaml": other}, {"a": ["lake.n"]}) == set()
+    assert expected_broken({"a/b.yaml": other}, {"a": ["lake.n"], "b": ["pond.n"]}) == {"a/b.yaml"}
 
 
 @pytest.mark.parametrize(
@@ -91,6 +47,8 @@ def test_any_set_of_specs_gives_definitions_that_load(written: list[dict[str, An
 )
 def test_a_clash_breaks_both_specs_and_no_other(
     tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
     first: tuple[str, str, dict[str, Any]],
     second: tuple[str, str, dict[str, Any]],
     said: str,
@@ -110,3 +68,12 @@ def test_a_clash_breaks_both_specs_and_no_other(
     assert len(specs.broken) == 2
     assert all(said in str(fault) for spec in specs.broken for fault in spec.faults)
     dg.Definitions.validate_loadable(build_definitions(specs))
+    # 'validate' blames each of the two for it, by its file.
+    monkeypatch.setenv("AUTOLOADER_SPECS_DIR", str(tmp_path))
+    monkeypatch.setenv("AUTOLOADER_HOME", str(tmp_path / "home"))
+    assert main(["validate", "--json"]) == 1
+    shown = json.loads(capsys.readouterr().out)
+    blamed = {os.path.relpath(fault["file"], tmp_path) for fault in shown["faults"]}
+    assert blamed == {first[0], second[0]}
+    assert all(said in fault["message"] for fault in shown["faults"])
+    assert [spec["name"] for spec in shown["specs"]] == ["good"]

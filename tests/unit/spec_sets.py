@@ -1,0 +1,217 @@
+"""Sets of spec files whose names meet, and what must become of each file.
+
+``script/soak --specs --minutes 10 --seed 7`` draws them until the time is over.
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import yaml
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+
+from autoloader_dagster.definitions import build_definitions
+from autoloader_dagster.specs.loader import load_specs
+
+# Few names, so that they meet: joined by '__' and '.' they come out the same in several ways.
+_PARTS = st.sampled_from(["a", "b", "a__b", "source", "default", "broken_specs"])
+_SPECS = st.fixed_dictionaries(
+    {
+        "folder": st.sampled_from(["", "a", "b", "a__b", "default", "deep/er"]),
+        "file": _PARTS,
+        "suffix": st.sampled_from([".yaml", ".yml"]),
+        "name": st.none() | _PARTS,
+        "table": st.lists(_PARTS, min_size=2, max_size=4),
+        "catalog": st.sampled_from(["lake", "pond"]),
+        "shared": st.booleans(),
+        "named_keys": st.booleans(),
+        "broken": st.integers(0, 9).map(lambda n: n == 0),
+    }
+)
+_NAMESPACES = st.sampled_from(["lake.a", "lake.b", "lake.a.b", "pond.a", "pond.b", "lake.source"])
+# Tenants and their namespaces; None for a folder without _tenant.yaml.
+_TENANTS = st.none() | st.dictionaries(
+    st.sampled_from(["a", "b", "a__b"]), st.lists(_NAMESPACES, min_size=1, max_size=3, unique=True)
+)
+SETS = st.tuples(st.lists(_SPECS, min_size=1, max_size=8), _TENANTS)
+
+Drawn = tuple[list[dict[str, Any]], dict[str, list[str]] | None]
+
+
+def check(drawn: Drawn) -> None:
+    """Load a set, and hold what comes of it against what is expected."""
+    specs_drawn, rules = drawn
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        files = {_path(spec): spec for spec in specs_drawn}
+        for path, spec in files.items():
+            _write(root / path, spec)
+        if rules is not None:
+            allowed = {
+                name: {"namespaces": spaces, "folders": ["/in"]} for name, spaces in rules.items()
+            }
+            (root / "_tenant.yaml").write_text(yaml.safe_dump(allowed))
+        specs = load_specs(root)
+        definitions = build_definitions(specs)
+        dg.Definitions.validate_loadable(definitions)
+        # Each file is loaded or broken, as expected, and each broken one has faults of its own.
+        broken = {spec.path.relative_to(root).as_posix() for spec in specs.broken}
+        good = {spec.path.relative_to(root).as_posix() for spec in specs.specs}
+        assert broken == (expected := expected_broken(files, rules)), (broken, expected)
+        assert good == set(files) - broken
+        for spec in specs.broken:
+            assert spec.faults
+            assert {fault.file for fault in spec.faults} == {spec.path}
+        # Each is seen in Dagster.
+        keys = {tuple(key.path) for key in definitions.resolve_all_asset_keys()}
+        assert {spec.names.asset for spec in specs.specs} <= keys
+        assert {spec.key for spec in specs.broken} <= keys
+        assert len(keys) == 2 * len(specs.specs) + len(specs.broken)
+
+
+def expected_broken(
+    files: dict[str, dict[str, Any]], rules: dict[str, list[str]] | None
+) -> set[str]:
+    """The files that must be broken, told from what was drawn and without the loader's code."""
+    allowed = None if rules is None else _good_rules(rules)
+    usable = {path: spec for path, spec in files.items() if _is_usable(spec, allowed)}
+    broken = set(files) - set(usable)
+    for path, spec in usable.items():
+        for other_path, other in usable.items():
+            # Where tenants are limited, none of them takes a spec of the operator with it.
+            protected = rules is not None and _tenant(spec) == "default" != _tenant(other)
+            if path != other_path and not protected and _meet(spec, other):
+                broken.add(path)
+    return broken
+
+
+def _good_rules(rules: dict[str, list[str]]) -> dict[str, list[str]]:
+    whole = {
+        name: spaces
+        for name, spaces in rules.items()
+        if "__" not in name and not any(space.split(".")[1] == "source" for space in spaces)
+    }
+    return {
+        name: spaces
+        for name, spaces in whole.items()
+        if not any(
+            _one_in_the_other(mine.split(".")[1:], theirs.split(".")[1:])
+            for other, others in whole.items()
+            if other != name
+            for mine in spaces
+            for theirs in others
+        )
+    }
+
+
+def _one_in_the_other(first: list[str], second: list[str]) -> bool:
+    shorter = min(len(first), len(second))
+    return first[:shorter] == second[:shorter]
+
+
+def _is_usable(spec: dict[str, Any], allowed: dict[str, list[str]] | None) -> bool:
+    if spec["broken"] or spec["folder"] == "deep/er":
+        return False
+    if allowed is None or not spec["folder"]:
+        return True
+    table = [spec["catalog"], *spec["table"]]
+    return any(
+        len(space.split(".")) < len(table) and table[: len(space.split("."))] == space.split(".")
+        for space in allowed.get(spec["folder"], [])
+    )
+
+
+def _meet(spec: dict[str, Any], other: dict[str, Any]) -> bool:
+    if spec["table"] == other["table"] and not (
+        spec["shared"] and other["shared"] and spec["catalog"] == other["catalog"]
+    ):
+        return True
+    return bool(_names(spec) & _names(other))
+
+
+def _names(spec: dict[str, Any]) -> set[tuple[str, ...]]:
+    tenant, name = _tenant(spec), _name(spec)
+    prefix = "" if tenant == "default" else f"{tenant}__"
+    asset = [*spec["table"], name] if spec["shared"] else spec["table"]
+    return {
+        ("asset", *asset),
+        ("asset", "source", tenant, name),
+        ("trigger", f"{prefix}{name}"),
+        ("partitions", f"{tenant}__{name}"),
+    }
+
+
+def _tenant(spec: dict[str, Any]) -> str:
+    return spec["folder"].split("/")[0] or "default"
+
+
+def _name(spec: dict[str, Any]) -> str:
+    return spec["name"] or spec["file"]
+
+
+def _path(spec: dict[str, Any]) -> str:
+    return (Path(spec["folder"]) / f"{spec['file']}{spec['suffix']}").as_posix()
+
+
+def _write(path: Path, spec: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = {
+        "source": {"type": "local", "url": "/in"},
+        "format": {"type": "csv"},
+        "table": {
+            "name": ".".join([spec["catalog"], *spec["table"]]),
+            "shared": spec["shared"],
+        },
+        "trigger": {"on_arrival": {}, "schedule": "daily"},
+        **({"name": spec["name"]} if spec["name"] else {}),
+        **({"partition": {"by": "path", "pattern": "{k}.csv"}} if spec["named_keys"] else {}),
+        **({"nonsense": 1} if spec["broken"] else {}),
+    }
+    path.write_text(yaml.safe_dump(content))
+
+
+def drawn_by(number: int, examples: int) -> Callable[[], None]:
+    """A function that checks so many sets, drawn by a seed; a set that fails is made smaller."""
+
+    @seed(number)
+    @settings(
+        max_examples=examples,
+        deadline=None,
+        database=None,
+        phases=[Phase.generate, Phase.shrink],
+        suppress_health_check=[HealthCheck.too_slow],
+    )
+    @given(SETS)
+    def checked(drawn: Drawn) -> None:
+        check(drawn)
+
+    return checked
+
+
+def main() -> None:
+    """Draw sets until the time is over; exit 1 at the first one that goes wrong."""
+    parser = argparse.ArgumentParser(prog="script/soak --specs", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    # Dagster says so of code references and backfill policies at each use.
+    warnings.simplefilter("ignore", dg.BetaWarning)
+    end, rounds, examples = time.monotonic() + options.minutes * 60, 0, 50
+    while rounds == 0 or time.monotonic() < end:
+        drawn_by(options.seed + rounds, examples)()
+        rounds += 1
+    sys.stdout.write(
+        f"{rounds * examples} sets of specs, seeds {options.seed} to "
+        f"{options.seed + rounds - 1}: each gives definitions that load\n"
+    )
+
+
+if __name__ == "__main__":
+    main()
