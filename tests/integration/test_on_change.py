@@ -5,7 +5,8 @@ from datetime import datetime, timezone
 import dagster as dg
 import pytest
 
-from autoloader_dagster.orchestration.assets import FILES_CHECK, build_asset
+from autoloader_dagster.orchestration.assets import build_asset
+from autoloader_dagster.orchestration.checks import FILES_CHECK
 from autoloader_dagster.orchestration.resources import ProcessedFilesResource, SparkConnectResource
 from autoloader_dagster.specs.connections import load_connections
 from tests.fixtures.lake import Lake
