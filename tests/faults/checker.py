@@ -314,13 +314,14 @@ class _State:
             f"records_ingested from processed_files where ingestion_id in ({listed})"
         )
         batches = f"select id, status, snapshot_id from batches where ingestion_id in ({listed})"
-        for row in _select(url, files):
+        for row in select(url, files):
             self.files.append(_File(*row))
-        for batch, status, snapshot in _select(url, batches):
+        for batch, status, snapshot in select(url, batches):
             self.batches[batch] = (status, snapshot)
 
 
-def _select(url: str, statement: str) -> list[tuple[Any, ...]]:
+def select(url: str, statement: str) -> list[tuple[Any, ...]]:
+    """The rows of a statement on the state database."""
     if url.startswith("sqlite"):
         connection = sqlite3.connect(url.removeprefix("sqlite:///"), timeout=60)
         try:

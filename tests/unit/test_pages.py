@@ -1,6 +1,7 @@
 """What Dagster's pages show of an asset is the truth, also when no run tells it."""
 
 import os
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -27,6 +28,7 @@ from autoloader_dagster.orchestration.triggers import build_sensor
 from autoloader_dagster.processed_files.records import Batch, Claim, LoadedFile, SetAside
 from autoloader_dagster.specs.loader import load_specs
 from tests.fixtures.lake import Lake, write_ids
+from tests.fixtures.truth import untrue
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
 
@@ -97,7 +99,16 @@ class Shown:
             )
         )
 
+    def untrue(self) -> list[str]:
+        """What the pages say that is not true, if the table has what the state says."""
+        totals = self.lake.store.partition_totals(self.ingestion.id)
+        rows = {partition: total.rows for partition, total in totals.items()}
+        url = f"sqlite:///{self.lake.root / 'state.db'}"
+        return untrue(self.instance, self.ingestion.loaded, url, rows)
+
     def claim(self) -> Batch:
+        run = dg.DagsterRun("shown", str(uuid.uuid4()), status=dg.DagsterRunStatus.SUCCESS)
+        self.instance.add_run(run)
         batch = self.ingestion.store.claim(
             Claim(
                 self.ingestion.id,
@@ -108,7 +119,7 @@ class Shown:
                 10**9,
                 1,
                 "w",
-                "r",
+                run.run_id,
                 timedelta(minutes=5),
             )
         )
@@ -206,6 +217,7 @@ def test_a_tick_tells_of_what_its_listing_sets_aside(shown: Shown) -> None:
     green = shown.check("every_file_loaded")
     assert green is not None
     assert green.passed
+    assert [lie for lie in shown.untrue() if "every_file_loaded" in lie] == []
     rows = [row for row in shown.lake.store.files(shown.ingestion.id) if row.status == "SKIPPED"]
     assert {row.error_type for row in rows} == {"Dismissed"}
     assert "dismissed; it was QUARANTINED, NoPartition: odd.csv does not match" in "".join(
@@ -274,6 +286,7 @@ def test_a_tick_puts_right_partitions_that_a_failed_run_left(shown: Shown) -> No
 
     shown.tick()
     assert _rows(shown.events()) == {_DAYS[0]: (10, 10), _DAYS[2]: (0, 10)}
+    assert shown.untrue() == []
     events = len(shown.instance.fetch_materializations(shown.key, limit=1000).records)
     shown.tick()
     assert len(shown.instance.fetch_materializations(shown.key, limit=1000).records) == events
@@ -302,6 +315,38 @@ def test_a_backfill_fills_no_partition_whose_files_are_quarantined(shown: Shown)
     assert _rows(events) == {_DAYS[1]: (4, 4), _DAYS[2]: (0, 4)}
     assert events[_DAYS[1]].description == "nothing new"
     assert events[_DAYS[2]].description == "no files"
+    assert shown.untrue() == []
+
+
+def test_pages_that_lie_are_found(shown: Shown) -> None:
+    """The checker that the long scenarios call at their end."""
+    folder = shown.lake.folder()
+    for day in _DAYS[:2]:
+        write_ids(folder, f"{day}.csv", 1)
+    discover(shown.ingestion)
+    shown.load(rows=10, bad_rows=1)
+    shown.fail(_DAYS[2])
+    write_ids(folder, f"{_DAYS[3]}.csv", 1)
+    discover(shown.ingestion)
+    shown.quarantine()
+    for day, rows in ((_DAYS[0], 9), (_DAYS[3], 0)):
+        metadata = {"dagster/partition_row_count": rows, "dagster/row_count": 8}
+        event = dg.AssetMaterialization(shown.key, partition=day, metadata=metadata)
+        shown.instance.report_runless_asset_event(event)
+    shown.instance.report_runless_asset_event(
+        dg.AssetCheckEvaluation(shown.key, "every_file_loaded", passed=True)
+    )
+
+    assert sorted(shown.untrue()) == [
+        f"{_DAYS[0]} is shown with 9 rows, and has {{'state': 10, 'table': 10}}",
+        f"{_DAYS[1]} is loaded, and no materialization tells",
+        f"{_DAYS[1]} is shown as missing, and is loaded",
+        f"{_DAYS[2]} is shown as failed, and nothing of it is open",
+        f"{_DAYS[3]} is shown as loaded, and its files are {{'QUARANTINED': 1}}",
+        "every_file_loaded says (True, 0), and 1 files are bad",
+        "no_bad_rows has no answer, and 2 rows are bad",
+        "the table is shown with 8 rows, and has {'state': 20, 'table': 20}",
+    ]
 
 
 def _rows(events: dict[str | None, dg.AssetMaterialization]) -> dict[str | None, tuple[Any, Any]]:
