@@ -28,6 +28,7 @@ def missed_events(
     ingestion: Ingestion,
     key: dg.AssetKey,
     told_now: Collection[str],
+    seen: set[str] | None = None,
 ) -> Iterator[dg.AssetMaterialization]:
     """What the latest batches brought or took out and no event tells of.
 
@@ -36,17 +37,23 @@ def missed_events(
         ingestion: Whose batches.
         key: Its asset.
         told_now: Batches that this run tells of by itself.
+        seen: Batches of which events were found earlier, for whoever asks often. They are not
+            looked at again, and what is found now is added.
     """
+    done = {*told_now, *(seen or ())}
     recorded = [
         batch
         for batch in ingestion.store.batches(ingestion.id, limit=_BATCHES)
-        if batch.status == "RECORDED" and batch.run_id and batch.id not in told_now
+        if batch.status == "RECORDED" and batch.run_id and batch.id not in done
     ]
     failed = failed_runs(instance, {batch.run_id for batch in recorded})
     for batch in reversed(recorded):
         if batch.run_id in failed:
             tell = _undone if batch.kind == "undo" else _loaded
-            yield from tell(instance, ingestion, key, batch)
+            events = list(tell(instance, ingestion, key, batch))
+            if seen is not None and not events:
+                seen.add(batch.id)
+            yield from events
 
 
 def _loaded(

@@ -17,6 +17,9 @@ from autoloader_dagster.orchestration.failed_partitions import open_files, settl
 from autoloader_dagster.orchestration.missed_events import missed_events
 from autoloader_dagster.orchestration.row_counts import row_counts
 
+# Batches of failed runs of which ticks of this process have found the events.
+_told_batches: set[str] = set()
+
 AssetEvent = dg.AssetMaterialization | dg.AssetCheckEvaluation
 
 
@@ -139,7 +142,7 @@ def tick_events(
     instance: dg.DagsterInstance, ingestion: Ingestion, key: dg.AssetKey
 ) -> list[AssetEvent]:
     """What a tick owes the pages: what no run has told or will tell. Cheap if there is nothing."""
-    told = list(missed_events(instance, ingestion, key, ()))
+    told = list(missed_events(instance, ingestion, key, (), _told_batches))
     seen = {event.partition for event in told}
     told += settled_partitions(instance, ingestion, key, seen)
     if told:
