@@ -13,10 +13,11 @@ from autoloader_dagster.cli.output import (
     print_table,
     say,
     snapshot,
+    warn,
 )
 from autoloader_dagster.cli.project import open_specs, open_state
 from autoloader_dagster.loading.orphans import Orphan, orphans_in, spec_or_orphan
-from autoloader_dagster.settings import load_settings
+from autoloader_dagster.settings import Settings, load_settings
 from autoloader_dagster.specs.loader import LoadedSpec
 from autoloader_dagster.specs.values import shown_size
 
@@ -41,7 +42,7 @@ def status(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show for each ingestion what waits, what is loaded and what was set aside."""
+    """Show for each ingestion what waits and why, what is loaded and what was set aside."""
     settings = load_settings()
     specs = open_specs(settings)
     store = open_state(settings)
@@ -55,8 +56,10 @@ def status(
         rows = _totals(store, [each.ingestion_id for each in chosen])
     finally:
         store.close()
+    why = _why_waiting(settings, [row for row in rows if row["waiting"] or row["processing"]])
     if as_json:
-        print_json({"ingestions": rows, "orphans": orphans_json(orphans)})
+        full = [{**row, "why_waiting": why.get(row["ingestion"])} for row in rows]
+        print_json({"ingestions": full, "orphans": orphans_json(orphans)})
         return
     print_table(
         (
@@ -66,6 +69,8 @@ def status(
         ([value if key != "last_load" else (value or "never")[:19].replace("T", " ")
           for key, value in row.items()] for row in rows),
     )  # fmt: skip
+    for ingestion, reason in why.items():
+        say(f"files of {ingestion} wait: {reason}")
     if specs.broken and not name:
         say(f"{len(specs.broken)} specs are broken; see 'autoloader validate'")
     print_orphans(orphans)
@@ -167,6 +172,30 @@ def current(as_json: JsonOption = False) -> None:
     else:
         can = "; this version can use it as it is" if usable else ""
         say(f"revision {revision or 'none'}; run 'autoloader db upgrade' for {REVISIONS[-1]}{can}")
+
+
+def _why_waiting(settings: Settings, rows: list[dict[str, Any]]) -> dict[str, str]:
+    """Why files still wait, by the last runs that Dagster knows of; it may know of none."""
+    from autoloader_dagster.orchestration.home import known_dagster_home
+
+    home = known_dagster_home(settings)
+    if not rows or home is None:
+        return {}
+    import dagster as dg
+
+    from autoloader_dagster.loading.isolate import short
+    from autoloader_dagster.orchestration.runs import last_failure
+
+    reasons: dict[str, str] = {}
+    try:
+        with dg.DagsterInstance.from_config(str(home)) as instance:
+            for row in rows:
+                if failed := last_failure(instance, row["ingestion"]):
+                    run_id, failure = failed
+                    reasons[row["ingestion"]] = f"run {run_id[:8]} failed: {failure.message}"
+    except Exception as error:  # of whatever storage Dagster has; the counts are shown without it
+        warn(f"Dagster's storage cannot be read, so why files wait is unknown: {short(error)}")
+    return reasons
 
 
 def _totals(store: "ProcessedFiles", ingestions: list[str]) -> list[dict[str, Any]]:

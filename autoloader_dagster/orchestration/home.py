@@ -53,6 +53,12 @@ def ensure_dagster_home(settings: Settings) -> Path:
     return home
 
 
+def known_dagster_home(settings: Settings) -> Path | None:
+    """Dagster's home if it is set up; nothing is made."""
+    home = Path(os.environ.get("DAGSTER_HOME") or settings.dagster_home).expanduser()
+    return home if (home / CONFIG_NAME).is_file() else None
+
+
 @contextmanager
 def only_up_on(home: Path) -> Iterator[None]:
     """Be the only ``autoloader up`` on this Dagster home for the block.

@@ -90,3 +90,13 @@ def run_failure(instance: dg.DagsterInstance, run_id: str) -> RunFailure | None:
     """Why an earlier run failed; None if it did not, or its process ended without a word."""
     entries = instance.all_logs(run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
     return failure_in(entry.dagster_event for entry in entries if entry.dagster_event)
+
+
+def last_failure(instance: dg.DagsterInstance, ingestion_id: str) -> tuple[str, RunFailure] | None:
+    """The last run of an ingestion and why it failed; None if it did not, or there is none."""
+    newest = instance.get_runs(dg.RunsFilter(tags={INGESTION_TAG: ingestion_id}), limit=1)
+    if not newest or newest[0].status != dg.DagsterRunStatus.FAILURE:
+        return None
+    run_id = newest[0].run_id
+    failure = run_failure(instance, run_id)
+    return run_id, failure or RunFailure("", "its process ended without a message")

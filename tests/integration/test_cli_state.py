@@ -170,6 +170,7 @@ def test_a_dead_spark_server_is_exit_2_and_loses_nothing(dailies: Project) -> No
     (row,) = dailies.run("status", "daily", "--json").json["ingestions"]
     # In the batch of a run that has ended, or given back by it already: the next run loads it.
     assert row["waiting"] + row["processing"] == 1
+    assert row.pop("why_waiting").startswith(f"run {done.json['run_id'][:8]} failed: ")
     assert {key: row[key] for key in row if key not in ("waiting", "processing")} == {
         "ingestion": "default/daily",
         "held": 1,

@@ -4,10 +4,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pytest
 import yaml
 
 from autoloader_dagster.cli.app import main
+from autoloader_dagster.orchestration.runs import INGESTION_TAG
 from autoloader_dagster.processed_files import ProcessedFiles
 from tests.integration.state_steps import discover, load, ref
 
@@ -144,3 +146,26 @@ def test_a_broken_spec_is_not_gone_and_a_state_that_is_down_hides_no_spec(
     monkeypatch.setenv("AUTOLOADER_DATABASE_URL", "postgresql://x:geheim@127.0.0.1:1/state")
     assert "orders" in shown.out("list")
     assert shown.json("list")["orphans"] is None
+
+
+def test_status_says_which_run_has_failed_and_what_to_do(
+    shown: Shown, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @dg.asset
+    def orders() -> None:
+        raise dg.Failure("acme/orders: the server is away\n  -> Start it.")
+
+    shown.spec("orders")
+    home = tmp_path / "dagster"
+    home.mkdir()
+    monkeypatch.setenv("DAGSTER_HOME", str(home))
+    (row,) = shown.json("status")["ingestions"]
+    assert (row["waiting"], row["why_waiting"]) == (1, None)
+    (home / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        tags = {INGESTION_TAG: "acme/orders"}
+        run = dg.materialize([orders], instance=instance, tags=tags, raise_on_error=False)
+    why = f"run {run.run_id[:8]} failed: acme/orders: the server is away\n  -> Start it."
+    (row,) = shown.json("status")["ingestions"]
+    assert row["why_waiting"] == why
+    assert f"files of acme/orders wait: {why}" in shown.out("status")
