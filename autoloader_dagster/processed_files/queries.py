@@ -255,6 +255,15 @@ def open_run_ids(database: Database) -> set[str]:
         return set(connection.scalars(runs))
 
 
+def has_open_batch(database: Database, ingestion_id: str) -> bool:
+    """Whether a batch of the ingestion is open; see ``ProcessedFiles.has_open_batch``."""
+    still_open = select(StoredBatch.id).where(
+        StoredBatch.ingestion_id == ingestion_id, StoredBatch.status.in_(OPEN)
+    )
+    with database.reading() as connection:
+        return connection.scalar(still_open.limit(1)) is not None
+
+
 def _path_matches(pattern: str, connection: Connection) -> ColumnElement[bool]:
     """``*`` and ``?`` as in a shell, capitals counting; LIKE differs between the databases."""
     if not any(sign in pattern for sign in "*?"):

@@ -358,6 +358,10 @@ class ProcessedFiles:
         """The runs that hold open batches."""
         return queries.open_run_ids(self._database)
 
+    def has_open_batch(self, ingestion_id: str) -> bool:
+        """Whether a worker is at a batch of this ingestion, or was when it died."""
+        return queries.has_open_batch(self._database, ingestion_id)
+
     def batch(self, batch_id: str) -> Batch | None:
         """One batch with its files."""
         return batches.batch(self._database, batch_id)

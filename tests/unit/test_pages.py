@@ -283,6 +283,11 @@ def test_a_tick_puts_right_partitions_that_a_failed_run_left(shown: Shown) -> No
     discover(shown.ingestion)
     shown.load(rows=10)
     write_ids(shown.lake.folder(), f"{_DAYS[1]}.csv", 2)
+    discover(shown.ingestion)
+    at_work = shown.claim()
+    shown.tick()
+    assert shown.events() == {}, "a run at work tells by itself"
+    shown.ingestion.store.release(at_work.batch_id, "w")
 
     shown.tick()
     assert _rows(shown.events()) == {_DAYS[0]: (10, 10), _DAYS[2]: (0, 10)}
