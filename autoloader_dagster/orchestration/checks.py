@@ -59,21 +59,29 @@ def outdated_checks(
     asked = {name: dg.AssetCheckKey(key, name) for name in (FILES_CHECK, ROWS_CHECK)}
     found = instance.event_log_storage.get_latest_asset_check_execution_by_key(list(asked.values()))
     records = {name: found.get(check) for name, check in asked.items()}
+    answers = {
+        name: _answered(record.evaluation if record is not None else None)
+        for name, record in records.items()
+    }
     unanswered = {
         name: record.run_id
         for name, record in records.items()
-        if record is not None and record.evaluation is None
+        if record is not None and answers[name] is None
     }
     ended = ended_runs(instance, set(unanswered.values()))
     if FILES_CHECK not in unanswered or unanswered[FILES_CHECK] in ended:
         now = _evaluation(_files_result(ingestion), key)
-        record = records[FILES_CHECK]
-        last = record.evaluation if record is not None else None
+        known = records[FILES_CHECK] is not None
         # What was never evaluated and has nothing to report is left to the first run.
-        if _answer(now) != _answer(last) if record is not None else not now.passed:
+        if _answer(now) != _answer(answers[FILES_CHECK]) if known else not now.passed:
             yield now
     if unanswered.get(ROWS_CHECK) in ended:
         yield _evaluation(_rows_result(ingestion), key)
+
+
+def _answered(evaluation: object) -> dg.AssetCheckEvaluation | None:
+    """The evaluation; None of a check that is only planned, for which Dagster gives the plan."""
+    return evaluation if isinstance(evaluation, dg.AssetCheckEvaluation) else None
 
 
 def _answer(evaluation: dg.AssetCheckEvaluation | None) -> tuple[object, ...] | None:

@@ -225,6 +225,22 @@ def test_a_tick_tells_of_what_its_listing_sets_aside(shown: Shown) -> None:
     )
 
 
+def test_a_tick_after_a_run_that_failed_before_its_checks_asks_for_the_files(
+    shown: Shown, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPARK_REMOTE", "sc://127.0.0.1:1")
+    write_ids(shown.lake.folder(), f"{_DAYS[0]}.csv", 1)
+    with pytest.raises(dg.Failure, match="cannot be reached"):
+        shown.run()
+    for run in shown.instance.get_runs():
+        run_locks.let_go(run.run_id)
+
+    assert len(shown.tick().run_requests or ()) == 1
+    answer = shown.check("every_file_loaded")
+    assert answer is not None
+    assert answer.passed
+
+
 def test_a_dismissed_version_is_never_loaded_silently_and_a_new_one_is(shown: Shown) -> None:
     folder = shown.lake.folder()
     path = write_ids(folder, f"{_DAYS[0]}.csv", 1)
