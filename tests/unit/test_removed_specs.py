@@ -19,6 +19,7 @@ from dagster._core.definitions.reconstruct import (
 from dagster._core.execution.api import create_execution_plan
 from dagster._grpc.impl import core_execute_run
 
+from autoloader_dagster.orchestration import run_locks
 from autoloader_dagster.processed_files import ProcessedFiles
 from tests.integration.state_steps import discover, load, ref
 
@@ -77,8 +78,12 @@ class Location:
         job = ReconstructableRepository(self._code()).get_reconstructable_job(run.job_name)
         if run.asset_selection:
             job = job.get_subset(asset_selection=run.asset_selection)
-        for _ in core_execute_run(job, run, self.instance, inject_env_vars=False):
-            pass
+        try:
+            for _ in core_execute_run(job, run, self.instance, inject_env_vars=False):
+                pass
+        finally:
+            # The end of the worker's process does it.
+            run_locks.let_go(run.run_id)
         (failed,) = self.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
         assert failed.dagster_event is not None
         data = failed.dagster_event.step_failure_data
