@@ -187,6 +187,7 @@ def load_specs(specs_dir: Path) -> SpecSet:
     for draft in drafts:
         _check_connection(draft, connections)
         _check_tenant(draft, specs_dir, allowed)
+        _check_own_names(draft)
     _check_names_and_tables(drafts, allowed)
     named = frozenset(f"{draft.tenant}/{draft.name}" for draft in drafts)
     return SpecSet(
@@ -276,6 +277,20 @@ def _check_tenant(draft: _Draft, specs_dir: Path, tenants: Tenants) -> None:
         return
     for path, message in refused_of_spec(draft.spec, draft.file, draft.tenant, rules):
         draft.blame(path, message)
+
+
+def _check_own_names(draft: _Draft) -> None:
+    """Refuse a table whose asset would have the key of the spec's own files."""
+    if draft.spec is None:
+        return
+    names = dagster_names(draft.spec, draft.tenant, draft.name)
+    if names.asset == names.source:
+        asset = "/".join(names.asset)
+        draft.blame(
+            ("table", "name"),
+            f"'{draft.spec.table.name}' would be the Dagster asset {asset}, which stands for the "
+            "files of this spec; give the table another namespace",
+        )
 
 
 def _fence(draft: _Draft, tenants: Tenants) -> Fence | None:

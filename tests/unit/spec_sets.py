@@ -117,7 +117,7 @@ def _one_in_the_other(first: list[str], second: list[str]) -> bool:
 
 
 def _is_usable(spec: dict[str, Any], allowed: dict[str, list[str]] | None) -> bool:
-    if spec["broken"] or spec["folder"] == "deep/er":
+    if spec["broken"] or spec["folder"] == "deep/er" or _asset(spec) == _source(spec):
         return False
     if allowed is None or not spec["folder"]:
         return True
@@ -139,13 +139,20 @@ def _meet(spec: dict[str, Any], other: dict[str, Any]) -> bool:
 def _names(spec: dict[str, Any]) -> set[tuple[str, ...]]:
     tenant, name = _tenant(spec), _name(spec)
     prefix = "" if tenant == "default" else f"{tenant}__"
-    asset = [*spec["table"], name] if spec["shared"] else spec["table"]
     return {
-        ("asset", *asset),
-        ("asset", "source", tenant, name),
+        ("asset", *_asset(spec)),
+        ("asset", *_source(spec)),
         ("trigger", f"{prefix}{name}"),
         ("partitions", f"{tenant}__{name}"),
     }
+
+
+def _asset(spec: dict[str, Any]) -> list[str]:
+    return [*spec["table"], _name(spec)] if spec["shared"] else spec["table"]
+
+
+def _source(spec: dict[str, Any]) -> list[str]:
+    return ["source", _tenant(spec), _name(spec)]
 
 
 def _tenant(spec: dict[str, Any]) -> str:

@@ -34,6 +34,24 @@ def test_the_net_knows_which_files_must_be_broken() -> None:
     assert expected_broken({"a/b.yaml": other}, {"a": ["lake.n"], "b": ["pond.n"]}) == {"a/b.yaml"}
 
 
+@pytest.mark.parametrize(("shared", "table"), [(True, "source.a"), (False, "source.a.s")])
+def test_a_table_that_would_be_the_asset_of_its_own_files_is_refused(
+    tmp_path: Path, shared: bool, table: str
+) -> None:
+    content = {
+        "source": {"type": "local", "url": "/in"},
+        "format": {"type": "csv"},
+        "table": {"name": f"lake.{table}", "shared": shared},
+    }
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "s.yaml").write_text(yaml.safe_dump(content))
+    specs = load_specs(tmp_path)
+    (broken,) = specs.broken
+    (fault,) = broken.faults
+    assert fault.key == "table.name"
+    assert "would be the Dagster asset source/a/s, which stands for the files" in fault.message
+
+
 @pytest.mark.parametrize(
     ("first", "second", "said"),
     [
