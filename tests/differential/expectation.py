@@ -52,6 +52,9 @@ QUARANTINED = Expected(None)
 UNPREDICTED = Expected((), anything=True)
 
 
+FoundRow = tuple[Mapping[str, Any], str | None]
+
+
 @dataclass(frozen=True)
 class Found:
     """What the table and the state hold of one file.
@@ -65,7 +68,7 @@ class Found:
 
     status: str
     reason: str = ""
-    rows: Sequence[tuple[Mapping[str, Any], str | None]] = field(default=())
+    rows: Sequence[FoundRow] = field(default=())
     counted: tuple[int, int] = (0, 0)
 
 
@@ -109,11 +112,9 @@ def _unmatched(expected: Expected, found: Found) -> str | None:
             exact[key] -= 1
         else:
             left.append((values, rescued))
-    for row in (row for row in rows if not _is_exact(row)):
-        match = next((r for r in left if _matches(row, *r)), None)
-        if match is None:
-            return f"no row is {dict(row.values)} (rescued: {row.rescued}); left: {left[:3]}"
-        left.remove(match)
+    row, left = _paired([row for row in rows if not _is_exact(row)], left)
+    if row:
+        return f"no row is {dict(row.values)} (rescued: {row.rescued}); left: {left[:3]}"
     missing = list(exact.elements())
     if missing:
         return f"no row is {missing[0]}; instead: {left[:3]}"
@@ -163,3 +164,32 @@ def same(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return ("list", tuple(same(v) for v in value))
     return value
+
+
+def _paired(rows: Sequence[Row], found: Sequence[FoundRow]) -> tuple[Row | None, list[FoundRow]]:
+    """A row that no found one is left for, however they are paired, and those without a pair.
+
+    Source: augmenting paths in a bipartite graph (Kuhn).
+    """
+    pair_of: dict[int, Row] = {}
+
+    def pair(row: Row, tried: set[int]) -> bool:
+        fits = (i for i, each in enumerate(found) if i not in tried and _matches(row, *each))
+        taken = []
+        for i in fits:
+            if i not in pair_of:
+                pair_of[i] = row
+                return True
+            taken.append(i)
+        for i in taken:
+            if i not in tried:
+                tried.add(i)
+                if pair(pair_of[i], tried):
+                    pair_of[i] = row
+                    return True
+        return False
+
+    # Those that fit few rows first, so that a pair is seldom given up again.
+    hard_first = sorted(rows, key=lambda row: sum(v is ANY for v in row.values.values()))
+    lonely = next((row for row in hard_first if not pair(row, set())), None)
+    return lonely, [each for i, each in enumerate(found) if i not in pair_of]
