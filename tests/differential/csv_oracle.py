@@ -308,8 +308,10 @@ def _double(text: str) -> Any:
     back = _digits(f"{number:.{max(len(digits), 1) - 1}e}")
     if digits in (back, _digits(repr(number))):
         return number
-    # The 17th digit of a fraction may be rounded, and where that ends is not said.
-    return ANY if len(digits) == 17 and abs(number) < 2**53 else MISFIT
+    # The 17th digit may be rounded, but for integers that are written out; where that ends among
+    # small ones is not said.
+    rounded = abs(number) < 2**53 or "e" in text.lower()
+    return ANY if len(digits) == 17 and rounded else MISFIT
 
 
 def _digits(text: str) -> str:
