@@ -1,21 +1,29 @@
 """A real daemon: files that are dropped are loaded with no hand on it, once, whatever is killed."""
 
 import os
+import secrets
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 from autoloader_dagster.processed_files.store import ProcessedFiles
-from tests.fixtures.project import Project, wait_for
+from tests.fixtures.graphql_texts import REPOSITORY, graphql_texts
+from tests.fixtures.project import Project, WebServer, wait_for
 from tests.fixtures.s3 import S3Bucket
 
 BACKFILL = """mutation B($p: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $p) {
     __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }"""
 BACKFILL_STATUS = """query S($id: String!) { partitionBackfillOrError(backfillId: $id) {
     ... on PartitionBackfill { status } } }"""
+LAUNCH = """mutation L($p: ExecutionParams!) { launchPipelineExecution(executionParams: $p) {
+    __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
+FAILURE = """query F($id: ID!) { runOrError(runId: $id) { ... on Run { status
+    eventConnection(limit: 500) { events {
+    ... on ExecutionStepFailureEvent { failureMetadata { description } } } } } } }"""
 
 
 def test_the_daemon_loads_what_arrives_and_survives_a_killed_run(
@@ -33,7 +41,24 @@ def test_the_daemon_loads_what_arrives_and_survives_a_killed_run(
         source={"type": "s3", "url": f"s3://{s3_bucket.name}/in/", "connection": "landing"},
         trigger={"on_arrival": {"every": "5s"}},
     )
-    project.connect_bucket(s3_bucket, secret="a-canary-of-a-secret")
+    # No bucket of this name: its ticks and its run fail.
+    project.write_spec(
+        "lost",
+        source={"type": "s3", "url": "s3://no-such-bucket-there/in/", "connection": "landing"},
+        trigger={"on_arrival": {"every": "5s"}},
+    )
+    canaries = {
+        field: secrets.token_hex(10)
+        for field in ("access_key_id", "secret_access_key", "session_token")
+    }
+    project.environ |= {f"LANDING_{field.upper()}": text for field, text in canaries.items()}
+    project.write_connections(
+        landing={
+            "type": "s3",
+            "endpoint_url": s3_bucket.server.endpoint,
+            **{field: f"env:LANDING_{field.upper()}" for field in canaries},
+        }
+    )
     landing = project.landing("arriving")
     (landing / "2026-01-02.csv").write_text("id\n1\n2\n")
     (landing / "2026-01-05.csv").write_text("id\n5\n")
@@ -88,10 +113,64 @@ def test_the_daemon_loads_what_arrives_and_survives_a_killed_run(
         nodes = server.ask("{ assetNodes { assetKey { path } description } }")["assetNodes"]
         (broken,) = [n for n in nodes if n["assetKey"]["path"][0] == "broken_specs"]
         assert "nonsense" in broken["description"]
+
+        # A spec that is removed while Dagster runs; its code server still has it.
+        (project.settings.specs_dir / "bucket.yaml").unlink()
+        gone = _failure(server, _launch(server, project.namespace, "bucket"))
+        assert "default/bucket: its spec is gone; its table" in gone
+        assert "keeps 2 rows of 1 files" in gone
+
+        # Nothing that the API tells holds a credential.
+        assert "no-such-bucket-there" in _failure(
+            server, _launch(server, project.namespace, "lost")
+        )
+        told = graphql_texts(server)
+        assert "no-such-bucket-there" in told["runs"]
+        assert "no-such-bucket-there" in told["ticks"]
+        assert "2026-01-02.csv" in told["assets"]
+        assert "SparkConnectResource" in told["resources"]
+        assert any(name.startswith("logs of ") for name in told)
+        assert _seen(canaries, told) == []
         store.close()
     said = (project.root / "dagster-dev.log").read_text()
     assert "bucket_on_arrival" in said
-    assert "a-canary-of-a-secret" not in said
+    assert _seen(canaries, {"the log": said}) == []
+
+
+def _launch(server: WebServer, *key: str) -> str:
+    params = {
+        "selector": {
+            **REPOSITORY,
+            "pipelineName": "__ASSET_JOB",
+            "assetSelection": [{"path": key}],
+        },
+        "mode": "default",
+    }
+    launched = server.ask(LAUNCH, p=params)["launchPipelineExecution"]
+    assert launched["__typename"] == "LaunchRunSuccess", launched
+    return launched["run"]["runId"]
+
+
+def _failure(server: WebServer, run_id: str) -> str:
+    """Wait for the end of a run that fails, and give its reason."""
+
+    def failed() -> dict[str, Any] | None:
+        run = server.ask(FAILURE, id=run_id)["runOrError"]
+        return run if run["status"] in ("SUCCESS", "FAILURE", "CANCELED") else None
+
+    run = wait_for(failed, 90, "the end of the run")
+    assert run["status"] == "FAILURE"
+    (event,) = [event for event in run["eventConnection"]["events"] if event]
+    return event["failureMetadata"]["description"]
+
+
+def _seen(canaries: dict[str, str], texts: dict[str, str]) -> list[str]:
+    return [
+        f"{field} in {name}"
+        for name, text in texts.items()
+        for field, canary in canaries.items()
+        if canary in text
+    ]
 
 
 def _drop(path: Path, text: str) -> None:
