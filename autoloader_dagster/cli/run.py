@@ -185,6 +185,7 @@ def report_json(report: "RunReport") -> dict[str, Any]:
         "same_content": [
             {"file": path, "same_as": other} for path, other in report.same_content.items()
         ],
+        "notes": list(report.notes),
         "rows": report.rows,
         "bad_rows": report.bad_rows,
         "bytes": report.bytes,
@@ -229,6 +230,8 @@ def print_report(report: "RunReport", base: str) -> None:
             "",
             "--json",
         )
+    for note in report.notes:
+        say(f"! {note}")
     files = report.files
     nothing = "no file can be loaded" if report.set_aside else "nothing to load"
     words = [f"{files.loaded:,} files loaded"] if report.run_id else [nothing]

@@ -1,8 +1,22 @@
 """Notices a CSV file whose cells are plainly parted by another character than the spec says."""
 
+from collections.abc import Iterable
+
 from autoloader_dagster.inspection.outcome import Look
 
 _DELIMITERS = {",": "','", ";": "';'", "\t": r"'\t'", "|": "'|'"}
+
+
+def delimiter_note(looks: Iterable[Look], delimiter: str) -> str | None:
+    """Names the first file that plainly has another delimiter, and what to write into the spec."""
+    for look in looks:
+        found = other_delimiter(look, delimiter)
+        if found is not None:
+            return (
+                f"{look.ref.relative_path} has one column, '{look.columns[0]}', and its cells seem "
+                f"to be separated by {found}; set format.options.delimiter: {found}"
+            )
+    return None
 
 
 def other_delimiter(look: Look, delimiter: str) -> str | None:

@@ -12,6 +12,9 @@ from autoloader_dagster.spark.json_records import BROKEN_DOCUMENT, NOT_UTF8
 from autoloader_dagster.spark.writing import Written
 from autoloader_dagster.specs.model import IngestionSpec
 
+# The error type of a file with more bad rows than the spec allows.
+BAD_ROWS = "BadRows"
+
 
 class UnknownAddress(LoadError):
     """Spark names the files of some rows otherwise than was expected.
@@ -138,7 +141,7 @@ def too_many_bad_rows(spec: IngestionSpec, bad_rows: Mapping[str, int]) -> dict[
         return {}
     limit = spec.errors.max_bad_rows
     return {
-        path: Bad("BadRows", f"has {count} bad rows, and errors.max_bad_rows is {limit}")
+        path: Bad(BAD_ROWS, f"has {count} bad rows, and errors.max_bad_rows is {limit}")
         for path, count in bad_rows.items()
         if count > limit
     }

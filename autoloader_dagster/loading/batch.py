@@ -25,12 +25,14 @@ from autoloader_dagster.inspection.outcome import Bad, Look
 from autoloader_dagster.inspection.placing import staged_suffix
 from autoloader_dagster.loading.attempts import Attempt, Attempts
 from autoloader_dagster.loading.audit import (
+    BAD_ROWS,
     Audited,
     UnknownAddress,
     audit_attempt,
     own_chain,
     too_many_bad_rows,
 )
+from autoloader_dagster.loading.bad_rows import ROWS_READ, name_bad_rows
 from autoloader_dagster.loading.frame import Readable, by_group, read_otherwise, record_path_of
 from autoloader_dagster.loading.hints import apply_hints
 from autoloader_dagster.loading.ingestion import BatchOutcome, Ingestion
@@ -38,6 +40,7 @@ from autoloader_dagster.loading.isolate import TryRead, find_unreadable, short
 from autoloader_dagster.loading.lakehouse import append_counted
 from autoloader_dagster.loading.lease import Lease
 from autoloader_dagster.loading.members import FilesLeft, Members
+from autoloader_dagster.loading.notes import notes_on
 from autoloader_dagster.loading.parquet_columns import FoundColumns, found_columns
 from autoloader_dagster.loading.partition_columns import check_partition_by
 from autoloader_dagster.loading.stage import stage, unstage
@@ -100,6 +103,7 @@ class BatchLoad:
         # As this attempt has found or left them.
         self._table_columns: tuple[Column, ...] = ()
         self._unmatched_hints: tuple[str, ...] = ()
+        self._notes: tuple[str, ...] = ()
 
     def run(self) -> BatchOutcome:
         """Load the batch.
@@ -142,7 +146,9 @@ class BatchLoad:
             }
         )
         failpoints.reach("looked")
-        return [look for look in looks if look.ref.path in self._members.here]
+        good = [look for look in looks if look.ref.path in self._members.here]
+        self._notes = notes_on(self._spec, good)
+        return good
 
     def _readable(self, looks: Sequence[Look]) -> list[Readable]:
         """Stage what Spark cannot read in place, and say where it reads each file."""
@@ -304,7 +310,18 @@ class BatchLoad:
         """The files that the audit would quarantine, before they add columns to the table."""
         self._step("counting bad rows")
         counts = self._frames.bad_rows(self._frame(readable, columns), len(readable))
-        return too_many_bad_rows(self._spec, counts)
+        bad = too_many_bad_rows(self._spec, counts)
+        return self._with_a_bad_row(bad, readable, columns)
+
+    def _with_a_bad_row(
+        self, bad: Mapping[str, Bad], readable: Sequence[Readable], columns: Sequence[Column]
+    ) -> dict[str, Bad]:
+        """The reasons of files with too many bad rows, each with one of these rows."""
+
+        def misfits(some: Sequence[Readable]) -> list[tuple[str, str]]:
+            return self._frames.misfits(self._frame(some, columns), ROWS_READ)
+
+        return name_bad_rows(self._spec, bad, readable, misfits)
 
     def _impossible_columns(
         self, readable: Sequence[Readable], known: Sequence[Column]
@@ -384,7 +401,9 @@ class BatchLoad:
             self._stage_unaccounted(error, len(readable))
             raise FilesLeft from error
         if audited.bad_files:
-            self._members.quarantine(audited.bad_files)
+            rows = {p: bad for p, bad in audited.bad_files.items() if bad.error_type == BAD_ROWS}
+            named = self._with_a_bad_row(rows, readable, self._table_columns)
+            self._members.quarantine({**audited.bad_files, **named})
             raise FilesLeft
         return audited
 
@@ -481,4 +500,5 @@ class BatchLoad:
             self._table_columns if rows else (),
             self._unmatched_hints if rows else (),
             audited.table_rows,
+            self._notes if rows else (),
         )

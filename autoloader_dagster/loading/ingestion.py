@@ -93,6 +93,7 @@ class BatchOutcome:
         unmatched_hints: The spec's hints that match no column yet.
         table_rows: Rows that the table has with this batch; None if it made no snapshot, or its
             summary does not tell.
+        notes: What looks like a mistake in the spec, and how to correct it.
     """
 
     batch_id: str
@@ -102,6 +103,7 @@ class BatchOutcome:
     columns: tuple[Column, ...] = ()
     unmatched_hints: tuple[str, ...] = ()
     table_rows: int | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def loaded(self) -> list[FileOutcome]:

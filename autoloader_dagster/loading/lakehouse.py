@@ -19,7 +19,7 @@ from autoloader_dagster.spark.reading import Column
 from autoloader_dagster.spark.row_queries import FileInTable
 from autoloader_dagster.spark.table import IcebergTable
 from autoloader_dagster.spark.taking_out import Rows, Undone
-from autoloader_dagster.spark.writing import Written, count_bad_rows
+from autoloader_dagster.spark.writing import Written, bad_rows_of, count_bad_rows
 from autoloader_dagster.specs.model import IngestionSpec
 
 if TYPE_CHECKING:
@@ -117,6 +117,10 @@ class Frames(Protocol):
         """The rows of each file with something in ``_rescued``."""
         ...
 
+    def misfits(self, frame: Any, rows: int) -> list[tuple[str, str]]:
+        """The source file and ``_rescued`` of at most so many bad rows."""
+        ...
+
     def refusal(self, columns: Sequence[Column]) -> str | None:
         """Why the table cannot have these columns; None if it can, or nobody knows."""
         ...
@@ -183,6 +187,9 @@ class _SparkFrames:
 
     def bad_rows(self, frame: Any, files: int) -> dict[str, int]:
         return count_bad_rows(frame, files)
+
+    def misfits(self, frame: Any, rows: int) -> list[tuple[str, str]]:
+        return bad_rows_of(frame, rows)
 
     def refusal(self, columns: Sequence[Column]) -> str | None:
         table = IcebergTable(self._session, self._spec.table.name)

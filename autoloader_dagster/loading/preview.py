@@ -10,13 +10,14 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from autoloader_dagster.errors import AutoloaderError, LoadError
-from autoloader_dagster.inspection.csv_delimiter import other_delimiter
 from autoloader_dagster.inspection.look import look_at
 from autoloader_dagster.inspection.outcome import Bad, Look
+from autoloader_dagster.loading.bad_rows import bad_row
 from autoloader_dagster.loading.frame import Readable, record_path_of
 from autoloader_dagster.loading.hints import apply_hints
 from autoloader_dagster.loading.ingestion import FileOutcome, Ingestion
 from autoloader_dagster.loading.isolate import find_unreadable, short
+from autoloader_dagster.loading.notes import notes_on
 from autoloader_dagster.loading.parquet_columns import found_columns
 from autoloader_dagster.loading.partition_columns import check_partition_by
 from autoloader_dagster.loading.partitioning import placer
@@ -26,7 +27,6 @@ from autoloader_dagster.sources.base import FileRef
 from autoloader_dagster.spark.lineage import LINEAGE_COLUMNS, RESCUED, SOURCE_FILE, SourceFile
 from autoloader_dagster.spark.reading import Column
 from autoloader_dagster.spark.session import translate
-from autoloader_dagster.specs.format import CsvFormat
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -128,20 +128,22 @@ def preview(ingestion: Ingestion, rows: int = 10, files: int = 3) -> Preview:
         rows=read.rows,
         bad_files=tuple(waiting + bad),
         unmatched_hints=read.unmatched_hints,
-        notes=tuple(_notes(ingestion, good)),
+        notes=(*notes_on(ingestion.spec, good), *_bad_row_note(ingestion, good, read.rows)),
     )
 
 
-def _notes(ingestion: Ingestion, looks: Sequence[Look]) -> Iterator[str]:
-    options = ingestion.spec.format
-    if not isinstance(options, CsvFormat):
-        return
+def _bad_row_note(
+    ingestion: Ingestion, looks: Sequence[Look], rows: Sequence[Mapping[str, Any]]
+) -> Iterator[str]:
+    """Names the first shown row that has a value that fits no column."""
+    bad = [row for row in rows if row.get(RESCUED) is not None]
     for look in looks:
-        found = other_delimiter(look, options.options.delimiter)
+        rescued = [row[RESCUED] for row in bad if row[SOURCE_FILE] == look.ref.path]
+        found = bad_row(ingestion.spec, look, rescued)
         if found is not None:
             yield (
-                f"{look.ref.relative_path} has one column, '{look.columns[0]}', and its cells seem "
-                f"to be separated by {found}; set format.options.delimiter: {found}"
+                f"{look.ref.relative_path} has rows with values that do not fit their columns and "
+                f"go to _rescued; {found}"
             )
             return
 

@@ -176,6 +176,8 @@ def _ingest(
             context.log.warning(
                 "schema.hints that match no column yet: %s", ", ".join(outcome.unmatched_hints)
             )
+        for note in outcome.notes:
+            context.log.warning("%s", note)
         yield from pages.loaded(outcome)
     yield from pages.settle(asked)
     if "dagster/backfill" in context.run.tags:

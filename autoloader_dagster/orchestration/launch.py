@@ -6,7 +6,7 @@ in Dagster's event log like any other.
 
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import dagster as dg
@@ -20,6 +20,7 @@ from autoloader_dagster.orchestration.in_process import (
     failure_of,
     progress_logger,
 )
+from autoloader_dagster.orchestration.metadata import notes_of
 from autoloader_dagster.orchestration.pages import report, tick_events
 from autoloader_dagster.orchestration.partitions import partitions_definition
 from autoloader_dagster.orchestration.planning import (
@@ -72,6 +73,7 @@ class RunReport:
         failure: Why the run failed.
         same_content: Loaded files whose content was loaded before under another name, with that.
         note: Why nothing was listed, in words; empty if something was.
+        notes: What looks like a mistake in the spec, and how to correct it.
     """
 
     ingestion: str
@@ -88,6 +90,7 @@ class RunReport:
     failure: RunFailure | None = None
     same_content: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
+    notes: tuple[str, ...] = ()
 
 
 def run_now(
@@ -248,4 +251,11 @@ def _report(
         failure=None if result is None or result.success else failure_of(result),
         same_content=store.same_content(run_id=run_id) if run_id else {},
         note=planned.empty_because,
+        notes=notes_of(_materializations(result)) if result else (),
     )
+
+
+def _materializations(result: dg.ExecuteInProcessResult) -> Iterator[dg.AssetMaterialization]:
+    for event in result.all_events:
+        if event.is_step_materialization:
+            yield event.step_materialization_data.materialization

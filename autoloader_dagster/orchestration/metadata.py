@@ -1,7 +1,7 @@
 """Names and values of the metadata that materializations carry."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import dagster as dg
 
@@ -25,6 +25,7 @@ BATCH_ID = "autoloader/batch_id"
 LOADED_BY_RUN = "autoloader/loaded_by_run"
 SAME_CONTENT = "autoloader/same_content"
 UNMATCHED_HINTS = "autoloader/unmatched_hints"
+NOTES = "autoloader/notes"
 FILE_TABLE = "autoloader/file_table"
 FILES_IN_PARTITION = "autoloader/files_in_partition"
 SPEC = "autoloader/spec"
@@ -77,6 +78,8 @@ def partition_metadata(
     }
     if outcome.unmatched_hints:
         metadata[UNMATCHED_HINTS] = dg.MetadataValue.text(", ".join(outcome.unmatched_hints))
+    if outcome.notes:
+        metadata[NOTES] = dg.MetadataValue.text("\n".join(outcome.notes))
     same = [file for file in files if file.same_as]
     if same:
         metadata[SAME_CONTENT] = dg.MetadataValue.table(
@@ -104,6 +107,12 @@ def partition_metadata(
         # As text: the UI's numbers lose digits of a 64-bit id.
         metadata[SNAPSHOT_ID] = dg.MetadataValue.text(str(outcome.snapshot_id))
     return metadata
+
+
+def notes_of(materializations: Iterable[dg.AssetMaterialization]) -> tuple[str, ...]:
+    """The notes of all batches of a run, each once."""
+    texts = [each.metadata[NOTES].value for each in materializations if NOTES in each.metadata]
+    return tuple(dict.fromkeys(line for text in texts for line in str(text).splitlines()))
 
 
 def set_aside_metadata(files: Sequence[FileOutcome], count: int) -> Mapping[str, dg.MetadataValue]:

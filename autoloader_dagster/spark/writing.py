@@ -129,6 +129,12 @@ def count_bad_rows(frame: "DataFrame", files: int) -> dict[str, int]:
     return counts
 
 
+def bad_rows_of(frame: "DataFrame", rows: int) -> list[tuple[str, str]]:
+    """The source file and ``_rescued`` of at most so many rows with something in ``_rescued``."""
+    bad = frame.where(f"{RESCUED} is not null").select(SOURCE_FILE, RESCUED).limit(rows)
+    return [(row[SOURCE_FILE], row[RESCUED]) for row in bad.collect()]
+
+
 def _append_observed(
     table: IcebergTable,
     frame: "DataFrame",

@@ -347,7 +347,7 @@ def test_files_with_more_bad_rows_than_the_spec_allows_are_set_aside(lake: Lake)
 
     status, kind, reason = _reasons(lake, ingestion)["two.csv"]
     assert (status, kind) == ("QUARANTINED", "BadRows")
-    assert "has 2 bad rows, and errors.max_bad_rows is 1" in reason
+    assert "has 2 bad rows, and errors.max_bad_rows is 1; row 1: n is 'x'" in reason
     assert lake.rows("rows", "id", "_rescued") == [(1, None), (2, '{"n":"x"}')]
 
 

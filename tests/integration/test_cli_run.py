@@ -80,6 +80,7 @@ def test_a_run_loads_sets_aside_and_is_in_dagsters_log(
         "status": "SUCCESS",
         "files": {"loaded": 2, "unchanged": 0, "quarantined": 1, "skipped": 0, "held": 0},
         "same_content": [],
+        "notes": [],
         "rows": 3,
         "bad_rows": 0,
         "bytes": 36,
@@ -118,7 +119,8 @@ def test_a_run_loads_sets_aside_and_is_in_dagsters_log(
 def test_one_partition_can_be_loaded_by_itself(project: Project) -> None:
     project.spec("parts", partition={"by": "path", "pattern": "{yyyy}-{MM}-{dd}.csv"})
     for day in (1, 2):
-        (project.folder() / f"2024-03-0{day}.csv").write_text(f"id\n{day}\n")
+        # Plainly another delimiter than the spec's.
+        (project.folder() / f"2024-03-0{day}.csv").write_text(f"id;n\n{day};1\n")
     done = project.run("run", "parts", "--partition", "2024-03-02", "--json")
     assert done.code == 0, done.err
     assert done.json["files"]["loaded"] == 1
@@ -129,6 +131,10 @@ def test_one_partition_can_be_loaded_by_itself(project: Project) -> None:
     assert rest.code == 0, rest.err
     assert "2024-03-01" in rest.out
     assert "1 files loaded, 1 rows" in rest.out
+    (note,) = done.json["notes"]
+    assert note.startswith("2024-03-02.csv has one column, 'id;n', and its cells seem to be")
+    assert note.endswith("set format.options.delimiter: ';'")
+    assert "! 2024-03-01.csv has one column" in " ".join(rest.out.split())
 
 
 def test_query_shows_rows_and_says_which_tables_there_are(project: Project) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from autoloader_dagster.errors import SpecError
 from autoloader_dagster.inspection.csv_delimiter import other_delimiter
+from autoloader_dagster.loading.bad_rows import bad_row
 from autoloader_dagster.loading.isolate import short
 from autoloader_dagster.loading.partition_columns import check_partition_by
 from autoloader_dagster.specs.loader import load_specs
@@ -49,6 +50,29 @@ def test_a_delimiter_that_is_plainly_another_one_is_named(
     tmp_path: Path, text: str, found: str | None
 ) -> None:
     assert other_delimiter(look_at_bytes(tmp_path, text.encode(), csv()), ",") == found
+
+
+@pytest.mark.parametrize(
+    ("text", "rescued", "found"),
+    [
+        ("id,n\n1,1\n2,x\n3,y\n", ['{"n":"y"}', '{"n":"x"}'], "row 2: n is 'x'"),
+        ("id,n\nx,1\n2,x\n", ['{"n":"x"}'], "row 2: n is 'x'"),
+        ("id,n\n1,1\n2,1,x\n", ['{"_row":"2,1,x"}'],
+         "row 2: it has not the cells of the header: '2,1,x'"),
+        ('id,n\n1,"a\nb"\n2," x "\n', ['{"n":"x","m":null}'], "row 2: n is 'x'"),
+        ("id,n\n1,1\n", ['{"n":{"a":1}}'], """one of them: n is '{"a": 1}'"""),
+        ("id,n\n1,1\n", ['{"n":"' + "x" * 99 + '"}'], f"one of them: n is '{'x' * 60}…'"),
+        ("id,n\n1,1\n", ["no json", "[]", "{}"], None),
+    ],
+)  # fmt: skip
+def test_a_bad_row_is_named_with_number_column_and_value(
+    tmp_path: Path, text: str, rescued: list[str], found: str | None
+) -> None:
+    project = Project(tmp_path, tmp_path / "home")
+    project.spec("orders")
+    (loaded,) = load_specs(project.specs).specs
+    look = look_at_bytes(tmp_path, text.encode(), csv())
+    assert bad_row(loaded.spec, look, rescued) == found
 
 
 def test_an_unknown_partition_column_is_named_with_those_there_are(tmp_path: Path) -> None:
