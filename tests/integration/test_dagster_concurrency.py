@@ -71,6 +71,9 @@ def test_everything_at_once_loads_each_file_once(project: Project, state_url: st
         selector = {**_REPOSITORY, "scheduleName": "clock_schedule"}
         ticks = up.ask(_TICKS, s=selector)["scheduleOrError"]["scheduleState"]["ticks"]
         assert "SUCCESS" in {tick["status"] for tick in ticks}
+        # A tick tells what the runs of the killed daemon have not told.
+        names = ("daily", "left", "right", "clock")
+        wait_for(lambda: not project.untrue(*names), 90, lambda: project.untrue(*names))
         failed = [run for run in _runs(up) if run["status"] == "FAILURE"]
         # Only those that the killed daemon took along, and these were retried.
         assert all(_tag(run, "dagster/will_retry") == "true" for run in failed), failed

@@ -108,6 +108,7 @@ def test_the_daemon_loads_what_arrives_and_survives_a_killed_run(
         )
         assert status == "COMPLETED_SUCCESS"
         assert project.table("arriving").num_rows == 3 + 20 * 40_000
+        wait_for(lambda: not project.untrue("arriving"), 60, lambda: project.untrue("arriving"))
 
         # The broken spec is shown, with its fault.
         nodes = server.ask("{ assetNodes { assetKey { path } description } }")["assetNodes"]

@@ -82,6 +82,8 @@ def test_the_work_of_killed_processes_is_taken_up(
                 lambda n=number: _loaded(store) == n, _TAKEN_UP_WITHIN, f"the work after '{name}'"
             )
             took[name] = round(time.monotonic() - killed, 1)
+        # The last run tells at its end, or a tick for it.
+        wait_for(lambda: not project.untrue("arriving"), 60, lambda: project.untrue("arriving"))
     store.close()
     assert project.ids("arriving") == list(range(1, len(kills) + 1))
     record_property("seconds until the work was taken up", took)
