@@ -41,9 +41,9 @@ def dismiss(
     config = {"ingestion": loaded.ingestion_id, "files": files or [], "dry_run": False}
     with ending_in_order(), progress() as tell:
         from autoloader_dagster.loading.dismiss import plan_dismiss
-        from autoloader_dagster.orchestration.dismiss_job import DISMISS_JOB
         from autoloader_dagster.orchestration.home import ensure_dagster_home
         from autoloader_dagster.orchestration.launch_job import run_job_now
+        from autoloader_dagster.orchestration.status_jobs import DISMISS_JOB
 
         ingestion = open_ingestion(loaded, specs, settings)
         try:

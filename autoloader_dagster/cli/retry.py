@@ -35,7 +35,7 @@ def retry(
         from autoloader_dagster.orchestration.home import ensure_dagster_home
         from autoloader_dagster.orchestration.launch import run_now
         from autoloader_dagster.orchestration.launch_job import run_job_now
-        from autoloader_dagster.orchestration.retry_job import RETRY_JOB
+        from autoloader_dagster.orchestration.status_jobs import RETRY_JOB
 
         ensure_dagster_home(settings)
         config = {"ingestion": loaded.ingestion_id, "files": files or []}

@@ -8,11 +8,10 @@ from collections.abc import Iterable
 
 import dagster as dg
 
-from autoloader_dagster.orchestration.dismiss_job import dismiss_job
 from autoloader_dagster.orchestration.job import names_to_choose
 from autoloader_dagster.orchestration.reconcile_job import reconcile_job
 from autoloader_dagster.orchestration.reload_job import reload_job
-from autoloader_dagster.orchestration.retry_job import retry_job
+from autoloader_dagster.orchestration.status_jobs import dismiss_job, retry_job
 from autoloader_dagster.orchestration.undo_job import undo_job
 from autoloader_dagster.specs.loader import SpecSet
 
