@@ -80,13 +80,14 @@ class Site:
         """The sensor's tick, with the runs that it asks for; what its page says."""
         definitions = load_definitions()
         sensor = definitions.resolve_sensor_def("orders_on_arrival")
-        context = dg.build_sensor_context(
+        # Closed, or its resources' own instance is still the current one in a later test.
+        with dg.build_sensor_context(
             instance=self.instance, resources=definitions.resources or {}
-        )
-        try:
-            tick = sensor.evaluate_tick(context)
-        except Exception as error:  # Dagster's page of the tick has it
-            return str(error)
+        ) as context:
+            try:
+                tick = sensor.evaluate_tick(context)
+            except Exception as error:  # Dagster's page of the tick has it
+                return str(error)
         job = definitions.resolve_implicit_global_asset_job_def()
         said = [tick.skip_message or ""]
         for request in tick.run_requests or ():
