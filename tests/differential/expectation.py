@@ -172,24 +172,28 @@ def _paired(rows: Sequence[Row], found: Sequence[FoundRow]) -> tuple[Row | None,
     Source: augmenting paths in a bipartite graph (Kuhn).
     """
     pair_of: dict[int, Row] = {}
+    # From the end, where a list is shortened at no cost; most rows are in the order of the file.
+    free = list(range(len(found)))
 
     def pair(row: Row, tried: set[int]) -> bool:
-        fits = (i for i, each in enumerate(found) if i not in tried and _matches(row, *each))
-        taken = []
-        for i in fits:
-            if i not in pair_of:
-                pair_of[i] = row
-                return True
-            taken.append(i)
-        for i in taken:
-            if i not in tried:
-                tried.add(i)
-                if pair(pair_of[i], tried):
-                    pair_of[i] = row
-                    return True
-        return False
+        at = next((n for n in reversed(range(len(free))) if _matches(row, *found[free[n]])), None)
+        i = free.pop(at) if at is not None else None
+        if i is None:
+            # One that is taken, if another one is left for the row that has it.
+            i = next((i for i in pair_of if i not in tried and given_up(row, i, tried)), None)
+        if i is None:
+            return False
+        pair_of[i] = row
+        return True
 
+    def given_up(row: Row, i: int, tried: set[int]) -> bool:
+        if not _matches(row, *found[i]):
+            return False
+        tried.add(i)
+        return pair(pair_of[i], tried)
+
+    last_first = list(reversed(rows))
     # Those that fit few rows first, so that a pair is seldom given up again.
-    hard_first = sorted(rows, key=lambda row: sum(v is ANY for v in row.values.values()))
+    hard_first = sorted(last_first, key=lambda row: sum(v is ANY for v in row.values.values()))
     lonely = next((row for row in hard_first if not pair(row, set())), None)
-    return lonely, [each for i, each in enumerate(found) if i not in pair_of]
+    return lonely, [found[i] for i in free]

@@ -129,7 +129,7 @@ def test_the_daemon_loads_what_arrives_and_survives_a_killed_run(
         assert "no-such-bucket-there" in told["runs"]
         assert "no-such-bucket-there" in told["ticks"]
         assert "2026-01-02.csv" in told["assets"]
-        assert "SparkConnectResource" in told["resources"]
+        assert "spark_connect" in told["resources"]
         assert any(name.startswith("logs of ") for name in told)
         assert _seen(canaries, told) == []
         store.close()
