@@ -118,6 +118,7 @@ def test_a_run_without_files_starts_no_run(project: Project) -> None:
         "bytes": 0,
         "seconds": done.json["seconds"],
         "batches": [],
+        "notes": [],
     }
 
 
