@@ -125,18 +125,22 @@ def _by_header(
     types = {column.name: column.sql_type for column in context.columns}
     cells = [f"p{i}" for i in range(len(columns))]
     parsed = [types[name] in PARSED_BY_READER for name in columns]
-    frame, carried = _parsed(
-        context,
-        options,
-        group,
-        [
-            types[name] if by_reader else "string"
-            for name, by_reader in zip(columns, parsed, strict=True)
-        ],
-        files,
+    schema = ", ".join(
+        f"{cell} {types[name] if by_reader else 'string'}"
+        for cell, name, by_reader in zip(cells, columns, parsed, strict=True)
     )
-    again = _from_csv("_c", _schema(["string"] * len(cells)), options)
-    frame = frame.select("*", F.expr(f"if(_c is null, null, {again})").alias("_p"))
+    frame, carried = _parsed(context, options, group, f"{schema}, _c string", files)
+    as_strings = ", ".join(f"{cell} string" for cell in cells) + ", _c string"
+    record = _record(files)
+    of_text = record == "_line" and schema.startswith("p0 string")
+    first = _first_cell("p0") if of_text else "p0"
+    frame = frame.select(
+        F.expr(first).alias("p0"),
+        *cells[1:],
+        F.expr(f"if(_c is null, null, {record})").alias("_c"),
+        *carried,
+        F.expr(f"if(_c is null, null, {_from_csv(record, as_strings, options)})").alias("_p"),
+    )
     values, raws, marks = [], [], Marks()
     for cell, name, by_reader in zip(cells, columns, parsed, strict=True):
         sql_type = types[name]
@@ -179,8 +183,16 @@ def _by_width(
         for group, members in groups.items()
         for file in members
     }
-    frame, carried = _parsed(context, options, kind, ["string"] * len(cells), files, index_of)
-    frame = frame.select(F.array(*cells).alias("_a"), "_c", "_ix", *carried)
+    schema = ", ".join(f"{cell} string" for cell in cells) + ", _c string"
+    frame, carried = _parsed(context, options, kind, schema, files, index_of)
+    record = _record(files)
+    first = F.expr(_first_cell("p0") if record == "_line" else "p0")
+    frame = frame.select(
+        F.array(first, *cells[1:]).alias("_a"),
+        F.expr(f"if(_c is null, null, {record})").alias("_c"),
+        "_ix",
+        *carried,
+    )
     values, raws, marks = [], [], Marks()
     for i, column in enumerate(present):
         # get() answers null for the index -1.
@@ -198,19 +210,17 @@ def _parsed(
     context: ReadContext,
     options: CsvOptions,
     group: CsvGroup,
-    types: Sequence[str],
+    schema: str,
     files: Sequence[SourceFile],
     index_of: dict[str, list[int]] | None = None,
 ) -> tuple["DataFrame", list[str]]:
-    """The cells of the files, from the lines that are here or from Spark's reader.
-
-    The cells are ``p0`` and so on, and ``_c`` has the text of a record that does not fit them.
+    """The cells of the files by the schema, from the lines that are here or from Spark's reader.
 
     Args:
         context: Session, table columns, batch.
         options: How the files are written.
         group: How the files' records are told apart.
-        types: SQL type of each cell, in order.
+        schema: Of the cells.
         files: All with their lines here, or all without.
         index_of: By path; if given, the frame has it as ``_ix``.
 
@@ -219,20 +229,14 @@ def _parsed(
     """
     from pyspark.sql import functions as F
 
-    schema = _schema(types)
+    index_column = ["_ix"] if index_of is not None else []
     if files[0].lines is not None:
-        kept = [*(["_ix"] if index_of is not None else []), *CARRIED]
         frame = lines_frame(
             context.spark, files, (lambda file: index_of[file.path]) if index_of else None
         )
         row = F.expr(_from_csv("_line", schema, options)).alias("_r")
-        first = _first_cell("_r.p0") if types[0] == "string" else "_r.p0"
-        frame = frame.select(row, "_line", *kept).select(
-            F.expr(first).alias("p0"),
-            *[f"_r.p{i}" for i in range(1, len(types))],
-            F.expr("if(_r._c is null, null, _line)").alias("_c"),
-            *kept,
-        )
+        frame = frame.select(row, "_line", *index_column, *CARRIED)
+        frame = frame.select("_r.*", "_line", *index_column, *CARRIED)
         return frame, list(CARRIED)
     frame = load_files(
         context,
@@ -259,9 +263,9 @@ def _parsed(
     return frame, ["_file"]
 
 
-def _schema(types: Sequence[str]) -> str:
-    """The reader's schema for cells of these SQL types."""
-    return ", ".join(f"p{i} {sql_type}" for i, sql_type in enumerate(types)) + ", _c string"
+def _record(files: Sequence[SourceFile]) -> str:
+    """The column of ``_parsed`` that has a flagged record as it is written."""
+    return "_line" if files[0].lines is not None else "_c"
 
 
 def _from_csv(text: str, schema: str, options: CsvOptions) -> str:

@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
@@ -117,7 +118,10 @@ class Supervisor:
         """
         lock = self._folder.in_use_lock
         interval = min(5.0, self._launch.idle_seconds / 4)
-        last_use, touched = time.monotonic(), lock.stat().st_mtime_ns
+        last_use, touched = time.monotonic(), 0
+        # The home may be gone already, which the loop finds out.
+        with suppress(OSError):
+            touched = lock.stat().st_mtime_ns
         while True:
             time.sleep(interval)
             if not self._home_is_there():

@@ -16,21 +16,22 @@ from autoloader_dagster.spark.address import ServerAddress, ServerFolder
 from autoloader_dagster.spark.supervisor import TOKEN_VARIABLE, Launch
 
 _JAVA = (
-    "import time; print('Spark Connect server started at: 127.0.0.1:1', flush=True); time.sleep(60)"
+    "import time; print('Spark Connect server started at: 127.0.0.1:1', flush=True); time.sleep(99)"
 )
 
 
 def _wait(condition: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline, f"waited in vain for {what}"
         time.sleep(0.02)
 
 
-def _start(root: Path, mark: str) -> ServerAddress:
+def _start(root: Path, mark: str, *, in_use_lock: bool = True) -> ServerAddress:
     folder = ServerFolder(root)
     folder.work_dir.mkdir(parents=True)
-    folder.in_use_lock.touch()
+    if in_use_lock:
+        folder.in_use_lock.touch()
     launch = Launch(str(root), [sys.executable, "-c", _JAVA, mark], mark, 20, idle_seconds=2)
     subprocess.run(
         [sys.executable, "-m", "autoloader_dagster.spark.supervisor"],
@@ -41,10 +42,16 @@ def _start(root: Path, mark: str) -> ServerAddress:
     return ServerAddress(**json.loads(folder.address_file.read_text()))
 
 
-@pytest.mark.parametrize("again", [False, True])
-def test_a_server_whose_home_was_removed_ends_by_itself(tmp_path: Path, again: bool) -> None:
+@pytest.mark.parametrize(
+    ("again", "in_use_lock"),
+    # Without the lock as when the home is removed just before the supervisor looks at it.
+    [(False, True), (True, True), (False, False)],
+)
+def test_a_server_whose_home_was_removed_ends_by_itself(
+    tmp_path: Path, again: bool, in_use_lock: bool
+) -> None:
     root = tmp_path / "home" / "spark"
-    address = _start(root, "first")
+    address = _start(root, "first", in_use_lock=in_use_lock)
     processes = [psutil.Process(pid) for pid in (address.pid, address.supervisor_pid)]
     (tmp_path / "home").rename(tmp_path / "removed")
     shutil.rmtree(tmp_path / "removed")
