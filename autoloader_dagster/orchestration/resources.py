@@ -44,7 +44,7 @@ class SparkConnectResource(dg.ConfigurableResource):
             yield spark
 
     def is_running(self) -> bool:
-        """Whether a session starts no server: there is a server of one's own, or one runs."""
+        """Whether a session starts no server, because one is configured or runs already."""
         from autoloader_dagster.spark.server import EmbeddedServer
 
         settings = self._settings()

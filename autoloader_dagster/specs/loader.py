@@ -288,8 +288,8 @@ def _check_own_names(draft: _Draft) -> None:
         asset = "/".join(names.asset)
         draft.blame(
             ("table", "name"),
-            f"'{draft.spec.table.name}' would be the Dagster asset {asset}, which stands for the "
-            "files of this spec; give the table another namespace",
+            f"'{draft.spec.table.name}' would be the Dagster asset {asset}, which is the key of "
+            "the files of this spec; give the table another namespace",
         )
 
 

@@ -30,7 +30,7 @@ def _withdraw(state: ProcessedFiles) -> Write:
 def _wait_again(state: ProcessedFiles) -> Write:
     discover(state, ref("a.csv"))
     batch = load(state, 7)
-    return lambda store, guard: store.wait_again([batch.batch_id], "made anew", guard)
+    return lambda store, guard: store.wait_again([batch.batch_id], "created again", guard)
 
 
 def _files_wait_again(state: ProcessedFiles) -> Write:

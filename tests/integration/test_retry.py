@@ -110,8 +110,8 @@ def test_a_file_without_a_partition_waits_only_once_it_has_one(lake: Lake) -> No
     assert discover(ingestion).unchanged == 1
     assert retry(ingestion) == RetryOutcome((), ())
     assert "does not match partition.pattern" in _left(retry(ingestion, ["odd.csv"]))["odd.csv"]
-    mended = lake.ingestion("placed", partition={"by": "none"})
-    assert _names(retry(mended, ["odd.csv"])) == ["odd.csv"]
+    fixed = lake.ingestion("placed", partition={"by": "none"})
+    assert _names(retry(fixed, ["odd.csv"])) == ["odd.csv"]
 
-    lake.load(mended, listed=True)
-    assert lake.statuses(mended) == {"odd.csv": "SUCCESS"}
+    lake.load(fixed, listed=True)
+    assert lake.statuses(fixed) == {"odd.csv": "SUCCESS"}

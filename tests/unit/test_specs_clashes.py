@@ -49,7 +49,7 @@ def test_a_table_that_would_be_the_asset_of_its_own_files_is_refused(
     (broken,) = specs.broken
     (fault,) = broken.faults
     assert fault.key == "table.name"
-    assert "would be the Dagster asset source/a/s, which stands for the files" in fault.message
+    assert "would be the Dagster asset source/a/s, which is the key of the files" in fault.message
 
 
 @pytest.mark.parametrize(
