@@ -43,6 +43,12 @@ class _Memory:
                 del self._secrets[next(iter(self._secrets))]
             self.pattern = _pattern(self._secrets)
 
+    def copy(self) -> "_Memory":
+        with self._lock:
+            copied = _Memory()
+            copied._secrets, copied.pattern = dict(self._secrets), self.pattern
+            return copied
+
 
 _memory = _Memory()
 

@@ -6,6 +6,7 @@ import signal
 from tests.hostile.corpus import CANARY, CANARY_VARIABLE
 
 pytest_plugins = [
+    "tests.fixtures.process",
     "tests.fixtures.postgres",
     "tests.fixtures.s3",
     "tests.fixtures.spark",
