@@ -5,6 +5,8 @@ that vanished without a word waits for ever.
 """
 
 import re
+import uuid
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
 import grpc
@@ -13,10 +15,12 @@ from pyspark.errors import PySparkException
 from pyspark.errors.exceptions.connect import SparkConnectGrpcException
 from pyspark.sql.connect.client import DefaultChannelBuilder
 from pyspark.sql.connect.client.retries import DefaultPolicy, RetryPolicyState
+from pyspark.sql.connect.proto import base_pb2
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
     from pyspark.sql.connect.dataframe import DataFrame
+    from pyspark.sql.connect.session import SparkSession as ConnectSession
 
 # Tries after the first at 0.1, 0.3, 0.7, 1.5 and 3.1 s. A failing call may go through two such
 # rounds (the second asks the server how to show the error), all within ten seconds.
@@ -107,6 +111,42 @@ class _BriefState(RetryPolicyState):
     def can_retry(self, exception: BaseException) -> bool:
         # Asked before the wait. Past the limit pyspark would raise a warning beside the error.
         return self._attempt < _RETRIES and super().can_retry(exception)
+
+
+# With these at Spark's defaults each session compiles what its queries generate once more: compiled
+# code is cached by class loader, and each session has its own for jars that its client may send.
+# This client sends none.
+_ONE_CLASS_LOADER = {
+    "spark.sql.artifact.isolation.enabled": "false",
+    "spark.sql.artifact.isolation.alwaysApplyClassloader": "false",
+}
+
+
+def share_class_loader(session: "ConnectSession") -> None:
+    """Have the server run a new session with the class loader that all of them share.
+
+    A session reads these settings once, before its first call is served, so only a copy of another
+    session takes them. To be called before any call; whatever fails here fails again, and is told,
+    in the call after it, except that a server without ``CloneSession`` goes without.
+    """
+    client = session.client
+    stub, metadata = client._stub, client._builder.metadata()  # noqa: SLF001
+    first: dict[str, Any] = {
+        "session_id": str(uuid.uuid4()),
+        "client_type": client._builder.userAgent,  # noqa: SLF001
+    }
+    if client._user_id:  # noqa: SLF001
+        first["user_context"] = base_pb2.UserContext(user_id=client._user_id)  # noqa: SLF001
+    pairs = [base_pb2.KeyValue(key=key, value=value) for key, value in _ONE_CLASS_LOADER.items()]
+    setting = base_pb2.ConfigRequest.Set(pairs=pairs, silent=True)
+    operation = base_pb2.ConfigRequest.Operation(set=setting)
+    with suppress(grpc.RpcError):
+        stub.Config(base_pb2.ConfigRequest(operation=operation, **first), metadata=metadata)
+        try:
+            copied = base_pb2.CloneSessionRequest(new_session_id=client._session_id, **first)  # noqa: SLF001
+            stub.CloneSession(copied, metadata=metadata)
+        finally:
+            stub.ReleaseSession(base_pb2.ReleaseSessionRequest(**first), metadata=metadata)
 
 
 def rows_of(spark: "SparkSession", statement: str) -> list[Any]:

@@ -187,7 +187,11 @@ def _open_session(channel: "Channel", server: str, seconds: float) -> Iterator["
     from pyspark.logger import PySparkLogger
     from pyspark.sql.connect.session import SparkSession as ConnectSession
 
-    from autoloader_dagster.spark.client import BriefRetries
+    from autoloader_dagster.spark.client import BriefRetries, share_class_loader
+
+    def begin() -> None:
+        share_class_loader(session)
+        settle(session, server)
 
     # They would print each error once more, as JSON with the server's stack. pyspark disables the
     # second by itself, but a program that sets up its logging afterwards, as Dagster does, enables
@@ -204,8 +208,8 @@ def _open_session(channel: "Channel", server: str, seconds: float) -> Iterator["
     session.client.set_retry_policies([BriefRetries()])
     try:
         try:
-            # The first call to the server, so it also tells whether the server answers.
-            _within(seconds, lambda: settle(session, server))
+            # The first calls to the server, so they also tell whether the server answers.
+            _within(seconds, begin)
         except FutureTimeoutError as error:
             raise SparkUnavailable(
                 f"{server} takes connections and does not answer within {seconds:.0f} s",

@@ -19,8 +19,9 @@ _DAY = r"(?!0000)[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}"
 _TIME = r"[0-9]{1,2}:[0-9]{1,2}(:[0-9]{1,2}([.][0-9]{1,6}0{0,3})?)?"
 _ZONE = r"(Z|[+-][0-9]{2}(:?[0-9]{2})?)?"
 # Digits that every float or double gives back; digits with which a program writes one so that it
-# can be read back; and up to where every integer is one.
-_FRACTIONS = {"float": (6, 9, 2**24), "double": (15, 17, 2**53)}
+# can be read back; up to where every integer is one; and by how many units of the last of those
+# digits two numbers may differ that are the same float or double.
+_FRACTIONS = {"float": (6, 9, 2**24, 51), "double": (15, 17, 2**53, 11)}
 # Between these, in size, every number of the first kind is given back.
 _NORMAL = {"float": ("1e-37", "3e38"), "double": ("1e-307", "1e308")}
 
@@ -103,13 +104,13 @@ def _fraction(raw: str, sql_type: str) -> str:
     """As ``is_exact_double``: short numbers without an exponent, or with digits that come back.
 
     Java 17 does not always write the fewest digits or the nearest ones (9.2E22 comes back as
-    9.199999999999999E22), so what it writes is asked only of numbers with more digits than are
-    always safe, and a difference in the last one is none. A program that writes 17 digits writes
-    0.1 as 0.10000000000000001: the 17th digit may be rounded, but not where an integer is written
-    out.
+    9.199999999999999E22), so what it writes is compared only for numbers with more digits than are
+    always safe. A program that writes all 17 digits of a double writes 0.1 as 0.10000000000000001
+    and 68063.5750112522 as 68063.575011252193: what is written back may differ by as much as two
+    numbers that are the same double. Integers that are written out are compared more strictly.
     """
     cast = f"try_cast({raw} as {sql_type})"
-    safe, most, integers = _FRACTIONS[sql_type]
+    safe, most, integers, same = _FRACTIONS[sql_type]
     mantissa = "[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)"
     # Of what Java takes for a number, only suffixes, hexadecimals and exponents have letters; this
     # finds them without a regular expression.
@@ -120,13 +121,14 @@ def _fraction(raw: str, sql_type: str) -> str:
     low, high = (f"cast({limit} as {sql_type})" for limit in _NORMAL[sql_type])
     always = f"length({digits}) <= {safe} and (abs({cast}) between {low} and {high})"
     written_out = f"abs({cast}) >= {integers} and lower({raw}) = upper({raw})"
-    may_be_off = f"if(length({digits}) = {most} and {written_out}, 0, 5)"
+    may_be_off = f"if({written_out}, if(length({digits}) = {most}, 0, 5), {same})"
     named = _like(f"lower({raw})", "[+-]?(nan|inf|infinity)")
     return (
         f"case when {short} then {cast} when cast({cast} as string) = {raw} then {cast} "
         f"when {number} then "
         f"if({digits} = '' or ({always}) "
-        f"or length({digits}) <= {most} and {off} <= {may_be_off}, {cast}, null) "
+        f"or length({digits}) <= {most} and ({off} <= {may_be_off} "
+        f"or cast(try_cast({cast} as bigint) as string) = {raw}), {cast}, null) "
         f"when {named} then {cast} end"
     )
 

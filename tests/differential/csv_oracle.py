@@ -308,10 +308,12 @@ def _double(text: str) -> Any:
     back = _digits(f"{number:.{max(len(digits), 1) - 1}e}")
     if digits in (back, _digits(repr(number))):
         return number
-    # The 17th digit may be rounded, but for integers that are written out; where that ends among
-    # small ones is not said.
-    rounded = abs(number) < 2**53 or "e" in text.lower()
-    return ANY if len(digits) == 17 and rounded else MISFIT
+    # The 16th and 17th digit may be rounded, but for integers that are written out; where those end
+    # among small ones is not said.
+    if abs(number) < 2**53 or "e" in text.lower():
+        return ANY
+    off = abs(Decimal(text) - Decimal(number)) / Decimal(10) ** (Decimal(number).adjusted() - 16)
+    return ANY if len(digits) == 16 and off < 6 else MISFIT
 
 
 def _digits(text: str) -> str:

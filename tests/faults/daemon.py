@@ -14,9 +14,13 @@ from pathlib import Path
 
 import psutil
 
+from autoloader_dagster.specs.loader import load_specs
+from tests.faults.checker import Verdict
 from tests.faults.ground import Ground, Outcome, change_files
 from tests.faults.processes import ROOT
 from tests.faults.site import Site
+from tests.fixtures.lake import read_table
+from tests.fixtures.truth import untrue_at
 
 SETTLED_SECONDS = 240
 KILLS = 3
@@ -35,14 +39,24 @@ def kill_daemon(ground: Ground, site: Site, _: str, seed: int) -> Outcome:
             time.sleep(rng.uniform(4, 25))
             killed.append(daemon.kill_one(rng))
         began = time.monotonic()
-        verdict = site.check()
+        verdict = _judge(site)
         while verdict and time.monotonic() - began < SETTLED_SECONDS:
             time.sleep(1)
             daemon.run_again()
-            verdict = site.check()
+            verdict = _judge(site)
         seconds = time.monotonic() - began
     case = f"killed {', '.join(killed)}; daemon, {site.kind}"
     return Outcome("F2", case, seed, verdict, seconds)
+
+
+def _judge(site: Site) -> Verdict:
+    """State and table, and then what Dagster's pages show of them."""
+    verdict = site.check()
+    if not verdict:
+        loaded = load_specs(site.root / "specs").get(site.name)
+        table = read_table(site.settings, loaded.spec.table.name)
+        verdict.disagree.extend(untrue_at(site.root / "dagster", loaded, site.database_url, table))
+    return verdict
 
 
 class Daemon:

@@ -6,6 +6,8 @@ many blank lines that Spark's reader opens it.
 
 import gzip
 import json
+import random
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +128,7 @@ def test_an_empty_cell_in_quotes_is_null_where_null_values_says_so(lake: Lake) -
 
 def test_a_value_that_a_type_would_change_is_rescued(lake: Lake) -> None:
     wrong = {
-        "double": "12D 5f 0x1p3 1e400 -1e400 1e-400 9007199254740993 "
+        "double": "12D 5f 0x1p3 1e400 -1e400 1e-400 9007199254740993 72057594037927935 "
         "12345678901234567890.5 1_0 +-1",
         "decimal(9,2)": "1.234 0x1 12345678.00 1e400",
         "int": "1.0 1e3 2147483648 0x10 1_0",
@@ -138,7 +140,8 @@ def test_a_value_that_a_type_would_change_is_rescued(lake: Lake) -> None:
     }
     right = {
         "double": "0.1 1.10 1e5 1E-7 -0.0 .5 5. +5 007 1.7976931348623157e308 NaN -Infinity "
-        "0.30000000000000004 0.10000000000000001 3.947930996347202e+16 100000000000000000000",
+        "0.30000000000000004 0.10000000000000001 3.947930996347202e+16 100000000000000000000 "
+        "68063.575011252193 72057594037927936",
         "decimal(9,2)": "1.23 1.2300 -.5 9999999.99",
         "int": "+5 007 -0 2147483647",
         "boolean": "TRUE false",
@@ -162,6 +165,30 @@ def test_a_value_that_a_type_would_change_is_rescued(lake: Lake) -> None:
     doubles = [row[0] for row in found["c0"] if not isinstance(row[-1], dict)]
     assert doubles[:4] == [0.1, 1.1, 100000.0, 1e-07]
     assert 39479309963472020.0 in doubles
+
+
+def test_numbers_that_a_program_wrote_with_all_their_digits_are_loaded(lake: Lake) -> None:
+    rng = random.Random(5)
+    doubles = [10 ** rng.uniform(-10, 10) for _ in range(3_000)]
+    doubles += [rng.uniform(1, 1.2) * 2**power for power in range(-60, 53) for _ in range(20)]
+    floats = [struct.unpack("f", struct.pack("f", double))[0] for double in doubles]
+    written = [
+        f"{double:.17g},{double:.16g},{single:.9g},{single:.8g}"
+        for double, single in zip(doubles, floats, strict=True)
+    ]
+    folder = lake.folder("long")
+    (folder / "a.csv").write_text("\n".join(["d17,d16,f9,f8", *written]) + "\n")
+    hints = {"d17": "double", "d16": "double", "f9": "float", "f8": "float"}
+    source = {"type": "local", "url": str(folder)}
+
+    lake.load(lake.ingestion("long", source=source, schema={"hints": hints}))
+
+    rows = lake.table("long").to_pydict()
+    assert not any(rows["_rescued"])
+    # In the order of the lines, which a file of one split keeps.
+    assert rows["d17"] == doubles
+    assert rows["d16"] == [float(f"{double:.16g}") for double in doubles]
+    assert rows["f9"] == floats
 
 
 def test_names_that_differ_in_case_keep_their_columns_in_all_files(lake: Lake) -> None:

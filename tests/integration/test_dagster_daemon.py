@@ -11,6 +11,7 @@ from typing import Any
 import psutil
 
 from autoloader_dagster.processed_files.store import ProcessedFiles
+from autoloader_dagster.spark.address import ServerFolder
 from tests.fixtures.graphql_texts import REPOSITORY, graphql_texts
 from tests.fixtures.project import Project, WebServer, wait_for
 from tests.fixtures.s3 import S3Bucket
@@ -131,6 +132,9 @@ def test_the_daemon_loads_what_arrives_and_survives_a_killed_run(
         assert "2026-01-02.csv" in told["assets"]
         assert "spark_connect" in told["resources"]
         assert any(name.startswith("logs of ") for name in told)
+        address = ServerFolder(project.settings.spark_dir).read_address()
+        assert address is not None
+        canaries["token of the Spark server"] = address.token
         assert _seen(canaries, told) == []
         store.close()
     said = (project.root / "dagster-dev.log").read_text()

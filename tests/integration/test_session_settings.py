@@ -2,7 +2,7 @@
 
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -10,11 +10,15 @@ import pytest
 
 from autoloader_dagster.errors import SparkSetupError
 from autoloader_dagster.processed_files.store import ProcessedFiles
+from autoloader_dagster.spark.client import share_class_loader
 from autoloader_dagster.spark.server import EmbeddedServer
 from autoloader_dagster.spark.session import connect
 from autoloader_dagster.spark.session_conf import SESSION_CONF, settle
 from tests.fixtures.lake import Lake
 from tests.fixtures.spark import CHEAP_SERVER, settings_for
+
+if TYPE_CHECKING:
+    from pyspark.sql.connect.session import SparkSession as ConnectSession
 
 # A server of somebody else, with everything that could change a value, and little memory.
 _HOSTILE = {
@@ -128,3 +132,21 @@ def test_a_server_that_does_not_take_our_settings_is_refused(lake: Lake) -> None
         conf = {**SESSION_CONF, "spark.sql.globalTempDatabase": "elsewhere"}
         with pytest.raises(SparkSetupError, match=r"the server does not take.*elsewhere"):
             settle(spark, "the server", conf)
+
+
+def test_sessions_share_what_the_server_has_compiled(lake: Lake) -> None:
+    # Only a session that was copied from another one has this setting; each has it for itself.
+    with connect(lake.settings) as spark, connect(lake.settings) as another:
+        name = "spark.sql.artifact.isolation.alwaysApplyClassloader"
+        assert {each.conf.get(name) for each in (spark, another)} == {"false"}
+        spark.conf.set("spark.sql.shuffle.partitions", "7")
+        spark.createDataFrame([(1,)], ["id"]).createOrReplaceTempView("mine")
+        assert another.conf.get("spark.sql.shuffle.partitions") != "7"
+        assert not another.catalog.tableExists("mine")
+
+
+def test_a_session_that_a_server_does_not_copy_is_used_as_it_is(lake: Lake) -> None:
+    with connect(lake.settings) as spark:
+        # It is there already, so the server refuses to make it by copying another one.
+        share_class_loader(cast("ConnectSession", spark))
+        assert spark.range(3).count() == 3
