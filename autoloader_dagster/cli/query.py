@@ -1,7 +1,8 @@
 """``query``: Spark SQL on the tables, to look at the data."""
 
+import itertools
 import re
-from collections.abc import Iterable
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,12 +20,16 @@ from autoloader_dagster.cli.output import (
 from autoloader_dagster.cli.project import open_specs
 from autoloader_dagster.errors import AutoloaderError, SpecError, TableError, UsageError
 from autoloader_dagster.settings import Settings, load_settings
+from autoloader_dagster.spark.typing import quoted
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 # The root of the parsed plan.
 _READING_COMMAND = re.compile(r"== Parsed Logical Plan ==\n'?(?:Show|Describe|Explain)\w*\b")
+# How much a hint asks for and shows.
+_MOST_NAMESPACES = 10
+_MOST_TABLES = 20
 _UNKNOWN = ("TABLE_OR_VIEW_NOT_FOUND", "SCHEMA_NOT_FOUND", "NAMESPACE_NOT_FOUND")
 
 
@@ -133,26 +138,46 @@ def _first_line(error: Exception) -> str:
 
 
 def _tables_in_words(spark: "SparkSession", settings: Settings) -> str:
-    catalogs = {"lake"}
+    """A hint with the tables beside those of the specs; a catalog may have thousands."""
+    places: set[str] = set()
     with suppress(SpecError):
-        catalogs = {s.spec.table.name.split(".")[0] for s in open_specs(settings).specs} or catalogs
-    found = sorted(name for catalog in catalogs for name in _tables(spark, catalog))
+        names = [loaded.spec.table.name.split(".") for loaded in open_specs(settings).specs]
+        places = {".".join([catalog, *map(_as_spark, inner)]) for catalog, *inner, _ in names}
+    namespaces = itertools.chain.from_iterable(
+        _namespaces(spark, place) for place in sorted(places or {"lake"})
+    )
+    asked = list(itertools.islice(namespaces, _MOST_NAMESPACES + 1))
+    found = sorted(
+        f"{namespace}.{row['tableName']}"
+        for namespace in asked[:_MOST_NAMESPACES]
+        for row in _rows(spark, f"show tables in {namespace}")
+    )
+    shown = ", ".join(found[:_MOST_TABLES])
+    if len(found) > _MOST_TABLES or len(asked) > _MOST_NAMESPACES:
+        return f"Some of the tables: {shown}. 'show tables in NAMESPACE' lists more."
     if not found:
         return "There are no tables yet; 'autoloader run NAME' makes one."
-    return f"The tables are {', '.join(found)}."
+    return f"The tables are {shown}."
 
 
-def _tables(spark: "SparkSession", namespace: str) -> Iterable[str]:
+def _namespaces(spark: "SparkSession", place: str) -> Iterator[str]:
+    """A catalog's namespaces, or a namespace itself, and those within; Spark quotes its names."""
+    if "." in place:
+        yield place
+    for row in _rows(spark, f"show namespaces in {place}"):
+        name = f"{place.split('.')[0]}.{row[0]}"
+        if name != place:
+            yield from _namespaces(spark, name)
+
+
+def _as_spark(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) else quoted(name)
+
+
+def _rows(spark: "SparkSession", statement: str) -> list[Any]:
     from pyspark.errors import PySparkException
 
     try:
-        inner = [row[0] for row in spark.sql(f"show namespaces in {namespace}").collect()]
+        return spark.sql(statement).collect()
     except (PySparkException, AutoloaderError):  # a hint must not hide the error itself
-        return
-    for name in inner:
-        full = f"{namespace.split('.')[0]}.{name}"
-        if full == namespace:
-            continue
-        for row in spark.sql(f"show tables in {full}").collect():
-            yield f"{full}.{row['tableName']}"
-        yield from _tables(spark, full)
+        return []

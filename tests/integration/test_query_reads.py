@@ -1,5 +1,8 @@
 """``query`` only reads, unless it is asked to write."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
 from autoloader_dagster.cli.query import run_sql
@@ -60,3 +63,18 @@ def test_only_statements_that_read_are_run(lake: Lake) -> None:
         delete = "delete from {t} where id = 1".format(**names)
         run_sql(spark, delete, 100, lake.settings, write=True)
         assert lake.ids("t") == {2: 1}
+
+
+def test_an_unknown_table_is_answered_with_some_tables_however_many_there_are(
+    lake: Lake, tmp_path: Path
+) -> None:
+    settings = replace(lake.settings, specs_dir=tmp_path)
+    with connect(lake.settings) as spark:
+        for number in range(11):
+            spark.sql(f"create namespace lake.`{lake.namespace}-{number}`")
+            spark.sql(f"create table lake.`{lake.namespace}-{number}`.t (id int) using iceberg")
+        with pytest.raises(TableError, match="TABLE_OR_VIEW_NOT_FOUND") as caught:
+            run_sql(spark, "select * from lake.no.such", 100, settings)
+    assert caught.value.hint.startswith("Some of the tables: lake.")
+    assert caught.value.hint.endswith("'show tables in NAMESPACE' lists more.")
+    assert caught.value.hint.count("lake.") <= 20
