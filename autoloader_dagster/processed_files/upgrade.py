@@ -1,10 +1,12 @@
-"""Brings the state database to this package's schema, with Alembic and without an alembic.ini."""
+"""Brings the state database to this package's schema, with Alembic and without an alembic.ini.
+
+Alembic is imported inside functions: every process imports this module, and few have work for it.
+"""
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import Connection, func, select
 from tenacity import (
     retry,
@@ -22,7 +24,9 @@ from autoloader_dagster.processed_files.database import (
     schema,
     write_transaction,
 )
-from autoloader_dagster.processed_files.migrations.indexes import IN_USE
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 _LOCK = "autoloader schema"
 _UPGRADE_WITHIN_SECONDS = 600
@@ -30,13 +34,17 @@ _LOCK_WAIT_SECONDS = 60
 _POLL_SECONDS = 0.2
 
 
-def alembic_config(connection: Connection, *, in_use: bool = False) -> Config:
+def alembic_config(connection: Connection, *, in_use: bool = False) -> "Config":
     """Alembic's settings for the migrations in this package, run on this connection.
 
     Args:
         connection: To the database.
         in_use: Whether others write to it meanwhile; then each migration commits alone.
     """
+    from alembic.config import Config
+
+    from autoloader_dagster.processed_files.migrations.indexes import IN_USE
+
     config = Config()
     # Alembic reads % as the start of an interpolation.
     folder = str(Path(__file__).with_name("migrations")).replace("%", "%%")
@@ -85,10 +93,16 @@ def _prepare(database: Database, *, upgrading: bool) -> None:
             # The lock makes a second process wait here; it then finds nothing left to do.
             with write_transaction(connection, _LOCK):
                 if _has_work(database, connection, upgrading):
-                    command.upgrade(alembic_config(connection), "head")
+                    _run_migrations(connection)
         finally:
             # A pooled connection must not come back without it.
             connection.invalidate()
+
+
+def _run_migrations(connection: Connection, *, in_use: bool = False) -> None:
+    from alembic import command
+
+    command.upgrade(alembic_config(connection, in_use=in_use), "head")
 
 
 def _migrate_in_use(database: Database, connection: Connection, upgrading: bool) -> None:
@@ -113,7 +127,7 @@ def _migrate_in_use(database: Database, connection: Connection, upgrading: bool)
                 # For the session: each migration is a transaction of its own.
                 connection.exec_driver_sql(f"SET lock_timeout = '{_LOCK_WAIT_SECONDS}s'")
             if has_work:
-                command.upgrade(alembic_config(connection, in_use=True), "head")
+                _run_migrations(connection, in_use=True)
         finally:
             # The lock and the setting go with their connections.
             holder.invalidate()
