@@ -134,8 +134,7 @@ def infer_column(
 def is_exact_double(text: str) -> bool:
     """Whether a double gives this number back with all its digits, and none that differs.
 
-    ``spark/typing.py`` has the rule in SQL; there the 16th and 17th digit of a fraction may be
-    rounded.
+    ``spark/typing.py`` has the rule in SQL; there the 17th digit of a fraction may be rounded.
     """
     try:
         number = float(text)

@@ -148,19 +148,23 @@ def read_parquet(
 def _frame(
     context: ReadContext, files: Sequence[SourceFile], group: ParquetGroup
 ) -> tuple["DataFrame", dict[str, str]]:
-    """The files' columns as ``_p0``, ``_p1``, …, and ``_file``; with the types by their names."""
-    frame = _data(context, files)
-    types = ParquetSchema(group, frame.schema).types
+    """The files' columns as ``_p0``, ``_p1``, …, and ``_file``; with the types by their names.
+
+    The schema is that of one file. From many files Spark takes it from whichever comes first in
+    their folders, where there may be files of another schema too.
+    """
+    schema = _data(context, files[:1]).schema
+    types = ParquetSchema(group, schema).types
     if group.old_times:
         from pyspark.sql import types as T
 
-        as_bytes = T.StructType(
+        schema = T.StructType(
             [
                 T.StructField(f.name, T.BinaryType() if f.name in group.old_times else f.dataType)
-                for f in frame.schema.fields
+                for f in schema.fields
             ]
         )
-        frame = _data(context, files, as_bytes)
+    frame = _data(context, files, schema)
     # By position, for a name may be empty or one that Spark uses itself.
     renamed = frame.toDF(*[f"_p{i}" for i in range(len(types))])
     # Not by its name either, which a column of the files may have.

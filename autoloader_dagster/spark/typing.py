@@ -18,9 +18,11 @@ _DAY = r"(?!0000)[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}"
 # No more than microseconds, which is what a timestamp holds.
 _TIME = r"[0-9]{1,2}:[0-9]{1,2}(:[0-9]{1,2}([.][0-9]{1,6}0{0,3})?)?"
 _ZONE = r"(Z|[+-][0-9]{2}(:?[0-9]{2})?)?"
+# In a pattern of Spark.
+_QUOTED, _ZONE_LETTER = re.compile("'[^']*'"), re.compile("[XxZzVO]")
 # Digits that every float or double gives back; digits with which a program writes one so that it
 # can be read back; up to where every integer is one; and by how many units of the last of those
-# digits two numbers may differ that are the same float or double.
+# digits two numbers of so many digits may differ that are the same float or double.
 _FRACTIONS = {"float": (6, 9, 2**24, 51), "double": (15, 17, 2**53, 11)}
 # Between these, in size, every number of the first kind is given back.
 _NORMAL = {"float": ("1e-37", "3e38"), "double": ("1e-307", "1e308")}
@@ -93,6 +95,9 @@ def _time(raw: str, sql_type: str, formats: Sequence[str]) -> str:
         like = _like(raw, f"{_DAY}[T ][0-9]{{1,2}}:[0-9]{{1,2}}{_ZONE[:-1]}")
         tries.append(f"if({like}, try_cast({padded} as timestamp), null)")
     for pattern in formats:
+        if sql_type == "timestamp_ntz" and _ZONE_LETTER.search(_QUOTED.sub("", pattern)):
+            # Spark would convert to the session's zone, and cut that off.
+            continue
         found = f"cast(try_to_timestamp({raw}, {literal(pattern)}) as {sql_type})"
         if "SSSSSSS" in pattern:
             found = f"if({raw} rlike '[0-9]{{6}}[0-9]*[1-9]', null, {found})"
@@ -106,8 +111,8 @@ def _fraction(raw: str, sql_type: str) -> str:
     Java 17 does not always write the fewest digits or the nearest ones (9.2E22 comes back as
     9.199999999999999E22), so what it writes is compared only for numbers with more digits than are
     always safe. A program that writes all 17 digits of a double writes 0.1 as 0.10000000000000001
-    and 68063.5750112522 as 68063.575011252193: what is written back may differ by as much as two
-    numbers that are the same double. Integers that are written out are compared more strictly.
+    and 68063.5750112522 as 68063.575011252193, so 17 digits may differ by as much as two numbers
+    that are the same double, but for integers that are written out.
     """
     cast = f"try_cast({raw} as {sql_type})"
     safe, most, integers, same = _FRACTIONS[sql_type]
@@ -121,7 +126,7 @@ def _fraction(raw: str, sql_type: str) -> str:
     low, high = (f"cast({limit} as {sql_type})" for limit in _NORMAL[sql_type])
     always = f"length({digits}) <= {safe} and (abs({cast}) between {low} and {high})"
     written_out = f"abs({cast}) >= {integers} and lower({raw}) = upper({raw})"
-    may_be_off = f"if({written_out}, if(length({digits}) = {most}, 0, 5), {same})"
+    may_be_off = f"if(length({digits}) < {most}, 5, if({written_out}, 0, {same}))"
     named = _like(f"lower({raw})", "[+-]?(nan|inf|infinity)")
     return (
         f"case when {short} then {cast} when cast({cast} as string) = {raw} then {cast} "

@@ -306,14 +306,17 @@ def _double(text: str) -> Any:
         # Such numbers have fewer digits, and programs do not agree which.
         return ANY
     back = _digits(f"{number:.{max(len(digits), 1) - 1}e}")
-    if digits in (back, _digits(repr(number))):
+    if digits == _digits(repr(number)) or (digits == back and len(digits) != 16):
         return number
-    # The 16th and 17th digit may be rounded, but for integers that are written out; where those end
-    # among small ones is not said.
-    if abs(number) < 2**53 or "e" in text.lower():
+    unit = Decimal(10) ** (Decimal(number).adjusted() - 16)
+    if len(digits) == 16 and (digits == back or abs(Decimal(text) - Decimal(number)) < 6 * unit):
+        # Java writes such a double with fewer digits, or with 17, and then it may be rescued.
         return ANY
-    off = abs(Decimal(text) - Decimal(number)) / Decimal(10) ** (Decimal(number).adjusted() - 16)
-    return ANY if len(digits) == 16 and off < 6 else MISFIT
+    # The 17th digit may be rounded, but for integers that are written out; where those end among
+    # small ones is not said.
+    if len(digits) == 17:
+        return ANY if abs(number) < 2**53 or "e" in text.lower() else MISFIT
+    return MISFIT
 
 
 def _digits(text: str) -> str:

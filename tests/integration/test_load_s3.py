@@ -51,8 +51,12 @@ def _csv(*ids: int) -> bytes:
 
 
 def _parquet(*ids: int) -> bytes:
+    return _table(pa.table({"id": pa.array(ids, pa.int64())}))
+
+
+def _table(table: pa.Table) -> bytes:
     file = io.BytesIO()
-    pq.write_table(pa.table({"id": pa.array(ids, pa.int64())}), file)
+    pq.write_table(table, file)
     return file.getvalue()
 
 
@@ -126,6 +130,33 @@ def test_files_of_many_folders_are_read_through_the_folder_above(
     lake.load(ingestion)
 
     assert lake.ids("folders") == Counter(range(34))
+
+
+def test_files_of_two_schemas_beside_each_other_keep_their_columns(
+    lake: Lake, s3_bucket: S3Bucket
+) -> None:
+    # From 33 files of a schema on Spark is given the folder, in which the others are, too.
+    prices, costs, turned = (
+        [pa.table({"id": [i], **more}) for i in ids]
+        for ids, more in (
+            (range(34), {"price": [1.5], "cost": [2.5]}),
+            (range(34, 68), {"cost": [3.5]}),
+            (range(68, 102), {"cost": [4.5], "price": [5.5]}),
+        )
+    )
+    s3_bucket.put_many(
+        {
+            f"in/{year}-{i}.parquet": _table(table)
+            for year, tables in (("2024", prices), ("2025", costs), ("2026", turned))
+            for i, table in enumerate(tables)
+        }
+    )
+
+    lake.load(s3_ingestion(lake, s3_bucket, "schemas", format={"type": "parquet"}))
+
+    expected = [(i, 1.5, 2.5) for i in range(34)] + [(i, None, 3.5) for i in range(34, 68)]
+    expected += [(i, 5.5, 4.5) for i in range(68, 102)]
+    assert sorted(lake.rows("schemas", "id", "price", "cost")) == expected
 
 
 @pytest.mark.usefixtures("spark_reads")
