@@ -1,10 +1,12 @@
-"""Lists a source within the time of a tick, and asks for a run that lists if that is too short.
+"""Lists a source within the time of a tick, or goes on after it, or asks for a run that lists.
 
 Dagster ends a tick after a minute, with all that it has done. A listing is recorded only when it is
-complete, so one that takes longer would never be.
+complete. One whose pages come steadily is stopped, and a run lists instead. One that waits for a
+page cannot be stopped; for a sensor it goes on, and a later tick reports what it found.
 """
 
 import threading
+import time
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 
@@ -42,20 +44,51 @@ class _Stopped(Exception):
 
 @dataclass
 class _Listing:
-    stop: threading.Event = field(default_factory=threading.Event)
-    ended: threading.Event = field(default_factory=threading.Event)
+    """A listing in its thread; what both threads write is written under the lock.
+
+    Attributes:
+        stop: Whether it is to stop at its next page.
+        stopped: Whether it did.
+        late: Whether it went on after its tick.
+        reported: Whether a later tick has reported what it found.
+        again: When the source is listed again, by the monotonic clock.
+    """
+
+    stop: bool = False
+    stopped: bool = False
+    late: bool = False
+    reported: bool = False
     listed: int = 0
+    began: float = field(default_factory=time.monotonic)
+    again: float = 0.0
+    ended: threading.Event = field(default_factory=threading.Event)
     found: Discovery | None = None
     error: BaseException | None = None
+
+    def outcome(self) -> Discovery:
+        """What it found, or the error that ended it."""
+        if self.error is not None:
+            raise self.error
+        if self.found is None:
+            raise ListingTooLong(self.listed, goes_on=False)
+        return self.found
 
 
 # By ingestion. A tick that finds one here does not begin another.
 _under_way: dict[str, _Listing] = {}
+# The last one of an ingestion that ended after its tick.
+_late: dict[str, _Listing] = {}
 _lock = threading.Lock()
 
 
-def list_within(ingestion: Ingestion, seconds: float) -> Discovery:
+def list_within(ingestion: Ingestion, seconds: float, *, finish: bool) -> Discovery:
     """List the source and record what is new, unless it takes longer than this.
+
+    Args:
+        ingestion: What to list.
+        seconds: How long it may take.
+        finish: Whether a listing that cannot be stopped goes on to its end. A later call gives
+            what it found, or raises its error.
 
     Raises:
         ListingTooLong: It does, or another listing of this process is under way.
@@ -66,26 +99,46 @@ def list_within(ingestion: Ingestion, seconds: float) -> Discovery:
         other = _under_way.get(ingestion.id)
         if other is not None:
             raise ListingTooLong(other.listed, goes_on=True)
+        earlier = _unreported(ingestion.id) if finish else None
+        if earlier is not None and time.monotonic() < earlier.again:
+            return earlier.outcome()
         listing = _under_way[ingestion.id] = _Listing()
     # A daemon, so that a source that does not answer keeps no process from ending.
     threading.Thread(
         target=_list, args=(ingestion, listing), name=f"list {ingestion.id}", daemon=True
     ).start()
     if not listing.ended.wait(seconds):
-        listing.stop.set()
+        with _lock:
+            listing.stop = True
         listing.ended.wait(min(seconds, _STOPS_WITHIN_SECONDS))
-    if listing.error is not None:
-        raise listing.error
-    if listing.found is None:
-        raise ListingTooLong(listing.listed, goes_on=not listing.ended.is_set())
-    return listing.found
+    with _lock:
+        goes_on = not listing.stopped and not listing.ended.is_set()
+        if goes_on and finish:
+            listing.stop, listing.late = False, True
+    if not goes_on:
+        return listing.outcome()
+    if earlier is not None:
+        # Old, but nothing newer is known.
+        return earlier.outcome()
+    raise ListingTooLong(listing.listed, goes_on=True)
+
+
+def _unreported(ingestion_id: str) -> _Listing | None:
+    """The listing that ended after its tick and that no tick has reported; now one does."""
+    late = _late.get(ingestion_id)
+    if late is None or late.reported:
+        return None
+    late.reported = True
+    return late
 
 
 def _list(ingestion: Ingestion, listing: _Listing) -> None:
     def count(listed: int) -> None:
         listing.listed = listed
-        if listing.stop.is_set():
-            raise _Stopped
+        with _lock:
+            if listing.stop:
+                listing.stopped = True
+                raise _Stopped
 
     try:
         listing.found = discover(ingestion, count)
@@ -94,9 +147,18 @@ def _list(ingestion: Ingestion, listing: _Listing) -> None:
     except BaseException as error:
         listing.error = error
     finally:
+        now = time.monotonic()
+        listing.again = now + _pause(timedelta(seconds=now - listing.began)).total_seconds()
         with _lock:
             del _under_way[ingestion.id]
-        listing.ended.set()
+            if listing.late:
+                _late[ingestion.id] = listing
+            listing.ended.set()
+
+
+def _pause(took: timedelta) -> timedelta:
+    """How long a sensor does not list after a listing that took so long."""
+    return max(took, _SHORTEST_PAUSE)
 
 
 def why_not_to_list(
@@ -112,23 +174,30 @@ def why_not_to_list(
         instance: Where the runs are.
         ingestion_id: ``tenant/name``.
         now: The time; the clock by default.
-        pause: Whether to wait as long after a run that listed as that run took.
+        pause: Whether to wait as long after a run that listed, or after a listing that ended
+            after its tick, as that took.
     """
     last = _last_run(instance, ingestion_id)
-    if last is None:
-        return None
-    run_id = last.dagster_run.run_id[:8]
-    if not has_ended(last):
+    if last is not None and not has_ended(last):
+        run_id = last.dagster_run.run_id[:8]
         return f"run {run_id} lists the source ({last.dagster_run.status.value.lower()})"
-    if not pause or last.end_time is None:
+    if not pause:
+        return None
+    with _lock:
+        late = _late.get(ingestion_id)
+    if late is not None and late.reported and late.found is not None:
+        seconds = late.again - time.monotonic()
+        if seconds > 0:
+            return f"the source was listed, and is listed again in {int(seconds)} s"
+    if last is None or last.end_time is None:
         return None
     took = timedelta(seconds=last.end_time - (last.start_time or last.end_time))
-    again = datetime.fromtimestamp(last.end_time, timezone.utc) + max(took, _SHORTEST_PAUSE)
+    again = datetime.fromtimestamp(last.end_time, timezone.utc) + _pause(took)
     moment = now or datetime.now(timezone.utc)
     if moment >= again:
         return None
     return (
-        f"the source was listed by run {run_id}, and is listed again in "
+        f"the source was listed by run {last.dagster_run.run_id[:8]}, and is listed again in "
         f"{int((again - moment).total_seconds())} s"
     )
 

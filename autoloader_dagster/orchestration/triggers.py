@@ -71,7 +71,8 @@ def plan_tick(
 ) -> Tick:
     """List the source in the time of a tick, and ask for runs for all that waits.
 
-    If the time is too short, a run lists the source. What waits already is asked for in any case.
+    If the time is too short, a run lists the source; for a sensor, a listing that waits for the
+    source goes on until a later tick. What waits already is asked for in any case.
 
     Args:
         ingestion: What to look at.
@@ -90,7 +91,7 @@ def plan_tick(
     note = why_not_to_list(instance, ingestion.id, pause=sensor)
     if note is None:
         try:
-            discovery = list_within(ingestion, seconds)
+            discovery = list_within(ingestion, seconds, finish=sensor)
         except ListingTooLong as too_long:
             note = f"{too_long.listed:,} files are listed so far, and the listing goes on"
             if not too_long.goes_on or not sensor:

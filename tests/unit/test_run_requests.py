@@ -1,12 +1,14 @@
 """What a tick asks for, by what became of the runs that were asked for before."""
 
 import itertools
+import shutil
 import threading
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -25,11 +27,23 @@ from autoloader_dagster.orchestration.planning import (
     run_tags,
 )
 from autoloader_dagster.orchestration.runs import LISTS_TAG
-from autoloader_dagster.orchestration.triggers import plan_tick
+from autoloader_dagster.orchestration.triggers import Tick, plan_tick
 from autoloader_dagster.processed_files.records import Claim, LoadedFile
+from autoloader_dagster.processed_files.store import ProcessedFiles
+from autoloader_dagster.settings import load_settings
 from autoloader_dagster.sources.base import FileRef
 from tests.fixtures.lake import Lake, write_ids
 from tests.fixtures.project import wait_for
+
+
+@pytest.fixture
+def lake(sqlite_template: Path, tmp_path: Path) -> Iterator[Lake]:
+    """A lake without a Spark server, which no test here needs."""
+    shutil.copy(sqlite_template, tmp_path / "state.db")
+    settings = load_settings({"AUTOLOADER_HOME": str(tmp_path / "home")})
+    store = ProcessedFiles(f"sqlite:///{tmp_path / 'state.db'}")
+    yield Lake(settings, store, tmp_path, "t")
+    store.close()
 
 
 def test_a_pending_set_is_asked_for_again_however_many_runs_have_failed(lake: Lake) -> None:
@@ -138,6 +152,88 @@ def test_a_source_that_stands_still_is_listed_once_at_a_time(lake: Lake) -> None
         wait_for(
             lambda: bool(plan_tick(ingestion, instance, sensor=True).requests), 60, "the listing"
         )
+
+
+@dataclass
+class LateSource:
+    """A source whose only page, or whose error, comes when it is let go."""
+
+    page: list[FileRef]
+    error: Exception | None = None
+    let_go: threading.Event = field(default_factory=threading.Event)
+    listings: int = 0
+    ended: int = 0
+    left_out: int = 0
+
+    def list_pages(self) -> Iterator[list[FileRef]]:
+        self.listings += 1
+        try:
+            assert self.let_go.wait(60)
+            if self.error is not None:
+                raise self.error
+            yield self.page
+        finally:
+            self.ended += 1
+
+
+def test_a_page_that_comes_after_the_tick_is_recorded_and_loaded(lake: Lake) -> None:
+    ingestion = lake.ingestion("late")
+    write_ids(lake.folder(), "1.csv", 1)
+    source = LateSource(next(iter(ingestion.source.list_pages())))
+    ingestion = replace(ingestion, source=source)  # pyright: ignore[reportArgumentType]
+
+    with dg.DagsterInstance.ephemeral() as instance:
+
+        def tick() -> Tick:
+            tick = plan_tick(ingestion, instance, sensor=True, seconds=0.1)
+            # The sensor closes the state after each tick.
+            ingestion.store.close()
+            return tick
+
+        for _ in range(2):
+            assert "0 files are listed so far, and the listing goes on" in tick().reason
+        source.let_go.set()
+        (request,) = wait_for(lambda: tick().requests, 20, "the files of the late page")
+        _add_run(instance, request)
+        reason = wait_for(lambda: tick().reason, 20, "the end of the listing")
+        assert source.listings == 1
+        assert "the source was listed, and is listed again in" in reason
+
+
+def test_an_error_that_comes_after_the_tick_fails_a_later_one(lake: Lake) -> None:
+    ingestion = lake.ingestion("late_error")
+    source = LateSource([], SourceUnavailable("the source is down"))
+    ingestion = replace(ingestion, source=source)  # pyright: ignore[reportArgumentType]
+
+    with dg.DagsterInstance.ephemeral() as instance:
+
+        def tick() -> Exception | None:
+            try:
+                plan_tick(ingestion, instance, sensor=True, seconds=0.1)
+            except SourceUnavailable as error:
+                return error
+            return None
+
+        assert tick() is None
+        source.let_go.set()
+        assert wait_for(lambda: source.ended, 20, "the end of the listing") == 1
+        assert "is down" in str(wait_for(tick, 20, "the error of the listing"))
+        assert source.listings == 1
+
+
+def test_a_page_that_comes_after_the_tick_of_a_schedule_is_left_to_a_run(lake: Lake) -> None:
+    ingestion = lake.ingestion("late_schedule")
+    write_ids(lake.folder(), "1.csv", 1)
+    source = LateSource(next(iter(ingestion.source.list_pages())))
+    ingestion = replace(ingestion, source=source)  # pyright: ignore[reportArgumentType]
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        (request,) = plan_tick(ingestion, instance, sensor=False, seconds=0.1).requests
+        assert request.tags[LISTS_TAG] == ingestion.id
+        source.let_go.set()
+        assert wait_for(lambda: source.ended, 20, "the end of the listing") == 1
+        assert not ingestion.store.partition_keys(ingestion.id)
+        assert not ingestion.store.pending(ingestion.id, 1)
 
 
 def test_a_source_that_fails_keeps_nothing_from_being_loaded_that_is_known(lake: Lake) -> None:
