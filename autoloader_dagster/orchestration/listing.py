@@ -21,6 +21,8 @@ from autoloader_dagster.processed_files.records import Discovery
 TICK_SECONDS = 25.0
 _STOPS_WITHIN_SECONDS = 5.0
 _SHORTEST_PAUSE = timedelta(seconds=30)
+# A run that lists also loads, so the time that it took says little of its listing.
+_LONGEST_PAUSE = timedelta(minutes=10)
 
 
 class ListingTooLong(Exception):
@@ -157,8 +159,8 @@ def _list(ingestion: Ingestion, listing: _Listing) -> None:
 
 
 def _pause(took: timedelta) -> timedelta:
-    """How long a sensor does not list after a listing that took so long."""
-    return max(took, _SHORTEST_PAUSE)
+    """How long a sensor does not list after a listing, or a run that listed, that took so long."""
+    return min(max(took, _SHORTEST_PAUSE), _LONGEST_PAUSE)
 
 
 def why_not_to_list(
@@ -175,7 +177,7 @@ def why_not_to_list(
         ingestion_id: ``tenant/name``.
         now: The time; the clock by default.
         pause: Whether to wait as long after a run that listed, or after a listing that ended
-            after its tick, as that took.
+            after its tick, as that took; ten minutes at most.
     """
     last = _last_run(instance, ingestion_id)
     if last is not None and not has_ended(last):
@@ -197,7 +199,8 @@ def why_not_to_list(
     if moment >= again:
         return None
     return (
-        f"the source was listed by run {last.dagster_run.run_id[:8]}, and is listed again in "
+        f"run {last.dagster_run.run_id[:8]}, which lists the source and loads its files, ended "
+        f"after {int(took.total_seconds())} s; the source is listed again in "
         f"{int((again - moment).total_seconds())} s"
     )
 

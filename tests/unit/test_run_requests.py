@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import dagster as dg
@@ -17,6 +17,7 @@ from autoloader_dagster.errors import SourceUnavailable, SparkUnavailable
 from autoloader_dagster.loading.discover import discover
 from autoloader_dagster.loading.plan import plan_runs
 from autoloader_dagster.orchestration.failed_partitions import settled_partitions
+from autoloader_dagster.orchestration.listing import why_not_to_list
 from autoloader_dagster.orchestration.outages import note_outage
 from autoloader_dagster.orchestration.partitions import partitions_definition
 from autoloader_dagster.orchestration.planning import (
@@ -174,6 +175,35 @@ class LateSource:
             yield self.page
         finally:
             self.ended += 1
+
+
+def _add_ended_run(instance: dg.DagsterInstance, began: datetime, ended: datetime) -> dg.DagsterRun:
+    """A run that was to list ``default/paused``, with times of its machine's clock."""
+    run = _add_run(instance, dg.RunRequest(tags={LISTS_TAG: "default/paused"}))
+    for kind, moment in (
+        (dg.DagsterEventType.RUN_START, began),
+        (dg.DagsterEventType.RUN_SUCCESS, ended),
+    ):
+        event = dg.DagsterEvent(event_type_value=kind.value, job_name=run.job_name)
+        instance.handle_run_event(run.run_id, event, moment)
+    return run
+
+
+def test_a_sensor_lists_again_ten_minutes_after_a_run_at_the_latest() -> None:
+    """A run that lists loads all that is pending too, and that may take hours."""
+    now = datetime.now(timezone.utc)
+    with dg.DagsterInstance.ephemeral() as instance:
+        run = _add_ended_run(instance, now - timedelta(hours=5), now)
+
+        def why(minutes: float) -> str | None:
+            moment = now + timedelta(minutes=minutes)
+            return why_not_to_list(instance, "default/paused", moment, pause=True)
+
+        assert why(1) == (
+            f"run {run.run_id[:8]}, which lists the source and loads its files, ended after "
+            "18000 s; the source is listed again in 540 s"
+        )
+        assert why(10) is None
 
 
 def test_a_page_that_comes_after_the_tick_is_recorded_and_loaded(lake: Lake) -> None:
