@@ -4,7 +4,7 @@ Loading it reads the spec files and nothing else: no network, no Java, no databa
 """
 
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import dagster as dg
 
@@ -22,7 +22,6 @@ from autoloader_dagster.orchestration.resources import default_resources
 from autoloader_dagster.orchestration.triggers import build_schedule, build_sensor
 from autoloader_dagster.settings import Settings, load_settings
 from autoloader_dagster.specs.connections import Connections
-from autoloader_dagster.specs.fault import shown_path
 from autoloader_dagster.specs.loader import LoadedSpec, SpecSet, load_specs
 
 # Backfill policies and code references are in beta, and would say so once for each asset.
@@ -32,13 +31,22 @@ warnings.filterwarnings("ignore", category=dg.BetaWarning)
 def build_definitions(specs: SpecSet) -> dg.Definitions:
     """Definitions for these specs.
 
-    A spec that Dagster does not take is left out with an error in the log, and the others load.
+    A spec that Dagster does not take is broken, and the others load.
     """
+    built: list[_Built] = []
+    refused: dict[str, str] = {}
+    for loaded in specs.specs:
+        try:
+            built.append(_built(loaded, specs.connections))
+        # The loader checks what Dagster is known to refuse; this is for what is not known yet.
+        except Exception as error:
+            refused[loaded.ingestion_id] = (
+                f"Dagster does not take this spec: {type(error).__name__}: {error}"
+            )
+    taken = specs.without(refused)
     logger = dg.get_dagster_logger()
-    for fault in specs.faults:
+    for fault in taken.faults:
         logger.error("%s", fault)
-    built = [each for loaded in specs.specs if (each := _built(loaded, specs.connections))]
-    taken = replace(specs, specs=tuple(each.loaded for each in built))
     removed = removed_since(taken)
     remember(taken)
     # Also without any spec: a run of a removed one says so.
@@ -48,7 +56,7 @@ def build_definitions(specs: SpecSet) -> dg.Definitions:
         assets=[
             *(each.asset for each in built),
             *(each.source for each in built),
-            *(build_broken(broken) for broken in specs.broken),
+            *(build_broken(broken) for broken in taken.broken),
             *(build_removed(each, taken) for each in removed),
         ],
         sensors=[*(each.sensor for each in built if each.sensor), lost_runs],
@@ -71,23 +79,14 @@ class _Built:
     schedule: dg.ScheduleDefinition | None
 
 
-def _built(loaded: LoadedSpec, connections: Connections) -> _Built | None:
-    try:
-        return _Built(
-            loaded,
-            build_asset(loaded, connections),
-            build_source(loaded),
-            build_sensor(loaded, connections),
-            build_schedule(loaded, connections),
-        )
-    except dg.DagsterError as error:
-        # The loader checks what Dagster is known to refuse; this is for what is not known yet.
-        dg.get_dagster_logger().error(
-            "%s: Dagster does not take this spec, and it loads nothing: %s",
-            shown_path(loaded.path),
-            error,
-        )
-        return None
+def _built(loaded: LoadedSpec, connections: Connections) -> _Built:
+    return _Built(
+        loaded,
+        build_asset(loaded, connections),
+        build_source(loaded),
+        build_sensor(loaded, connections),
+        build_schedule(loaded, connections),
+    )
 
 
 def load_definitions(settings: Settings | None = None) -> dg.Definitions:

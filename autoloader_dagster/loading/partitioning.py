@@ -1,7 +1,7 @@
 """Which partition a file belongs to, in the keys that Dagster uses for the same windows."""
 
 from collections.abc import Callable
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
 from autoloader_dagster.processed_files.moments import storable
@@ -100,8 +100,8 @@ def _placer_of_usable(spec: IngestionSpec, now: datetime | None) -> Callable[[Fi
                 partition_key=key,
                 status="HELD",
                 error_type="BeforeStart",
-                reason=f"{ref.relative_path} is dated {moment:%Y-%m-%d}, before the first "
-                f"partition; set partition.start to {moment:%Y-%m-%d} or earlier to load it",
+                reason=f"{ref.relative_path} is dated {moment.date()}, before the first "
+                f"partition; {_how_to_load(moment.date(), partition)}",
             )
         if window_start(moment, partition.every) > local_now:
             return Placement(
@@ -114,6 +114,15 @@ def _placer_of_usable(spec: IngestionSpec, now: datetime | None) -> Callable[[Fi
         return Placement(partition_key=key, status="DISCOVERED")
 
     return place
+
+
+def _how_to_load(day: date, partition: Partition) -> str:
+    if day < partition.earliest:
+        return (
+            f"no partition begins before {partition.earliest}; correct the date in its path, or "
+            "leave the file out with source.exclude"
+        )
+    return f"set partition.start to {day} or earlier to load it"
 
 
 def _place_by_name(ref: FileRef, partition: Partition) -> Placement:

@@ -5,6 +5,7 @@ import dagster as dg
 from autoloader_dagster.loading.partitioning import KEY_FORMATS, first_window
 from autoloader_dagster.processed_files.records import PartitionKeys, PartitionRange, Partitions
 from autoloader_dagster.specs.loader import LoadedSpec
+from autoloader_dagster.specs.table import Partition
 
 
 def partitions_definition(loaded: LoadedSpec) -> dg.PartitionsDefinition | None:
@@ -14,6 +15,11 @@ def partitions_definition(loaded: LoadedSpec) -> dg.PartitionsDefinition | None:
         return None
     if partition.kind == "key":
         return dg.DynamicPartitionsDefinition(name=loaded.names.partitions)
+    return time_partitions(partition)
+
+
+def time_partitions(partition: Partition) -> dg.TimeWindowPartitionsDefinition:
+    """Time windows from the first whole one up to and with the open one."""
     start = first_window(partition).strftime(KEY_FORMATS[partition.every])
     # end_offset=1: the window that is open now is a partition, for its files arrive now.
     if partition.every == "hour":

@@ -7,7 +7,7 @@ specs at the root belong to the tenant ``default``.
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -116,6 +116,26 @@ class SpecSet:
         """Every fault of every file."""
         of_specs = tuple(fault for spec in self.broken for fault in spec.faults)
         return self.tenants.faults + self.connections.faults + of_specs
+
+    def without(self, refused: Mapping[str, str]) -> "SpecSet":
+        """The same folder with some of the good specs broken.
+
+        Args:
+            refused: What is wrong with each of them, by ``tenant/name``.
+        """
+        broken = tuple(
+            BrokenSpec(
+                each.path,
+                each.tenant,
+                each.spec.name,
+                (SpecFault(each.path, None, "", refused[each.ingestion_id]),),
+                _broken_key(self.folder, each.path),
+            )
+            for each in self.specs
+            if each.ingestion_id in refused
+        )
+        good = tuple(each for each in self.specs if each.ingestion_id not in refused)
+        return replace(self, specs=good, broken=(*self.broken, *broken))
 
     def get(self, name: str) -> LoadedSpec:
         """The spec with this name or ``tenant/name``.
@@ -385,8 +405,12 @@ def _loaded(draft: _Draft, spec: IngestionSpec) -> LoadedSpec:
 
 def _broken(specs_dir: Path, draft: _Draft) -> BrokenSpec:
     faults = sorted(draft.faults, key=lambda fault: fault.line or 0)
-    # A name that is not UTF-8 cannot be stored as a key.
-    place = str(draft.file.relative_to(specs_dir)).encode("utf-8", "backslashreplace").decode()
-    *folders, file = Path(place).parts
-    key = (BROKEN_SPECS, *(folders or (DEFAULT_TENANT,)), file)
+    key = _broken_key(specs_dir, draft.file)
     return BrokenSpec(draft.file, draft.tenant, draft.name, tuple(faults), key)
+
+
+def _broken_key(specs_dir: Path, file: Path) -> Key:
+    # A name that is not UTF-8 cannot be stored as a key.
+    place = str(file.relative_to(specs_dir)).encode("utf-8", "backslashreplace").decode()
+    *folders, name = Path(place).parts
+    return (BROKEN_SPECS, *(folders or (DEFAULT_TENANT,)), name)

@@ -17,6 +17,12 @@ from autoloader_dagster.specs.values import (
     check_sql_type,
 )
 
+# What Dagster and Python count with in every time zone. Hours begin later, because each listing of
+# their keys takes seconds.
+EARLIEST = date(1900, 1, 1)
+EARLIEST_HOUR = date(2000, 1, 1)
+LATEST = date(2199, 12, 31)
+
 
 class Schema(SpecModel):
     """How the table's columns follow the files."""
@@ -98,7 +104,8 @@ class Partition(SpecModel):
     start: Day | None = Field(
         default=None,
         description="The first day with a partition; an older file is held. Default 2000-01-01, "
-        "for hours 2020-01-01.",
+        "for hours 2020-01-01. At the earliest 1900-01-01, for hours 2000-01-01; at the latest "
+        "2199-12-31.",
     )
     timezone: Timezone = Field(
         default="UTC", description="Where days begin. Hourly partitions are in UTC only."
@@ -110,6 +117,12 @@ class Partition(SpecModel):
             raise KeyFault("is missing; partition.by: path needs it", "pattern")
         if self.by != "path" and self.pattern:
             raise KeyFault(f"belongs to partition.by: path, and this is by: {self.by}", "pattern")
+        if self.start and not self.earliest <= self.start <= LATEST:
+            raise KeyFault(
+                f"'{self.start}' is not from {self.earliest} to {LATEST}, where partitions by "
+                f"{self.every} can begin",
+                "start",
+            )
         if self.every == "hour" and self.timezone != "UTC":
             raise KeyFault(
                 "hourly partitions are in UTC only, for a local clock has one hour twice a year",
@@ -137,6 +150,11 @@ class Partition(SpecModel):
         if self.by == "path" and self.path_pattern.key_name:
             return "key"
         return "time"
+
+    @property
+    def earliest(self) -> date:
+        """The earliest day that ``start`` can be."""
+        return EARLIEST_HOUR if self.every == "hour" else EARLIEST
 
     @property
     def first_day(self) -> date:

@@ -1,4 +1,4 @@
-"""Sets of spec files whose names meet, and what must become of each file.
+"""Sets of spec files whose names meet or whose values are at an edge, and what becomes of each.
 
 ``script/soak --specs --minutes 10 --seed 7`` draws them until the time is over.
 """
@@ -9,16 +9,91 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import yaml
+from dagster._core.remote_representation.external_data import RepositorySnap
+from dagster._serdes import serialize_value
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from autoloader_dagster.definitions import build_definitions
 from autoloader_dagster.specs.loader import load_specs
+from autoloader_dagster.specs.table import EARLIEST, EARLIEST_HOUR, LATEST
+
+_LONG = "x" * 5000
+# Values at the edge of what a key takes, and whether the key takes it.
+_SCALARS: list[tuple[str, Any, bool]] = [
+    ("partition.timezone", "Europe/Berlin", True),
+    ("partition.timezone", "Africa/Monrovia", True),
+    ("partition.timezone", "Pacific/Apia", True),
+    ("partition.timezone", "Etc/GMT+12", True),
+    ("partition.timezone", "Factory", True),
+    ("partition.timezone", "EST5EDT", True),
+    ("partition.timezone", "America", False),
+    ("partition.timezone", "../UTC", False),
+    ("partition.timezone", "/etc/localtime", False),
+    ("partition.timezone", "", False),
+    ("partition.timezone", _LONG, False),
+    ("partition.timezone", "a\0b", False),
+    ("trigger.timezone", "Asia/Kathmandu", True),
+    ("trigger.timezone", "Factory", True),
+    ("trigger.timezone", "UTC+1", False),
+    ("trigger.schedule", "0 0 29 2 *", True),
+    ("trigger.schedule", "0 0 31 2 *", False),
+    ("trigger.schedule", "*/59 * * * *", True),
+    ("trigger.schedule", "0 0 * * 7", True),
+    ("trigger.schedule", "0 0 1-7/2 jan-dec mon,TUE", True),
+    ("trigger.schedule", "00 00 01 01 00", True),
+    ("trigger.schedule", "5/7 * * * *", True),
+    ("trigger.schedule", "0 0 * * fri-7", True),
+    ("trigger.schedule", "* * * * * *", False),
+    ("trigger.schedule", "@daily", False),
+    ("trigger.schedule", "0 0 L * *", False),
+    ("trigger.schedule", "\u0663 * * * *", False),
+    ("trigger.schedule", "9" * 5000 + " * * * *", False),
+    ("trigger.schedule", ",".join(["0"] * 1000) + " * * * *", True),
+    ("trigger.on_arrival.every", "366d", True),
+    ("trigger.on_arrival.every", "5.5s", True),
+    ("trigger.on_arrival.every", "999999999999999d", False),
+    ("trigger.on_arrival.every", 10**17, False),
+    ("description", _LONG, True),
+    ("description", "\ud800\0\x1b[31m{x}", True),
+    ("owners", ["team:" + _LONG], True),
+    ("owners", ["team: "], True),
+    ("owners", ["team:\u00e9"], True),
+    ("owners", ["a@b.c"], False),
+    ("tags", {"a" * 63 + "/" + "b" * 63: "c" * 63}, True),
+    ("tags", {"a" * 64: ""}, False),
+    ("tags", {"-": "."}, True),
+    ("tags", {"a": "1.50"}, True),
+    ("tags", {"a": "b\n"}, False),
+    ("batch.max_files", 50_000, True),
+    ("batch.max_files", 10**17, False),
+    ("batch.max_bytes", "999999999999999 TB", True),
+    ("errors.retries", 10**17, True),
+    ("errors.max_bad_rows", -1, False),
+    ("source.modified_after", "0001-01-01", True),
+    ("source.modified_after", "9999-12-31", True),
+    ("source.url", "/in/" + _LONG, True),
+    ("table.properties", {"a": _LONG, "": 10**17}, True),
+    ("version", 2, False),
+]
+_STARTS = st.dates() | st.sampled_from(
+    [date(*day) for day in ((1, 1, 1), (999, 12, 31), (9999, 12, 15), (9999, 12, 31))]
+    + [each + timedelta(days=n) for each in (EARLIEST, EARLIEST_HOUR, LATEST) for n in (-1, 0, 1)]
+)
+_EVERY = st.sampled_from(["hour", "day", "week", "month"])
+EDGES = st.sampled_from(_SCALARS) | st.tuples(_STARTS, _EVERY).map(
+    lambda drawn: (
+        "partition",
+        {"start": drawn[0].isoformat(), "every": drawn[1]},
+        (EARLIEST_HOUR if drawn[1] == "hour" else EARLIEST) <= drawn[0] <= LATEST,
+    )
+)
 
 # Few names, so that they meet: joined by '__' and '.' they come out the same in several ways.
 _PARTS = st.sampled_from(["a", "b", "a__b", "source", "default", "broken_specs"])
@@ -33,6 +108,7 @@ _SPECS = st.fixed_dictionaries(
         "shared": st.booleans(),
         "named_keys": st.booleans(),
         "broken": st.integers(0, 9).map(lambda n: n == 0),
+        "edge": st.none() | EDGES,
     }
 )
 _NAMESPACES = st.sampled_from(["lake.a", "lake.b", "lake.a.b", "pond.a", "pond.b", "lake.source"])
@@ -61,6 +137,11 @@ def check(drawn: Drawn) -> None:
         specs = load_specs(root)
         definitions = build_definitions(specs)
         dg.Definitions.validate_loadable(definitions)
+        # What the code server hands to the web server and the daemon.
+        with warnings.catch_warnings():
+            # It reads deprecated properties of its own schedules.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            serialize_value(RepositorySnap.from_def(definitions.get_repository_def()))
         # Each file is loaded or broken, as expected, and each broken one has faults of its own.
         broken = {spec.path.relative_to(root).as_posix() for spec in specs.broken}
         good = {spec.path.relative_to(root).as_posix() for spec in specs.specs}
@@ -74,6 +155,24 @@ def check(drawn: Drawn) -> None:
         assert {spec.names.asset for spec in specs.specs} <= keys
         assert {spec.key for spec in specs.broken} <= keys
         assert len(keys) == 2 * len(specs.specs) + len(specs.broken)
+
+
+def check_edges() -> None:
+    """Check one set with each of the values at an edge in a spec of its own, and odd names."""
+    plain = {
+        "folder": "", "suffix": ".yaml", "name": None, "catalog": "lake", "shared": False,
+        "named_keys": False, "broken": False, "edge": None,
+    }  # fmt: skip
+    edges = [
+        plain | {"file": f"s{number}", "table": ["a", f"t{number}"], "edge": edge}
+        for number, edge in enumerate(_SCALARS)
+    ]
+    # Words of Python and of Dagster, a number, underscores, and a name without end.
+    odd = [
+        plain | {"file": f"n{number}", "name": word, "table": [word, word], "named_keys": True}
+        for number, word in enumerate(["if", "none", "context", "type", "0", "__", _LONG])
+    ]
+    check(([*edges, *odd], None))
 
 
 def expected_broken(
@@ -117,6 +216,8 @@ def _one_in_the_other(first: list[str], second: list[str]) -> bool:
 
 
 def _is_usable(spec: dict[str, Any], allowed: dict[str, list[str]] | None) -> bool:
+    if spec["edge"] and not spec["edge"][2]:
+        return False
     if spec["broken"] or spec["folder"] == "deep/er" or _asset(spec) == _source(spec):
         return False
     if allowed is None or not spec["folder"]:
@@ -169,7 +270,7 @@ def _path(spec: dict[str, Any]) -> str:
 
 def _write(path: Path, spec: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    content = {
+    content: dict[str, Any] = {
         "source": {"type": "local", "url": "/in"},
         "format": {"type": "csv"},
         "table": {
@@ -181,6 +282,13 @@ def _write(path: Path, spec: dict[str, Any]) -> None:
         **({"partition": {"by": "path", "pattern": "{k}.csv"}} if spec["named_keys"] else {}),
         **({"nonsense": 1} if spec["broken"] else {}),
     }
+    if spec["edge"]:
+        key, value, _ = spec["edge"]
+        *sections, last = key.split(".")
+        section = content
+        for name in sections:
+            section = section.setdefault(name, {})
+        section[last] = value
     path.write_text(yaml.safe_dump(content))
 
 

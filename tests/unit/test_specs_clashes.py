@@ -2,17 +2,23 @@
 
 import json
 import os
+from dataclasses import replace
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import available_timezones
 
 import dagster as dg
 import pytest
 import yaml
+from pydantic import ValidationError
 
 from autoloader_dagster.cli.app import main
 from autoloader_dagster.definitions import build_definitions
+from autoloader_dagster.orchestration.partitions import time_partitions
 from autoloader_dagster.specs.loader import load_specs
-from tests.unit.spec_sets import drawn_by, expected_broken
+from autoloader_dagster.specs.table import EARLIEST, EARLIEST_HOUR, LATEST, Partition
+from tests.unit.spec_sets import check_edges, drawn_by, expected_broken
 
 # Dagster says so of code references and backfill policies at each use.
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
@@ -22,10 +28,14 @@ def test_any_set_of_specs_gives_definitions_that_load() -> None:
     drawn_by(1, 60)()
 
 
+def test_values_at_the_edge_of_what_a_key_takes_break_no_other_spec() -> None:
+    check_edges()
+
+
 def test_the_net_knows_which_files_must_be_broken() -> None:
     spec = {
         "folder": "", "file": "a", "suffix": ".yaml", "name": None, "table": ["n", "t"],
-        "catalog": "lake", "shared": False, "named_keys": False, "broken": False,
+        "catalog": "lake", "shared": False, "named_keys": False, "broken": False, "edge": None,
     }  # fmt: skip
     other = spec | {"folder": "a", "file": "b"}
     assert expected_broken({"a.yaml": spec, "a/b.yaml": other}, None) == {"a.yaml", "a/b.yaml"}
@@ -95,3 +105,46 @@ def test_a_clash_breaks_both_specs_and_no_other(
     assert blamed == {first[0], second[0]}
     assert all(said in fault["message"] for fault in shown["faults"])
     assert [spec["name"] for spec in shown["specs"]] == ["good"]
+
+
+def test_a_spec_that_dagster_does_not_take_is_broken_alone(tmp_path: Path) -> None:
+    for name in ("bad", "good"):
+        content = {
+            "source": {"type": "local", "url": "/in"},
+            "format": {"type": "csv"},
+            "table": {"name": f"lake.n.{name}"},
+            "trigger": {"on_arrival": {}},
+        }
+        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(content))
+    specs = load_specs(tmp_path)
+    bad, good = specs.specs
+    # What no check of ours lets through, for example since a newer Dagster refuses more.
+    start = bad.spec.partition.model_copy(update={"start": date(999, 1, 1)})
+    bad = replace(bad, spec=bad.spec.model_copy(update={"partition": start}))
+    definitions = build_definitions(replace(specs, specs=(bad, good)))
+    dg.Definitions.validate_loadable(definitions)
+    assert {sensor.name for sensor in definitions.sensors or ()} >= {"good_on_arrival"}
+    keys = definitions.resolve_all_asset_keys()
+    assert dg.AssetKey(["n", "good"]) in keys
+    assert dg.AssetKey(["n", "bad"]) not in keys
+    shown = dg.AssetKey(["broken_specs", "default", "bad.yaml"])
+    (asset,) = (each for each in definitions.resolve_all_asset_specs() if each.key == shown)
+    assert "bad.yaml  Dagster does not take this spec: ValueError" in (asset.description or "")
+
+
+@pytest.mark.parametrize("every", ["hour", "day", "week", "month"])
+def test_the_first_and_the_last_start_load_in_every_time_zone(tmp_path: Path, every: str) -> None:
+    first = EARLIEST_HOUR if every == "hour" else EARLIEST
+    zones = ["UTC"] if every == "hour" else sorted(available_timezones())
+    for start, zone in [(start, zone) for start in (first, LATEST) for zone in zones]:
+        partition = Partition.model_validate({"every": every, "start": start, "timezone": zone})
+        windows = time_partitions(partition)
+        window = windows.get_first_partition_window()
+        assert (window is None) == (start == LATEST)
+        if window is not None:
+            assert (
+                windows.time_window_for_partition_key(windows.get_first_partition_key()) == window
+            )
+    for day in (first - timedelta(days=1), LATEST + timedelta(days=1)):
+        with pytest.raises(ValidationError, match=f"is not from {first} to {LATEST}"):
+            Partition.model_validate({"every": every, "start": day})
