@@ -5,22 +5,18 @@ it revives only the outer process: when the inner one dies, the location stays u
 somebody presses "Reload" in the UI, so this presses it.
 """
 
-import json
 import os
 import signal
 import subprocess
 import time
-import urllib.error
-import urllib.request
 from contextlib import suppress
-from http import HTTPStatus
 from types import FrameType
-from typing import Any
 
 from autoloader_dagster.cli.output import say
 from autoloader_dagster.errors import UsageError
 from autoloader_dagster.spark.supervisor import signal_with_parent
 from autoloader_dagster.web.guard import VARIABLE, GuardRules
+from autoloader_dagster.web.loopback import ask_graphql, is_guarded
 
 _START_SECONDS = 120
 _POLL_SECONDS = 0.25
@@ -102,36 +98,28 @@ def keep_running(command: list[str], host: str, port: int, rules: GuardRules) ->
 def _tell_when_up(child: "subprocess.Popen[bytes]", host: str, port: int) -> bool:
     from autoloader_dagster.spark.address import answers
 
+    url = f"http://{_reachable(host)}:{port}"
     deadline = time.monotonic() + _START_SECONDS
+    listens = False
     while child.poll() is None and time.monotonic() < deadline:
-        if answers(_reachable(host), port, timeout=1) is None:
-            if not _is_guarded(host, port):
-                child.send_signal(signal.SIGINT)
-                child.wait(_END_SECONDS)
-                raise UsageError(
-                    "Dagster's web server has started without the guard of 'autoloader up'",
-                    "Install the version of Dagster that requirements.lock names.",
-                )
-            say(f"\n  Dagster UI: http://{_reachable(host)}:{port}")
+        listens = answers(_reachable(host), port, timeout=1) is None
+        guarded = is_guarded(url) if listens else None
+        if guarded:
+            say(f"\n  Dagster UI: {url}")
             say("  Catalog: the tables and their partitions. Automation: sensors and schedules.")
             say("  Runs: what was loaded, and what was not.\n")
             return True
+        if guarded is not None:
+            break
         time.sleep(_POLL_SECONDS)
+    if listens and child.poll() is None:
+        child.send_signal(signal.SIGINT)
+        child.wait(_END_SECONDS)
+        raise UsageError(
+            "Dagster's web server does not answer with the guard of 'autoloader up'",
+            "Install the version of Dagster that requirements.lock names.",
+        )
     return False
-
-
-def _is_guarded(host: str, port: int) -> bool:
-    """Whether the web server refuses a name that is not its own; it also does while it starts."""
-    url = f"http://{_reachable(host)}:{port}/server_info"
-    request = urllib.request.Request(url, headers={"Host": "not-this-server.invalid"})
-    try:
-        with urllib.request.urlopen(request, timeout=_END_SECONDS):
-            return False
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code == HTTPStatus.FORBIDDEN
-    except OSError:
-        return True
 
 
 def _watch(child: "subprocess.Popen[bytes]", host: str, port: int, rules: GuardRules) -> int:
@@ -147,7 +135,7 @@ def _watch(child: "subprocess.Popen[bytes]", host: str, port: int, rules: GuardR
                     child.send_signal(signal.SIGINT)
                     break
                 say(f"\n  the code server of {name} died; it starts again\n")
-                _ask(url, _RELOAD, name=name)
+                ask_graphql(url, _RELOAD, name=name)
         except (OSError, ValueError):
             # The web server is busy, or about to be missed; the next look tells.
             continue
@@ -155,32 +143,13 @@ def _watch(child: "subprocess.Popen[bytes]", host: str, port: int, rules: GuardR
 
 def _unreachable(url: str) -> list[str]:
     """The code locations whose code server does not answer; one with broken code is no such."""
-    workspace = _ask(url, _LOCATIONS)["workspaceOrError"]
+    workspace = ask_graphql(url, _LOCATIONS)["workspaceOrError"]
     return [
         entry["name"]
         for entry in workspace.get("locationEntries", [])
         if (entry["locationOrLoadError"] or {}).get("className")
         == "DagsterUserCodeUnreachableError"
     ]
-
-
-def _ask(url: str, query: str, **variables: str) -> Any:
-    """Ask Dagster's GraphQL.
-
-    Raises:
-        OSError: It cannot be reached, or takes too long.
-        ValueError: It answered with something else.
-    """
-    request = urllib.request.Request(
-        url,
-        data=json.dumps({"query": query, "variables": variables}).encode(),
-        headers={"Content-Type": "application/json"},
-    )
-    with urllib.request.urlopen(request, timeout=_END_SECONDS) as answer:
-        data = json.load(answer).get("data")
-    if not isinstance(data, dict):
-        raise ValueError(f"no data from {url}")
-    return data
 
 
 def _end_what_it_left(child: "subprocess.Popen[bytes]", ended_by: list[int]) -> None:

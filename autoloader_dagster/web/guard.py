@@ -20,6 +20,8 @@ App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 # Where the web server finds the rules that 'up' has set.
 VARIABLE = "AUTOLOADER_WEB_GUARD"
+# The header by which 'up' knows that a refusal is the guard's, and not that of another program.
+MARK, MARK_VALUE = "X-Autoloader-Guard", "refused"
 
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 # The UI's largest requests have some kilobytes; a run's config may have more.
@@ -237,6 +239,7 @@ async def _answer(send: Send, refusal: Refusal) -> None:
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode()),
+        (MARK.lower().encode(), MARK_VALUE.encode()),
     ]
     await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

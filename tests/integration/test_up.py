@@ -30,6 +30,10 @@ def _status(port: int, path: str, body: str | None = None, **headers: str) -> in
 @pytest.mark.timeout(240)
 def test_up_is_guarded_and_alone_and_leaves_nothing_when_it_is_killed(project: Project) -> None:
     project.write_spec("orders")
+    # Nobody listens there; who follows a proxy to loopback reaches nothing.
+    names = ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+    project.environ.update(dict.fromkeys(names, "http://127.0.0.1:9"))
+    project.environ.update({"no_proxy": "", "NO_PROXY": ""})
     with project.autoloader_up("--read-only", "--allowed-host", "dagster.example.com") as up:
         query = urllib.request.quote(_MUTATION)
         assert _status(up.port, f"/graphql?query={query}", Host="evil.example") == 403
