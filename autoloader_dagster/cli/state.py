@@ -56,7 +56,14 @@ def status(
         rows = _totals(store, [each.ingestion_id for each in chosen])
     finally:
         store.close()
-    why = _why_waiting(settings, [row for row in rows if row["waiting"] or row["processing"]])
+    why = _why_waiting(
+        settings,
+        [
+            each
+            for each, row in zip(chosen, rows, strict=True)
+            if row["waiting"] or row["processing"]
+        ],
+    )
     if as_json:
         full = [{**row, "why_waiting": why.get(row["ingestion"])} for row in rows]
         print_json({"ingestions": full, "orphans": orphans_json(orphans)})
@@ -174,25 +181,27 @@ def current(as_json: JsonOption = False) -> None:
         say(f"revision {revision or 'none'}; run 'autoloader db upgrade' for {REVISIONS[-1]}{can}")
 
 
-def _why_waiting(settings: Settings, rows: list[dict[str, Any]]) -> dict[str, str]:
+def _why_waiting(settings: Settings, waiting: list[LoadedSpec | Orphan]) -> dict[str, str]:
     """Why files still wait, by the last runs that Dagster knows of; it may know of none."""
     from autoloader_dagster.orchestration.home import known_dagster_home
 
     home = known_dagster_home(settings)
-    if not rows or home is None:
+    if not waiting or home is None:
         return {}
     import dagster as dg
 
     from autoloader_dagster.loading.isolate import short
+    from autoloader_dagster.orchestration.assets import asset_key
     from autoloader_dagster.orchestration.runs import last_failure
 
     reasons: dict[str, str] = {}
     try:
         with dg.DagsterInstance.from_config(str(home)) as instance:
-            for row in rows:
-                if failed := last_failure(instance, row["ingestion"]):
+            for each in waiting:
+                asset = asset_key(each) if isinstance(each, LoadedSpec) else None
+                if failed := last_failure(instance, each.ingestion_id, asset):
                     run_id, failure = failed
-                    reasons[row["ingestion"]] = f"run {run_id[:8]} failed: {failure.message}"
+                    reasons[each.ingestion_id] = f"run {run_id[:8]} failed: {failure.message}"
     except Exception as error:  # of whatever storage Dagster has; the counts are shown without it
         warn(f"Dagster's storage cannot be read, so why files wait is unknown: {short(error)}")
     return reasons

@@ -92,11 +92,35 @@ def run_failure(instance: dg.DagsterInstance, run_id: str) -> RunFailure | None:
     return failure_in(entry.dagster_event for entry in entries if entry.dagster_event)
 
 
-def last_failure(instance: dg.DagsterInstance, ingestion_id: str) -> tuple[str, RunFailure] | None:
-    """The last run of an ingestion and why it failed; None if it did not, or there is none."""
-    newest = instance.get_runs(dg.RunsFilter(tags={INGESTION_TAG: ingestion_id}), limit=1)
-    if not newest or newest[0].status != dg.DagsterRunStatus.FAILURE:
+def last_failure(
+    instance: dg.DagsterInstance, ingestion_id: str, asset: dg.AssetKey | None
+) -> tuple[str, RunFailure] | None:
+    """The last run of an ingestion and why it failed; None if it did not, or there is none.
+
+    Args:
+        instance: Where the runs are.
+        ingestion_id: ``tenant/name``.
+        asset: The ingestion's asset; None if its spec is gone.
+    """
+    newest = _newest_run(instance, ingestion_id, asset)
+    if newest is None or newest.status != dg.DagsterRunStatus.FAILURE:
         return None
-    run_id = newest[0].run_id
-    failure = run_failure(instance, run_id)
-    return run_id, failure or RunFailure("", "its process ended without a message")
+    failure = run_failure(instance, newest.run_id)
+    return newest.run_id, failure or RunFailure("", "its process ended without a message")
+
+
+def _newest_run(
+    instance: dg.DagsterInstance, ingestion_id: str, asset: dg.AssetKey | None
+) -> dg.DagsterRun | None:
+    """The newest run of an ingestion, whatever started it.
+
+    Only runs of the sensor, the schedule and the command line have the tag. Each run of the asset
+    announces what it is to load.
+    """
+    found = [*instance.get_run_records(dg.RunsFilter(tags={INGESTION_TAG: ingestion_id}), limit=1)]
+    if asset is not None:
+        planned = instance.get_latest_planned_materialization_info(asset)
+        if planned is not None:
+            found += instance.get_run_records(dg.RunsFilter(run_ids=[planned.run_id]))
+    newest = max(found, key=lambda record: record.storage_id, default=None)
+    return newest.dagster_run if newest is not None else None

@@ -46,7 +46,7 @@ class Shown:
         return path
 
     def out(self, *arguments: str, code: int = 0) -> str:
-        assert main(arguments) == code
+        assert main(arguments) == code, self._capsys.readouterr().err
         return self._capsys.readouterr().out
 
     def json(self, *arguments: str) -> Any:
@@ -151,9 +151,12 @@ def test_a_broken_spec_is_not_gone_and_a_state_that_is_down_hides_no_spec(
 def test_status_says_which_run_has_failed_and_what_to_do(
     shown: Shown, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    @dg.asset
+    away = True
+
+    @dg.asset(key=["shop", "orders"])
     def orders() -> None:
-        raise dg.Failure("acme/orders: the server is away\n  -> Start it.")
+        if away:
+            raise dg.Failure("acme/orders: the server is away\n  -> Start it.")
 
     shown.spec("orders")
     home = tmp_path / "dagster"
@@ -169,3 +172,11 @@ def test_status_says_which_run_has_failed_and_what_to_do(
     (row,) = shown.json("status")["ingestions"]
     assert row["why_waiting"] == why
     assert f"files of acme/orders wait: {why}" in shown.out("status")
+
+    # Runs that are started in the UI, as backfills or by GraphQL do not have the tag.
+    for away in (False, True):
+        with dg.DagsterInstance.from_config(str(home)) as instance:
+            run = dg.materialize([orders], instance=instance, raise_on_error=False)
+        (row,) = shown.json("status")["ingestions"]
+        why = f"run {run.run_id[:8]} failed: acme/orders: the server is away\n  -> Start it."
+        assert row["why_waiting"] == (why if away else None)
