@@ -25,6 +25,7 @@ from autoloader_dagster.errors import SpecError
 from autoloader_dagster.specs.boundaries import refused_of_connection, secret_folders
 from autoloader_dagster.specs.dagster_names import DEFAULT_TENANT
 from autoloader_dagster.specs.fault import SpecFault, shown_path
+from autoloader_dagster.specs.file_names import misnamed
 from autoloader_dagster.specs.plain_words import faults_of
 from autoloader_dagster.specs.secrets import ENV_REFERENCE, Secret, SecretRef, read_variable
 from autoloader_dagster.specs.section import KeyFault
@@ -307,6 +308,13 @@ def _below_root(scope: _Scope, root: _Scope | None, *, usable: bool) -> _Scope:
 def _load_scope(
     file: Path, tenant: str = DEFAULT_TENANT, rules: TenantRules | None = None
 ) -> _Scope | None:
+    wrong = tuple(
+        SpecFault(each, None, "", f"is not read; rename it to {CONNECTIONS_FILE}")
+        for each in misnamed(file.parent, CONNECTIONS_FILE)
+    )
+    if wrong:
+        # What it holds would give way to the connections of the root.
+        return _Scope(wrong[0].file, False, {}, frozenset(), wrong)
     if not file.exists() and not file.is_symlink():
         return None
     if rules is not None and not is_below(file, (str(file.parent),)):

@@ -17,6 +17,7 @@ from pydantic import Field, ValidationError, field_validator
 
 from autoloader_dagster.specs.dagster_names import BROKEN_SPECS, DEFAULT_TENANT
 from autoloader_dagster.specs.fault import SpecFault, shown_path
+from autoloader_dagster.specs.file_names import misnamed
 from autoloader_dagster.specs.plain_words import faults_of
 from autoloader_dagster.specs.section import SpecModel
 from autoloader_dagster.specs.values import IDENTIFIER
@@ -176,16 +177,34 @@ def load_tenants(specs_dir: Path, folders: list[str]) -> Tenants:
         folders: The tenants' folders, which must have no such file themselves.
     """
     file = specs_dir / TENANTS_FILE
+    own = [
+        found
+        for name in folders
+        for found in (specs_dir / name / TENANTS_FILE, *misnamed(specs_dir / name, TENANTS_FILE))
+    ]
     misplaced = [
         SpecFault(
-            specs_dir / name / TENANTS_FILE,
+            each,
             None,
             "",
             f"has no effect; only {shown_path(file)} allows anything, and it is the operator's",
         )
-        for name in folders
-        if os.path.lexists(specs_dir / name / TENANTS_FILE)
+        for each in own
+        if os.path.lexists(each)
     ]
+    wrong = [
+        SpecFault(
+            each,
+            None,
+            "",
+            f"is not read, and no tenant may use anything; rename it to {TENANTS_FILE}, "
+            "or remove it",
+        )
+        for each in misnamed(specs_dir, TENANTS_FILE)
+    ]
+    if wrong:
+        # It was meant as a boundary.
+        return Tenants(wrong[0].file, {}, (*wrong, *misplaced))
     if not os.path.lexists(file):
         return Tenants(faults=tuple(misplaced))
     document = read_document(file)
@@ -228,9 +247,10 @@ def _entry(document: Document, name: str, entry: Any) -> TenantRules | list[Spec
 
 def _overlaps(rules: Mapping[str, TenantRules]) -> list[tuple[str, str]]:
     """Tenants whose namespaces meet: each table has one owner, and so has each Dagster asset."""
-    # Without the catalog, which is no part of an asset's key.
+    # Without the catalog, which is no part of an asset's key, and joined as Dagster joins a key for
+    # the name of a node.
     owned = [
-        (tenant, name, f"{name.split('.', 1)[1]}.")
+        (tenant, name, f"{name.split('.', 1)[1].replace('.', '__')}__")
         for tenant, each in rules.items()
         for name in each.namespaces
     ]

@@ -383,3 +383,46 @@ def test_a_variable_that_is_no_region_is_not_shown(tmp_path: Path, region: str) 
     with pytest.raises(SpecError, match=r"region \(env:OTHER\) is not a region") as refused:
         load_specs(tmp_path).connections.get("default", "landing").resolve({"OTHER": region})
     assert region not in str(refused.value)
+
+
+@pytest.mark.parametrize("beside", [False, True])
+@pytest.mark.parametrize(
+    "name", ["_tenant.yml", "_tenants.yaml", "_tenants.yml", "_Tenant.yaml", "_TENANT.YML"]
+)
+def test_a_misspelled_tenant_file_allows_nothing(site: Site, name: str, beside: bool) -> None:
+    right = site.specs / "_tenant.yaml"
+    (site.specs / name).write_text(right.read_text())
+    if not beside:
+        right.unlink()
+    specs = site.load()
+    assert _ids(specs) == {"default/root"}
+    (fault,) = specs.tenants.faults
+    assert fault.file == site.specs / name
+    assert "rename it to _tenant.yaml, or remove it" in fault.message
+
+
+def test_a_misspelled_tenant_file_in_a_tenants_folder_is_a_fault(site: Site) -> None:
+    site.write("acme/_tenants.yml", acme={"namespaces": ["lake.beta"]})
+    specs = site.load()
+    assert _ids(specs) == GOOD
+    assert "_tenants.yml  has no effect" in str(specs.faults[0])
+
+
+@pytest.mark.parametrize("name", ["_connections.yml", "_connection.yaml", "_Connections.yaml"])
+@pytest.mark.parametrize("folder", ["", "acme"])
+def test_a_misspelled_file_of_connections_is_a_fault_and_gives_way_to_no_other(
+    site: Site, name: str, folder: str
+) -> None:
+    site.s3("s3://acme/in", "landing")
+    wrong = site.specs / folder / name
+    if folder:
+        wrong.write_text((site.specs / "_connections.yaml").read_text())
+    else:
+        (site.specs / "_connections.yaml").rename(wrong)
+    specs = site.load()
+    assert _ids(specs) == GOOD
+    (fault,) = specs.connections.faults
+    assert fault.file == wrong
+    assert fault.message == "is not read; rename it to _connections.yaml"
+    (broken,) = specs.broken
+    assert "connection 'landing' cannot be used" in str(broken.faults[0])
