@@ -9,12 +9,15 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote
 
 from autoloader_dagster import failpoints
 from autoloader_dagster.errors import UsageError
 from autoloader_dagster.redaction import remember
 
 _SPECS_DIR = "ingestion_specs"
+_NO_SECRETS = ("use_ssl", "user_id", "user_agent", "session_id")
+_ENCODED = {"/": "%2F", "?": "%3F", "#": "%23", "=": "%3D", ";": "%3B"}
 
 
 @dataclass(frozen=True)
@@ -82,13 +85,8 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
             "Set it to a folder without ? in its path.",
         )
     remote = env.get("SPARK_REMOTE") or None
-    for token in re.findall(r";token=([^;/]+)", remote or ""):
-        remember(token)
-    if remote and not remote.startswith("sc://"):
-        raise UsageError(
-            f"SPARK_REMOTE is '{remote}', which is not a Spark Connect address",
-            "Set it to sc://HOST:PORT, or unset it to use the embedded server.",
-        )
+    if remote:
+        check_remote(remote)
     conf = env.get("AUTOLOADER_SPARK_CONF")
     conf_path = _path("AUTOLOADER_SPARK_CONF", conf) if conf else None
     if conf_path and not conf_path.is_file():
@@ -112,6 +110,47 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         cache=_cache(env, home),
         spark_idle_seconds=float(idle),
     )
+
+
+def check_remote(remote: str) -> None:
+    """Check the address of a Spark Connect server, and have its secrets struck out of all texts.
+
+    Raises:
+        UsageError: It is no such address, or a parameter holds a character that must be encoded.
+            pyspark would cut the parameter there, or repeat it in its error.
+    """
+    _, *parameters = remote.split(";")
+    secrets: list[str] = re.findall(r"(?i)token=([^;]*)", remote)
+    for parameter in parameters:
+        name, equals, value = parameter.partition("=")
+        if name not in _NO_SECRETS:
+            secrets.append(value if equals else parameter)
+    for secret in secrets:
+        for piece in (secret, *re.split("[/?#=]", secret)):
+            remember(piece)
+            remember(unquote(piece))
+    shown = without_parameters(remote)
+    if not remote.startswith("sc://"):
+        raise UsageError(
+            f"SPARK_REMOTE is '{shown}', which is not a Spark Connect address",
+            "Set it to sc://HOST:PORT, or unset it to use the embedded server.",
+        )
+    for parameter in filter(None, parameters):
+        name, equals, value = parameter.partition("=")
+        wrong = [sign for sign in _ENCODED if sign in value]
+        if not equals:
+            wrong = [";"]
+        if wrong:
+            where = f"its parameter {name}" if name in (*_NO_SECRETS, "token") else "a parameter"
+            raise UsageError(
+                f"SPARK_REMOTE ({shown}) has a {wrong[0]} in {where}",
+                f"In a parameter, write {wrong[0]} as {_ENCODED[wrong[0]]}.",
+            )
+
+
+def without_parameters(remote: str) -> str:
+    """The address of a Spark Connect server as it can be shown: without its token."""
+    return re.sub(r"//.*@", "//", remote.split(";")[0].rstrip("/"))
 
 
 def _path(variable: str, value: str) -> Path:

@@ -4,7 +4,7 @@ import typer
 
 from autoloader_dagster.cli.output import JsonOption, print_json, progress, say
 from autoloader_dagster.errors import UsageError
-from autoloader_dagster.settings import Settings, load_settings
+from autoloader_dagster.settings import Settings, load_settings, without_parameters
 
 spark = typer.Typer(help="The embedded Spark server.", no_args_is_help=True)
 
@@ -70,4 +70,4 @@ def _embedded(settings: Settings) -> Settings:
 
 
 def _without_token(remote: str | None) -> str | None:
-    return remote.split("/;")[0] if remote else None
+    return without_parameters(remote) if remote else None

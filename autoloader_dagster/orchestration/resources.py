@@ -11,7 +11,7 @@ from pydantic import Field, PrivateAttr
 from autoloader_dagster.loading.ingestion import Ingestion
 from autoloader_dagster.orchestration import run_locks
 from autoloader_dagster.processed_files.store import ProcessedFiles
-from autoloader_dagster.settings import Settings, load_settings
+from autoloader_dagster.settings import Settings, check_remote, load_settings
 from autoloader_dagster.specs.connections import Connections, ResolvedConnection
 from autoloader_dagster.specs.loader import LoadedSpec
 from autoloader_dagster.specs.source import S3Source
@@ -52,7 +52,10 @@ class SparkConnectResource(dg.ConfigurableResource):
 
     def _settings(self) -> Settings:
         settings = load_settings()
-        return replace(settings, spark_remote=self.remote) if self.remote else settings
+        if not self.remote:
+            return settings
+        check_remote(self.remote)
+        return replace(settings, spark_remote=self.remote)
 
 
 class ProcessedFilesResource(dg.ConfigurableResource):

@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from autoloader_dagster.errors import SparkBroken, SparkUnavailable, UsageError
-from autoloader_dagster.settings import Settings
+from autoloader_dagster.settings import Settings, without_parameters
 from autoloader_dagster.spark.address import ServerAddress, answers
 from autoloader_dagster.spark.jars import Progress
 from autoloader_dagster.spark.server import EmbeddedServer
@@ -72,7 +72,7 @@ class SparkConnect:
         remote = self._settings.spark_remote
         if remote is None:
             return f"the embedded Spark server of {self._settings.home}"
-        return f"the Spark Connect server {remote.split('/;')[0]} (SPARK_REMOTE)"
+        return f"the Spark Connect server {without_parameters(remote)} (SPARK_REMOTE)"
 
     @contextmanager
     def session(self) -> Iterator["SparkSession"]:

@@ -21,8 +21,9 @@ from dagster._utils.error import serializable_error_info_from_exc_info
 
 from autoloader_dagster.cli.app import main
 from autoloader_dagster.definitions import load_definitions
-from autoloader_dagster.errors import AutoloaderError
+from autoloader_dagster.errors import AutoloaderError, UsageError
 from autoloader_dagster.orchestration import run_locks
+from autoloader_dagster.orchestration.resources import SparkConnectResource
 from autoloader_dagster.redaction import remember, strike, strike_error, struck_errors
 from autoloader_dagster.settings import Settings
 from tests.fixtures.spark import settings_for
@@ -245,3 +246,47 @@ def test_the_terminal_shows_no_secret(
     out, err = capsys.readouterr()
     assert "***" in out + err
     assert "canary" not in out + err
+
+
+# What ``openssl rand -base64 32`` and others write; ! stands for the canaries.
+TOKENS = ["!/!", "!+!", "!=", "!/!=", "!%2F!", "!%2F!%3D", "!?!", "!#!", "!/?!"]
+
+
+@pytest.mark.parametrize("rest", ["", ";use_ssl=false"])
+@pytest.mark.parametrize("token", TOKENS)
+def test_no_shape_of_a_spark_token_is_shown(
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    token: str,
+    rest: str,
+) -> None:
+    canary = f"canary{secrets.token_hex(12)}"
+    parts = token.split("!")
+    shaped = "".join(f"{part}{canary}{n}" for n, part in enumerate(parts[:-1])) + parts[-1]
+    monkeypatch.setenv("AUTOLOADER_HOME", str(settings.home))
+    for remote in (
+        f"sc://127.0.0.1:1/;token={shaped}{rest}",
+        f"sc://127.0.0.1:1;token={shaped}{rest}",
+        f"sc://127.0.0.1:1/;x-key={shaped}{rest}",
+        f"sc://127.0.0.1:1/token={shaped}{rest}",
+        f"127.0.0.1:1/;token={shaped}{rest}",
+    ):
+        monkeypatch.setenv("SPARK_REMOTE", remote)
+        assert main(["query", "select 1"]) == 2
+        shown = "".join(capsys.readouterr())
+        assert "SPARK_REMOTE" in shown
+        assert "canary" not in shown
+        raw = [sign for sign in "/?#=" if sign in shaped]
+        if raw and remote.startswith("sc://127.0.0.1:1/;"):
+            assert f"write {raw[0]} as %" in shown
+        elif remote.startswith("sc://127.0.0.1:1/;"):
+            assert "cannot be reached" in shown
+
+
+def test_a_spark_token_of_a_resource_is_checked_too(settings: Settings) -> None:
+    canary = f"canary{secrets.token_hex(12)}"
+    resource = SparkConnectResource(remote=f"sc://127.0.0.1:1/;token={canary}/x")
+    with pytest.raises(UsageError, match="write / as %2F"), resource.session():
+        pass
+    assert strike(f"token={canary}/x") == "token=***"
