@@ -9,14 +9,9 @@ from collections.abc import Iterable
 from datetime import date, datetime, time, timezone
 from itertools import takewhile
 
-from wcmatch import glob
-
 from autoloader_dagster.errors import SpecError
+from autoloader_dagster.specs.globs import MOST_ALTERNATIVES, translate_glob
 
-# `*` stays inside a folder and `**` crosses folders; a leading '.' or '_' is a letter like others;
-# letter case counts on every system, for object keys and Linux paths differ by case.
-_FLAGS = glob.GLOBSTAR | glob.BRACE | glob.DOTGLOB | glob.CASE | glob.FORCEUNIX
-_MOST_ALTERNATIVES = 1000
 _MAGIC = re.compile(r"[*?\[{\\]")
 # wcmatch never lets a wildcard take a part that is exactly '.' or '..'. In a bucket these are
 # ordinary names, and a file that no glob can reach would be lost without a word.
@@ -79,12 +74,11 @@ def _compile(patterns: Iterable[str]) -> re.Pattern[str]:
     alternatives: dict[str, None] = {}
     for pattern in patterns:
         try:
-            regexes, _ = glob.translate(pattern, flags=_FLAGS, limit=_MOST_ALTERNATIVES)
-        # wcmatch keeps the class of this exception in a private module.
-        except Exception as error:
+            regexes = translate_glob(pattern)
+        except ValueError as error:
             raise SpecError(
-                f"the glob '{pattern}' cannot be used: {error}",
-                f"Write it with * or ?, or split it; at most {_MOST_ALTERNATIVES:,} alternatives "
+                str(error),
+                f"Write it with * or ?, or split it; at most {MOST_ALTERNATIVES:,} alternatives "
                 "may stand in {}.",
             ) from error
         alternatives.update(dict.fromkeys(regexes))

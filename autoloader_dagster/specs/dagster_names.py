@@ -32,6 +32,11 @@ class DagsterNames:
     trigger: str
     partitions: str
 
+    @property
+    def node(self) -> str:
+        """The name of the asset's node in Dagster's jobs, as Dagster makes it of the key."""
+        return "__".join(self.asset)
+
 
 def dagster_names(spec: IngestionSpec, tenant: str, name: str) -> DagsterNames:
     """The names of a spec.
@@ -55,6 +60,8 @@ def clash(mine: DagsterNames, other: DagsterNames) -> str | None:
     for key in (mine.asset, mine.source):
         if key in (other.asset, other.source):
             return f"the Dagster asset {'/'.join(key)}"
+    if mine.node == other.node:
+        return f"the Dagster node {mine.node}"
     if mine.trigger == other.trigger:
         return f"the sensors and schedules {mine.trigger}_*"
     if mine.partitions == other.partitions:

@@ -205,9 +205,12 @@ def load_specs(specs_dir: Path) -> SpecSet:
     connections = load_connections(specs_dir, tenants, allowed)
     drafts = [_draft(specs_dir, file) for file in files]
     for draft in drafts:
-        _check_connection(draft, connections)
-        _check_tenant(draft, specs_dir, allowed)
-        _check_own_names(draft)
+        try:
+            _check_connection(draft, connections)
+            _check_tenant(draft, specs_dir, allowed)
+            _check_own_names(draft)
+        except Exception as error:  # nothing in one spec keeps the others from being loaded
+            draft.blame((), f"cannot be checked: {type(error).__name__}: {error}")
     _check_names_and_tables(drafts, allowed)
     named = frozenset(f"{draft.tenant}/{draft.name}" for draft in drafts)
     return SpecSet(
@@ -344,7 +347,7 @@ def _compared(draft: _Draft) -> list[object]:
     if draft.spec:
         names = dagster_names(draft.spec, draft.tenant, draft.name)
         own += [("table", _asset(draft.spec)), names.asset, names.source]
-        own += [("trigger", names.trigger), ("partitions", names.partitions)]
+        own += [("node", names.node), ("trigger", names.trigger), ("partitions", names.partitions)]
     return own
 
 

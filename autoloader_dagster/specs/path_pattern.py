@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 
+from autoloader_dagster.specs.path_matcher import Part, PathMatcher
+
 _TIME_FIELDS = {"yyyy": "[0-9]{4}", "MM": "[0-9]{2}", "dd": "[0-9]{2}", "HH": "[0-9]{2}"}
 _NEEDED = {
     "hour": ("yyyy", "MM", "dd", "HH"),
@@ -17,6 +19,10 @@ _ALSO_TIMES = {
     "year": "yyyy", "yyyy": "yyyy", "yy": "yyyy", "month": "MM", "mm": "MM", "day": "dd",
     "dd": "dd", "hour": "HH", "hh": "HH",
 }  # fmt: skip
+# From this many wildcards that multiply on, a path could keep Python's ``re`` busy for seconds, and
+# all other threads waiting.
+_MULTIPLYING = 3
+_MOST_WILDCARDS = 100
 _TOKEN = re.compile(r"\*\*/|\*\*|\*|\?|\{([^{}]*)\}|\[([!^]?)([^\[\]/]+)\]")
 
 
@@ -66,6 +72,35 @@ class PathPattern:
         except re.error:
             raise ValueError(f"'{self.text}' has a [ ] that is no set of characters") from None
 
+        self._check_wildcards(names)
+
+    def _check_wildcards(self, names: list[str]) -> None:
+        tokens = [match[0] for match in _TOKEN.finditer(self.text)]
+        if sum(token in ("*", "**", "**/") for token in tokens) > _MOST_WILDCARDS:
+            raise ValueError(f"there are more than {_MOST_WILDCARDS} wildcards in it; use fewer")
+        repeated = next((name for name in names if names.count(name) > 1), None)
+        if repeated and self._multiplying >= _MULTIPLYING:
+            raise ValueError(
+                f"{{{repeated}}} stands in it twice, beside {self._multiplying} wildcards that "
+                "multiply; write * or ? for the second one"
+            )
+
+    @cached_property
+    def _multiplying(self) -> int:
+        """How many wildcards could each take any part of what the others take."""
+        # A ** at the start only adds, and so do the * of different folders.
+        crossing, within, most = 0, 0, 0
+        for match in re.finditer(rf"{_TOKEN.pattern}|(/)", self.text):
+            token = match[0]
+            if token in ("**", "**/"):
+                crossing += match.start() > 0
+            elif token == "*" or (match[1] is not None and match[1] not in _TIME_FIELDS):
+                within += 1
+            if token.endswith("/"):
+                within = 0
+            most = max(most, within)
+        return crossing + most
+
     def _proposal(self, keys: list[str]) -> str:
         """The pattern with fields of times if the names of all keys are plainly times."""
         if not all(name.lower() in _ALSO_TIMES for name in keys):
@@ -101,8 +136,7 @@ class PathPattern:
             elif token == "?":
                 parts.append("[^/]")
             elif match[3]:
-                signs = re.sub(r"([\\&~|])", r"\\\1", match[3])
-                parts.append(f"(?!/)[{'^' if match[2] else ''}{signs}]")
+                parts.append(_character_of(match))
             elif match[1] in seen:
                 parts.append(f"(?P={match[1]})")
             else:
@@ -111,18 +145,57 @@ class PathPattern:
         parts.append(re.escape(self.text[at:]))
         return re.compile("".join(parts), re.DOTALL)
 
+    @cached_property
+    def _matcher(self) -> PathMatcher:
+        """The same pattern for paths that would keep ``re`` busy; no field stands in it twice."""
+        parts: list[Part] = []
+        at = 0
+        for match in _TOKEN.finditer(self.text):
+            parts.append(Part(re.escape(self.text[at : match.start()])))
+            at = match.end()
+            parts.append(_part(match))
+        return PathMatcher([*parts, Part(re.escape(self.text[at:]))])
+
+    def _fields(self, path: str) -> dict[str, str] | None:
+        if self._multiplying >= _MULTIPLYING:
+            return self._matcher.fields(path)
+        match = self._regex.fullmatch(path)
+        return match.groupdict() if match else None
+
     def key(self, relative_path: str) -> str | None:
         """The value of the named key in this path; None if the path does not match."""
-        match = self._regex.fullmatch(relative_path)
-        return match[self.key_name] if match and self.key_name else None
+        found = self._fields(relative_path)
+        return found[self.key_name] if found and self.key_name else None
 
     def time(self, relative_path: str) -> datetime | None:
         """The (naive) time in this path; None if the path does not match or is no real time."""
-        match = self._regex.fullmatch(relative_path)
-        if not match or self.key_name:
+        found = self._fields(relative_path)
+        if not found or self.key_name:
             return None
-        fields = {name: int(value) for name, value in match.groupdict().items()}
+        fields = {name: int(value) for name, value in found.items()}
         try:
             return datetime(fields["yyyy"], fields["MM"], fields.get("dd", 1), fields.get("HH", 0))
         except ValueError:
             return None
+
+
+def _character_of(match: re.Match[str]) -> str:
+    signs = re.sub(r"([\\&~|])", r"\\\1", match[3])
+    return f"(?!/)[{'^' if match[2] else ''}{signs}]"
+
+
+def _part(match: re.Match[str]) -> Part:
+    token = match[0]
+    if token == "**/":
+        return Part("", 0, crosses=True, optional_folders=True)
+    if token == "**":
+        return Part("", 0, crosses=True)
+    if token == "*":
+        return Part("", 0)
+    if token == "?":
+        return Part("[^/]")
+    if match[3]:
+        return Part(_character_of(match))
+    if match[1] in _TIME_FIELDS:
+        return Part(_TIME_FIELDS[match[1]], field=match[1])
+    return Part("", 1, field=match[1])

@@ -4,7 +4,9 @@ What was written where a reference should stand is never repeated in a message, 
 the secret itself.
 """
 
+import os
 import re
+import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +16,7 @@ from pydantic import BeforeValidator, SecretStr
 
 from autoloader_dagster.errors import SpecError
 from autoloader_dagster.redaction import remember
+from autoloader_dagster.specs.values import check_path
 
 ENV_REFERENCE = re.compile(r"env:([A-Za-z_][A-Za-z0-9_]*)")
 
@@ -66,8 +69,7 @@ class SecretRef:
             )
         hint = "Create it with the secret alone in it, readable by this user."
         try:
-            with path.open(encoding="utf-8") as stream:
-                text = stream.read(_MAX_SECRET_BYTES).strip()
+            text = _read(path).strip()
         except OSError as error:
             why = f"file {path} cannot be read: {error.strerror or error}"
             raise SpecError(f"connection '{connection}': {why}", hint) from None
@@ -76,6 +78,18 @@ class SecretRef:
         if not text:
             raise SpecError(f"connection '{connection}': file {path} is empty", hint)
         return _secret(text, connection, f"file {path}")
+
+
+def _read(path: Path) -> str:
+    # A named pipe would keep the whole process waiting for its writer.
+    number = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        if not stat.S_ISREG(os.fstat(number).st_mode):
+            raise OSError("it is not a regular file")
+        with open(number, encoding="utf-8", closefd=False) as stream:
+            return stream.read(_MAX_SECRET_BYTES)
+    finally:
+        os.close(number)
 
 
 def _secret(value: str, connection: str, where: str) -> SecretStr:
@@ -113,7 +127,9 @@ def _secret_reference(value: Any) -> SecretRef:
         if match := ENV_REFERENCE.fullmatch(value):
             return SecretRef("env", match[1])
         if re.fullmatch(r"file:\S.*", value):
-            return SecretRef("file", value.removeprefix("file:"))
+            path = value.removeprefix("file:")
+            check_path(path)
+            return SecretRef("file", path)
     raise ValueError("must be env:NAME or file:path; secrets never stand in a file")
 
 

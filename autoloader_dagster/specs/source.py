@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator
 
 from autoloader_dagster.specs.section import LATER, SpecModel, unsupported
-from autoloader_dagster.specs.values import Day, check_glob, shown_url
+from autoloader_dagster.specs.values import Day, check_glob, check_path, shown_url
 
 
 class SourceBase(SpecModel):
@@ -97,6 +97,7 @@ class LocalSource(SourceBase):
                 f"'{shown_url(value)}' is an address, and type: local reads a folder such as "
                 "/data/in or ../data"
             )
+        check_path(value)
         return value
 
 

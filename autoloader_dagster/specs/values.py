@@ -1,13 +1,17 @@
 """The kinds of values that stand in a spec: sizes, durations, days, time zones, types, globs."""
 
+import os
 import re
 from collections.abc import Sequence
 from datetime import date, timedelta
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, BeforeValidator, Field
+
+from autoloader_dagster.specs.globs import translate_glob
 
 IDENTIFIER = re.compile(r"[a-z0-9_]+")
 
@@ -143,6 +147,19 @@ def check_glob(glob: str) -> None:
         raise ValueError("an empty glob matches nothing; take it out")
     if glob.startswith(("/", "./")) or "://" in glob or ".." in glob.split("/"):
         raise ValueError(f"'{glob}' can match nothing, for globs are on the path below source.url")
+    translate_glob(glob)
+
+
+def check_path(path: str) -> None:
+    """Refuse a path that no system can look up: the look-up would raise for all specs at once."""
+    try:
+        os.fsencode(Path(path).expanduser())
+        if "\0" in path:
+            raise ValueError
+    except RuntimeError:
+        raise ValueError("begins with ~ and the name of a user who is not known here") from None
+    except ValueError:
+        raise ValueError("holds a character that no path can hold") from None
 
 
 def check_owner(owner: str) -> None:

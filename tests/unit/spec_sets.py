@@ -79,6 +79,12 @@ _SCALARS: list[tuple[str, Any, bool]] = [
     ("source.modified_after", "0001-01-01", True),
     ("source.modified_after", "9999-12-31", True),
     ("source.url", "/in/" + _LONG, True),
+    ("source.url", "~no_such_user/in", False),
+    ("source.url", "/in/a\0b", False),
+    ("source.url", "/in/\ud800", False),
+    ("source.include", ["{1..99999999999}"], False),
+    ("source.include", ["*a" * 500 + "b"], True),
+    ("source.exclude", ["[z-a]", "[", "{", "\\"], True),
     ("table.properties", {"a": _LONG, "": 10**17}, True),
     ("version", 2, False),
 ]
@@ -111,7 +117,9 @@ _SPECS = st.fixed_dictionaries(
         "edge": st.none() | EDGES,
     }
 )
-_NAMESPACES = st.sampled_from(["lake.a", "lake.b", "lake.a.b", "pond.a", "pond.b", "lake.source"])
+_NAMESPACES = st.sampled_from(
+    ["lake.a", "lake.b", "lake.a.b", "pond.a", "pond.b", "lake.source", "lake.a__b"]
+)
 # Tenants and their namespaces; None for a folder without _tenant.yaml.
 _TENANTS = st.none() | st.dictionaries(
     st.sampled_from(["a", "b", "a__b"]), st.lists(_NAMESPACES, min_size=1, max_size=3, unique=True)
@@ -201,7 +209,7 @@ def _good_rules(rules: dict[str, list[str]]) -> dict[str, list[str]]:
         name: spaces
         for name, spaces in whole.items()
         if not any(
-            _one_in_the_other(mine.split(".")[1:], theirs.split(".")[1:])
+            _joined(mine).startswith(_joined(theirs)) or _joined(theirs).startswith(_joined(mine))
             for other, others in whole.items()
             if other != name
             for mine in spaces
@@ -210,9 +218,8 @@ def _good_rules(rules: dict[str, list[str]]) -> dict[str, list[str]]:
     }
 
 
-def _one_in_the_other(first: list[str], second: list[str]) -> bool:
-    shorter = min(len(first), len(second))
-    return first[:shorter] == second[:shorter]
+def _joined(namespace: str) -> str:
+    return "__".join(namespace.split(".")[1:]) + "__"
 
 
 def _is_usable(spec: dict[str, Any], allowed: dict[str, list[str]] | None) -> bool:
@@ -243,6 +250,7 @@ def _names(spec: dict[str, Any]) -> set[tuple[str, ...]]:
     return {
         ("asset", *_asset(spec)),
         ("asset", *_source(spec)),
+        ("node", "__".join(_asset(spec))),
         ("trigger", f"{prefix}{name}"),
         ("partitions", f"{tenant}__{name}"),
     }

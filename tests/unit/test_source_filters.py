@@ -1,5 +1,6 @@
 """Which paths the globs of a spec choose, and where a listing may start."""
 
+import time
 from datetime import date, datetime, timedelta, timezone
 
 import pytest
@@ -126,3 +127,37 @@ def test_an_exclude_of_everything_below_a_folder_prunes_it() -> None:
 def test_a_glob_with_too_many_alternatives_is_refused_with_its_text() -> None:
     with pytest.raises(SpecError, match=r"glob '\{1\.\.2000\}\.csv' cannot be used.*1000"):
         FileFilter(include=["{1..2000}.csv"])
+
+
+@pytest.mark.parametrize(
+    ("glob", "path"),
+    [
+        ("**/a/" * 4 + "b", "a/" * 512),
+        ("**/*/" * 4 + "b", "a/" * 512 + "c"),
+        ("*a" * 20 + "*b", "a" * 1024),
+        ("**/*a*a*a*a/b", "aa/" * 341),
+    ],
+)
+def test_no_glob_takes_a_path_of_its_choice_to_stop_the_process(glob: str, path: str) -> None:
+    chosen = FileFilter(include=[glob])
+    began = time.process_time()
+    assert not chosen.accepts(path)
+    assert time.process_time() - began < 2
+
+
+@pytest.mark.parametrize(
+    ("glob", "path", "expected"),
+    [
+        ("**/a/**/b/**/c", "x/a/a/y/b/b/z/c", True),
+        ("**/a/**/b/**/c", "a/b/c", True),
+        ("**/a/**/b/**/c", "b/a/c", False),
+        ("x/**/a*/b/**/c/**", "x/a1/q/a2/b/c/d", True),
+        ("x/**/a*/b/**/c/**", "x/a1/q/a2/c/d", False),
+        ("**/*/x/**/*.csv", "p/x/q/x/r.csv", True),
+        ("**/*/x/**/*.csv", "x/r.csv", False),
+        ("**/*/**/*", "a/b", True),
+        ("**/*/**/*", "a", False),
+    ],
+)
+def test_globs_that_cross_folders_several_times(glob: str, path: str, expected: bool) -> None:
+    assert FileFilter(include=["other/**/x/**/y", glob]).accepts(path) is expected

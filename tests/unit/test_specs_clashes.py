@@ -70,6 +70,11 @@ def test_a_table_that_would_be_the_asset_of_its_own_files_is_refused(
         (("ta__b.yaml", "t1", {}), ("ta/b.yaml", "t2", {}), "sensors and schedules ta__b_*"),
         (("c.yaml", "t", {"shared": True}), ("d.yaml", "t.c", {}), "asset n/t/c"),
         (("s.yaml", "t", {}), ("d.yaml", "../source.default.s", {}), "asset source/default/s"),
+        (
+            ("p.yaml", "../a__b.a__b", {}),
+            ("a__b.yaml", "../a.b", {"shared": True}),
+            "node a__b__a__b",
+        ),
         (("a/b__c.yaml", "t1", {}), ("a__b/c.yaml", "t2", {}), "sensors and schedules a__b__c"),
     ],
 )

@@ -1,6 +1,8 @@
 """Connections: secrets are referred to and never shown, and tenants see only what is theirs."""
 
 # ruff: noqa: E501  (the words are compared whole, and read best as a table)
+import os
+import threading
 import traceback
 from pathlib import Path
 
@@ -112,6 +114,39 @@ def test_a_secret_file_that_cannot_be_used_is_named(
         found.resolve({"KEY": "id"})
     assert error.value.what == f"connection 'landing': file {tmp_path / 's'} {why}"
     assert CANARY not in "".join(traceback.format_exception(error.value))
+
+
+def test_a_named_pipe_is_no_secret_file_and_keeps_nobody_waiting(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    found = connection(tmp_path, LANDING.replace("env:SECRET", "file:pipe"))
+    refused: list[str] = []
+
+    def resolve() -> None:
+        try:
+            found.resolve({"KEY": "id"})
+        except SpecError as error:
+            refused.append(error.what)
+
+    thread = threading.Thread(target=resolve, daemon=True)
+    thread.start()
+    thread.join(20)
+    assert refused == [
+        f"connection 'landing': file {tmp_path / 'pipe'} cannot be read: it is not a regular file"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [("~no_such_user/key", "a user who is not known"), ('"a\\0b"', "character that no path")],
+)
+def test_a_secret_file_that_nobody_can_look_up_is_a_fault(
+    tmp_path: Path, path: str, why: str
+) -> None:
+    quoted = path.startswith('"')
+    reference = f'"file:{path[1:]}' if quoted else f"file:{path}"
+    text = f"a: {{type: s3, access_key_id: env:K, secret_access_key: {reference}}}"
+    (tmp_path / "_connections.yaml").write_text(text)
+    assert why in str(load_connections(tmp_path, []).faults[0])
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,11 @@
 """What a pattern reads from a path."""
 
+import time
 from datetime import datetime
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from autoloader_dagster.specs.path_pattern import PathPattern
 
@@ -92,3 +95,42 @@ def test_names_that_are_no_times_get_no_proposal() -> None:
     with pytest.raises(ValueError, match=r"yet$"):
         PathPattern("{region}/{site}", "day")
     assert PathPattern("year={year}/**", "day").key_name == "year"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path"),
+    [
+        ("**a" * 8 + "{k}b", "a" * 1024),
+        ("*a" * 8 + "{k}b", "a" * 1024),
+        ("**/a/" * 8 + "{k}b", "a/" * 512),
+        ("*{yyyy}*{MM}*{dd}*x", "20200101" * 128),
+        ("{k}*a*a*a", "a" * 1023 + "b"),
+    ],
+)
+def test_no_pattern_takes_a_path_of_its_choice_to_stop_the_process(pattern: str, path: str) -> None:
+    chosen = PathPattern(pattern, "day")
+    began = time.process_time()
+    assert chosen.key(path) is None
+    assert chosen.time(path) is None
+    assert time.process_time() - began < 2
+
+
+@given(
+    st.lists(
+        st.sampled_from(["*", "**", "**/", "/", "a", "b", "?", "[ab]", "[!a]"]), max_size=8
+    ).flatmap(lambda parts: st.integers(0, len(parts)).map(lambda n: (parts[:n], parts[n:]))),
+    st.text("ab/\n", max_size=12),
+)
+@settings(max_examples=300, deadline=None, derandomize=True, database=None)
+def test_both_ways_of_matching_find_the_same(parts: tuple[list[str], list[str]], path: str) -> None:
+    pattern = PathPattern("{k}".join("".join(each) for each in parts), "day")
+    match = pattern._regex.fullmatch(path)
+    assert pattern._matcher.fields(path) == (match.groupdict() if match else None)
+
+
+def test_too_many_wildcards_are_refused() -> None:
+    with pytest.raises(ValueError, match="more than 100 wildcards"):
+        PathPattern("*a" * 101 + "{k}", "day")
+    with pytest.raises(ValueError, match=r"\{k\} stands in it twice, beside 4 wildcards"):
+        PathPattern("{k}/*{k}*a*", "day")
+    PathPattern("{yyyy}/{MM}/{dd}/*_{yyyy}{MM}{dd}_*.csv", "day")

@@ -1,0 +1,50 @@
+"""Translates the globs of a spec to regular expressions that no path makes slow.
+
+Python matches a regular expression in one go, and no other thread works meanwhile. So a glob whose
+time multiplies with each wildcard would stop all that the process does for other specs.
+"""
+
+from itertools import count
+
+from wcmatch import glob
+
+MOST_ALTERNATIVES = 1000
+
+# `*` stays inside a folder and `**` crosses folders; a leading '.' or '_' is a letter like others;
+# letter case counts on every system, for object keys and Linux paths differ by case.
+_FLAGS = glob.GLOBSTAR | glob.BRACE | glob.DOTGLOB | glob.CASE | glob.FORCEUNIX
+# How wcmatch writes `**`.
+_CROSSES_FOLDERS = r"(?:(?!(?:[/]|^)(?:\.{1,2})(?:$|[/])).)*?"
+
+_groups = count()
+
+
+def translate_glob(pattern: str) -> list[str]:
+    """The regular expressions of a glob, one for each alternative in ``{}``.
+
+    Raises:
+        ValueError: The glob stands for more than 1,000 alternatives, or cannot be read.
+    """
+    try:
+        regexes, _ = glob.translate(pattern, flags=_FLAGS, limit=MOST_ALTERNATIVES)
+    # wcmatch keeps the class of this exception in a private module.
+    except Exception as error:
+        raise ValueError(f"the glob '{pattern}' cannot be used: {error}") from error
+    return [_first_place_only(regex) for regex in regexes]
+
+
+def _first_place_only(regex: str) -> str:
+    """The same expression, in which what stands between two ``**`` is matched at one place only.
+
+    The first place is as good as any other, because the second ``**`` takes all that follows.
+    """
+    first, *parts = regex.split(_CROSSES_FOLDERS)
+    if len(parts) < 2:
+        return regex
+    *between, last = parts
+    # What a lookahead has found is not searched again. (Python 3.10 has no atomic groups.)
+    fixed = []
+    for part in between:
+        group = f"place_{next(_groups)}"
+        fixed.append(f"(?=(?P<{group}>{_CROSSES_FOLDERS}{part}))(?P={group})")
+    return f"{first}{''.join(fixed)}{_CROSSES_FOLDERS}{last}"
