@@ -14,7 +14,7 @@ import dagster as dg
 
 from autoloader_dagster.loading.discover import discover
 from autoloader_dagster.loading.ingestion import Ingestion
-from autoloader_dagster.orchestration.runs import INGESTION_TAG, LISTS_TAG, has_ended
+from autoloader_dagster.orchestration.runs import INGESTION_TAG, LISTS_TAG, ended_at, has_ended
 from autoloader_dagster.processed_files.records import Discovery
 
 # What a tick does besides has the rest of Dagster's minute.
@@ -194,8 +194,8 @@ def why_not_to_list(
     if last is None or last.end_time is None:
         return None
     took = timedelta(seconds=last.end_time - (last.start_time or last.end_time))
-    again = datetime.fromtimestamp(last.end_time, timezone.utc) + _pause(took)
     moment = now or datetime.now(timezone.utc)
+    again = ended_at(last, moment) + _pause(took)
     if moment >= again:
         return None
     return (

@@ -16,6 +16,7 @@ from autoloader_dagster.orchestration.runs import (
     INGESTION_TAG,
     LISTED_TAG,
     PENDING_TAG,
+    ended_at,
     ended_runs,
     has_ended,
     run_failure,
@@ -146,7 +147,7 @@ def run_requests(
             continue
         if tried:
             wait = min(_FIRST_WAIT * 2 ** (len(tried) - 1), _LONGEST_WAIT)
-            ended = datetime.fromtimestamp(tried[0].end_time or 0, timezone.utc)
+            ended = ended_at(tried[0], moment)
             if moment < ended + wait and not (outage is not None and outage.is_over()):
                 seconds = int((ended + wait - moment).total_seconds())
                 delays.append(_Delay(plan.files, seconds, tried[0].dagster_run.run_id))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime, timezone
 
 import dagster as dg
 
@@ -70,6 +71,23 @@ def runs_for_pending(instance: dg.DagsterInstance, digest: str) -> list[dg.RunRe
 def has_ended(record: dg.RunRecord) -> bool:
     """Whether the run is over, well or badly."""
     return record.dagster_run.status in _ENDED
+
+
+# When this process first saw that a run had ended whose end is in the future, by run.
+_seen: dict[str, datetime] = {}
+
+
+def ended_at(record: dg.RunRecord, now: datetime) -> datetime:
+    """When a run ended, at the latest when this process first saw that it had.
+
+    Dagster has the time of the run's machine, whose clock may be ahead.
+    """
+    ended = datetime.fromtimestamp(record.end_time or 0, timezone.utc)
+    run_id = record.dagster_run.run_id
+    if ended > now:
+        return _seen.setdefault(run_id, now)
+    # Its end may have been in the future before.
+    return _seen.get(run_id, ended)
 
 
 def failure_in(events: Iterable[dg.DagsterEvent]) -> RunFailure | None:

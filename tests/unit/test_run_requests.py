@@ -206,6 +206,38 @@ def test_a_sensor_lists_again_ten_minutes_after_a_run_at_the_latest() -> None:
         assert why(10) is None
 
 
+def test_a_clock_of_a_run_that_is_ahead_makes_nothing_wait_longer(lake: Lake) -> None:
+    ingestion = lake.ingestion("ahead")
+    write_ids(lake.folder(), "1.csv", 1)
+    discover(ingestion)
+    now = datetime.now(timezone.utc)
+    ahead = now + timedelta(days=1)
+    with dg.DagsterInstance.ephemeral() as instance:
+        _add_ended_run(instance, ahead, ahead)
+
+        def why(seconds: float) -> str | None:
+            moment = now + timedelta(seconds=seconds)
+            return why_not_to_list(instance, "default/paused", moment, pause=True)
+
+        assert str(why(0)).endswith("the source is listed again in 30 s")
+        assert str(why(20)).endswith("the source is listed again in 10 s")
+        day = timedelta(days=1).total_seconds()
+        assert [why(seconds) for seconds in (30, day + 1, day + 2)] == [None, None, None]
+
+        plans = plan_runs(ingestion)
+        ((request,), _) = run_requests(ingestion, instance, plans, now)
+        instance.report_run_failed(_add_run(instance, request))
+        # To the sensor's clock that is a day ahead.
+        late = now - timedelta(days=1)
+        for seconds, left in ((0, 30), (20, 10)):
+            moment = late + timedelta(seconds=seconds)
+            requests, (waiting,) = run_requests(ingestion, instance, plans, moment)
+            assert not requests
+            assert f"1 files are tried again in {left} s" in waiting
+        requests, _ = run_requests(ingestion, instance, plans, late + timedelta(seconds=30))
+        assert len(requests) == 1
+
+
 def test_a_page_that_comes_after_the_tick_is_recorded_and_loaded(lake: Lake) -> None:
     ingestion = lake.ingestion("late")
     write_ids(lake.folder(), "1.csv", 1)
