@@ -48,9 +48,9 @@ from autoloader_dagster.processed_files.records import Batch, LoadedFile
 from autoloader_dagster.spark.environment import is_environment
 from autoloader_dagster.spark.history import KIND_PROPERTY
 from autoloader_dagster.spark.lineage import PARTITION_KEY, SourceFile
+from autoloader_dagster.spark.owner import maker_properties, owner_properties
 from autoloader_dagster.spark.reading import LIST_FOLDERS_FROM, TOO_MANY_TO_LIST, Column
 from autoloader_dagster.spark.session import translate
-from autoloader_dagster.spark.table import owner_properties
 from autoloader_dagster.spark.writing import Written
 
 if TYPE_CHECKING:
@@ -351,10 +351,12 @@ class BatchLoad:
         self._step("reading and writing")
         batch_id, branch = self._batch.batch_id, attempt.branch
         to_go = self._members.to_go
-        kind = {} if self._batch.kind == "load" else {KIND_PROPERTY: self._batch.kind}
+        properties = maker_properties(self._ingestion.id)
+        if self._batch.kind != "load":
+            properties[KIND_PROPERTY] = self._batch.kind
         with (
             self._finding_the_file_to_blame(readable, self._read_to_the_end),
-            self._table.tagged(attempt.tag, batch_id if not readable else None, kind),
+            self._table.tagged(attempt.tag, batch_id if not readable else None, properties),
         ):
             if to_go:
                 self._table.delete(branch, to_go)

@@ -19,6 +19,12 @@ from autoloader_dagster.loading.gone_from_main import (
 from autoloader_dagster.loading.ingestion import Ingestion
 from autoloader_dagster.loading.lakehouse import Table
 from autoloader_dagster.loading.ownership import refuse_other_owner
+from autoloader_dagster.loading.whose_batches import (
+    Owners,
+    of_others,
+    owners_in,
+    without_rows_of_others,
+)
 from autoloader_dagster.processed_files.records import (
     Batch,
     LoadedFile,
@@ -61,6 +67,7 @@ def catch_up(ingestion: Ingestion, table: Table, look_into_unknown: bool = True)
     Raises:
         TableError: The table or its catalog cannot be read. Then nothing is known, and nothing is
             released.
+        LoadError: Nothing tells whose rows a shared table has, because the state was lost.
         MainMoved: Other writers moved main again and again while batches were taken back.
     """
     for _ in range(_READINGS - 1):
@@ -92,10 +99,13 @@ def _catch_up(ingestion: Ingestion, table: Table, look_into_unknown: bool) -> Ca
         if until is not None and until not in history.snapshots:
             take_back_vanished(store, table, head)
     known = store.known_batches([*found, *in_rows])
+    owners = owners_in(history)
+    others = of_others(ingestion, owners)
     left_out = False
     for batch_id in [*(b for b in in_rows if b not in found), *found]:
         batch = known.get(batch_id)
-        if batch is not None and batch.ingestion_id != ingestion.id:
+        of_another = batch.ingestion_id != ingestion.id if batch else batch_id in others
+        if of_another:
             # In a table that several share; that one follows main as well, by its own policy.
             continue
         if batch is not None and batch.status == "RECORDED" and batch_id not in taken_back:
@@ -103,7 +113,7 @@ def _catch_up(ingestion: Ingestion, table: Table, look_into_unknown: bool) -> Ca
         if batch is None and not look_into_unknown:
             left_out = True
             continue
-        _record_from_table(ingestion, table, batch_id, found.get(batch_id), head)
+        _record_from_table(ingestion, table, batch_id, found.get(batch_id), head, owners)
     # Not past a batch that is to be found the next time.
     store.save_table_state(
         table.name, ingestion.id, TableState(table_id, until if left_out else head)
@@ -114,7 +124,12 @@ def _catch_up(ingestion: Ingestion, table: Table, look_into_unknown: bool) -> Ca
 
 
 def _record_from_table(
-    ingestion: Ingestion, table: Table, batch_id: str, own_snapshot: int | None, head: int
+    ingestion: Ingestion,
+    table: Table,
+    batch_id: str,
+    own_snapshot: int | None,
+    head: int,
+    owners: Owners,
 ) -> None:
     """Record a batch that main has: by its own snapshot, or only by its rows.
 
@@ -142,13 +157,18 @@ def _record_from_table(
                 ingestion.loaded.tenant,
                 [(file.path, file.modified_at, file.partition_key) for file in there],
             )
-        known = store.files(ingestion.id, paths=[file.path for file in there])
+        known = [
+            row
+            for row in store.files(ingestion.id, paths=[file.path for file in there])
+            if (row.file_path, row.file_modified_at) in rows_of
+        ]
+        if ingestion.spec.table.shared:
+            known = without_rows_of_others(ingestion, table, batch_id, known, owners)
         files = [
             LoadedFile(
                 row.id, rows_of[row.file_path, row.file_modified_at], bad.get(row.file_path, 0)
             )
             for row in known
-            if (row.file_path, row.file_modified_at) in rows_of
         ]
         if not files:
             return

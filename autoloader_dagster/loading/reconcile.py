@@ -17,6 +17,7 @@ from autoloader_dagster.loading.discover import discover
 from autoloader_dagster.loading.ingestion import Ingestion
 from autoloader_dagster.loading.lakehouse import Table
 from autoloader_dagster.loading.main_read import MainRead
+from autoloader_dagster.loading.whose_batches import of_others, owners_in
 from autoloader_dagster.processed_files.comparison import Comparison
 from autoloader_dagster.processed_files.records import (
     Difference,
@@ -117,6 +118,7 @@ def reconcile(
             spec.table.shared,
             table.rows_of_files(read.head) if exists else (),
             ingestion.source.list_pages(),
+            _of_others(ingestion, table) if exists else (),
         ) as comparison:
             found = left = comparison.compare()
             findings = _tell(comparison, tell)
@@ -205,6 +207,10 @@ def _read_main(ingestion: Ingestion, table: Table) -> MainRead:
     return MainRead(table, catch_up(ingestion, table, False).head)
 
 
+def _of_others(ingestion: Ingestion, table: Table) -> Collection[str]:
+    return of_others(ingestion, owners_in(table.history())) if ingestion.spec.table.shared else ()
+
+
 def _mend(ingestion: Ingestion, comparison: Comparison, read: MainRead) -> MainRead:
     """Bring the state up to the table. If main moves meanwhile, the table is read again.
 
@@ -215,7 +221,10 @@ def _mend(ingestion: Ingestion, comparison: Comparison, read: MainRead) -> MainR
         if number:
             read = _read_main(ingestion, read.table)
             there = read.head is not None
-            comparison.read_table(read.table.rows_of_files(read.head) if there else ())
+            comparison.read_table(
+                read.table.rows_of_files(read.head) if there else (),
+                _of_others(ingestion, read.table) if there else (),
+            )
         try:
             _mend_by(ingestion, comparison, read)
             break

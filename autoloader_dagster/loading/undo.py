@@ -28,6 +28,7 @@ from autoloader_dagster.loading.undo_plan import (
 )
 from autoloader_dagster.processed_files.records import Amendment, Batch, UndoneFile
 from autoloader_dagster.spark.history import KIND_PROPERTY, Snapshot
+from autoloader_dagster.spark.owner import maker_properties
 from autoloader_dagster.spark.taking_out import Undone, summary_of
 
 
@@ -191,7 +192,11 @@ class _Undoing:
             refuse_differences(plan)
         self._step("removing the rows")
         self._lease.check()
-        properties = {KIND_PROPERTY: "undo", **summary_of(_undone(self._files.values()))}
+        properties = {
+            KIND_PROPERTY: "undo",
+            **maker_properties(self._ingestion.id),
+            **summary_of(_undone(self._files.values())),
+        }
         with self._table.tagged(attempt.tag, self._batch.batch_id, properties):
             if found:
                 self._table.delete(attempt.branch, rows)

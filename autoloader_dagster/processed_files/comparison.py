@@ -4,7 +4,7 @@ Both are put into temporary tables of the state database, and compared by joins 
 is a third one, so that neither memory nor the number of queries grows with the number of files.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from sqlalchemy import (
@@ -23,7 +23,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable, DropTable
 
 from autoloader_dagster.processed_files.adopting import FOUND, UNLISTED
 from autoloader_dagster.processed_files.bulk import bulk_insert, moment_writer
-from autoloader_dagster.processed_files.database import Database, now, write_transaction
+from autoloader_dagster.processed_files.database import Database, now, one_of, write_transaction
 from autoloader_dagster.processed_files.listing import staged
 from autoloader_dagster.processed_files.models import Ordered, UtcDateTime
 from autoloader_dagster.processed_files.records import Difference, DifferenceKind, RowsOfFile
@@ -193,16 +193,24 @@ class Comparison:
         listed: Files of the source.
     """
 
-    def __init__(self, connection: Connection, ingestion_id: str, shared: bool) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        ingestion_id: str,
+        shared: bool,
+        of_others: Collection[str] = (),
+    ) -> None:
         self._connection = connection
         self._ingestion_id = ingestion_id
         self._shared = shared
+        self._of_others = of_others
         self.files_in_table, self.rows_in_table = self._count()
         with connection.begin():
             self.listed = int(connection.scalar(text("SELECT count(*) FROM autoloader_listing")))
 
-    def read_table(self, in_table: Iterable[RowsOfFile]) -> None:
+    def read_table(self, in_table: Iterable[RowsOfFile], of_others: Collection[str] = ()) -> None:
         """Put the table's rows in the place of those that were read before."""
+        self._of_others = of_others
         with self._connection.begin():
             self._run("DELETE FROM autoloader_in_table")
         _fill(self._connection, in_table)
@@ -222,6 +230,11 @@ class Comparison:
             self._run(_EXTRA)
             if self._shared:
                 self._run(_OF_OTHERS)
+            if self._of_others:
+                # The state does not know these; it was lost.
+                named = one_of(_DIFFERENCES.c.batch_id, self._of_others, self._connection)
+                unknown = text("batch_id NOT IN (SELECT id FROM batches)")
+                self._connection.execute(_DIFFERENCES.delete().where(named, unknown))
             self._connection.execute(
                 text(_IN_FLIGHT).bindparams(bindparam("now", type_=UtcDateTime())),
                 {"ingestion": self._ingestion_id, "now": now(self._connection)},
@@ -288,6 +301,7 @@ def comparison(
     shared: bool,
     in_table: Iterable[RowsOfFile],
     listing: Iterable[Sequence[FileRef]],
+    of_others: Collection[str] = (),
 ) -> Iterator[Comparison]:
     """Hold both for the block; see ``ProcessedFiles.comparison``."""
     with database.connecting() as connection, staged(connection, listing):
@@ -302,7 +316,7 @@ def comparison(
                 connection.execute(CreateIndex(_BY_PATH))
                 if connection.dialect.name == "postgresql":
                     connection.execute(text(f"ANALYZE {_IN_TABLE.name}"))
-            yield Comparison(connection, ingestion_id, shared)
+            yield Comparison(connection, ingestion_id, shared, of_others)
             with connection.begin():
                 connection.execute(DropTable(_IN_TABLE))
                 connection.execute(DropTable(_DIFFERENCES))

@@ -439,6 +439,7 @@ class ProcessedFiles:
         shared: bool,
         in_table: Iterable[RowsOfFile],
         listing: Iterable[Sequence[FileRef]],
+        of_others: Collection[str] = (),
     ) -> AbstractContextManager[comparison.Comparison]:
         """Hold a table's rows and a listing against the state; see ``Comparison``.
 
@@ -447,8 +448,11 @@ class ProcessedFiles:
             shared: The table has rows of other ingestions as well.
             in_table: The rows, counted by file version and batch; streamed.
             listing: The source; streamed.
+            of_others: Batches of other ingestions by their snapshots, if the state has lost them.
         """
-        return comparison.comparison(self._database, ingestion_id, shared, in_table, listing)
+        return comparison.comparison(
+            self._database, ingestion_id, shared, in_table, listing, of_others
+        )
 
     def add_versions(
         self,

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from autoloader_dagster.spark.owner import INGESTION_PROPERTY, ingestion_of
+
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
@@ -15,6 +17,7 @@ KIND_PROPERTY = "autoloader.kind"
 _SUMMARY = {
     "batch": BATCH_PROPERTY,
     "attempt": ATTEMPT_PROPERTY,
+    "ingestion": INGESTION_PROPERTY,
     "added": "added-records",
     "deleted": "deleted-records",
     "marked": "added-position-deletes",
@@ -41,6 +44,7 @@ class Snapshot:
         added_records: Rows it added.
         removed_records: Rows it took out, less those that it only wrote anew.
         table_rows: Rows that the table has with it; None if its summary does not tell.
+        ingestion_id: Whose batch it is, found as the batch is; None in those of older versions.
     """
 
     snapshot_id: int
@@ -50,6 +54,7 @@ class Snapshot:
     added_records: int
     removed_records: int = 0
     table_rows: int | None = None
+    ingestion_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,14 +118,14 @@ def read_history(spark: "SparkSession", table: str) -> History:
         *[F.col("summary")[key].alias(name) for name, key in _SUMMARY.items()],
     )
     rows = refs.union(snapshots).collect()
-    batch_of = {r["snapshot_id"]: r["batch"] for r in rows if r["name"] is None}
+    made = {r["snapshot_id"]: (r["batch"], r["ingestion"]) for r in rows if r["name"] is None}
     return History(
         heads={r["name"]: r["snapshot_id"] for r in rows if r["name"] is not None},
         snapshots={
             r["snapshot_id"]: Snapshot(
                 r["snapshot_id"],
                 r["parent_id"],
-                r["batch"] or batch_of.get(int(r["copied"] or 0)),
+                r["batch"] or made.get(int(r["copied"] or 0), (None, None))[0],
                 r["attempt"],
                 int(r["added"] or 0),
                 int(r["deleted"] or 0)
@@ -128,6 +133,7 @@ def read_history(spark: "SparkSession", table: str) -> History:
                 + int(r["marked"] or 0)
                 - int(r["unmarked"] or 0),
                 _table_rows(r["total"], r["total_marked"], r["total_by_value"]),
+                ingestion_of(r["ingestion"] or made.get(int(r["copied"] or 0), (None, None))[1]),
             )
             for r in rows
             if r["name"] is None

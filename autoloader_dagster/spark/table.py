@@ -29,6 +29,7 @@ from autoloader_dagster.spark.history import (
 )
 from autoloader_dagster.spark.lineage import LINEAGE_COLUMNS
 from autoloader_dagster.spark.originals import properties_for, read_originals
+from autoloader_dagster.spark.owner import owner_in, owner_properties
 from autoloader_dagster.spark.reading import Column
 from autoloader_dagster.spark.typing import literal, quoted
 
@@ -44,9 +45,6 @@ METADATA_PROPERTIES = {
     "write.metadata.delete-after-commit.enabled": "true",
     "write.metadata.previous-versions-max": "100",
 }
-# The first is for people. Spark hides the value of a property that holds 'url' or 'token', and
-# 'hourly' does; so the second, which is read, has hexadecimal digits.
-_OWNER_SHOWN, _OWNER = "autoloader.ingestion", "autoloader.ingestion-hex"
 _SNAPSHOT_CONF = "spark.sql.iceberg.snapshot-property."
 # Rows before a write: all of one partition, of few partitions in order, or anyhow.
 Layout = Literal["one partition", "in order", "any"]
@@ -530,20 +528,6 @@ class IcebergTable:
                 "Nothing of this step is in the table; its files wait for the next run. Mend what "
                 "the message says: the disk, the rights, the catalog or the table.",
             ) from error
-
-
-def owner_properties(ingestion_id: str) -> dict[str, str]:
-    """The properties that say which ingestion loads a table."""
-    return {_OWNER_SHOWN: ingestion_id, _OWNER: ingestion_id.encode().hex()}
-
-
-def owner_in(properties: Mapping[str, str]) -> str | None:
-    """The ingestion that loads the table with these properties; None if they name none."""
-    try:
-        return bytes.fromhex(properties.get(_OWNER, "")).decode() or None
-    except ValueError:
-        # Written by a person.
-        return None
 
 
 def first_line(error: BaseException) -> str:

@@ -90,6 +90,20 @@ def test_every_kind_of_difference_is_told_apart(state: ProcessedFiles) -> None:
     assert new == 0
 
 
+def test_rows_of_a_lost_batch_of_another_ingestion_are_no_difference(
+    state: ProcessedFiles,
+) -> None:
+    discover(state, ref("waiting.csv"))
+    in_table = [rows_of("waiting.csv", FOREIGN)]
+
+    with state.comparison(
+        INGESTION, True, in_table, [[ref("waiting.csv")]], {FOREIGN}
+    ) as comparison:
+        assert comparison.compare() == {}
+        comparison.read_table(in_table)
+        assert comparison.compare() == {"unrecorded": 1}
+
+
 def test_no_transaction_is_open_between_two_differences(state: ProcessedFiles) -> None:
     discover(state, ref("a.csv"), ref("b.csv"))
     load(state)

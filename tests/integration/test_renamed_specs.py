@@ -9,10 +9,13 @@ import pytest
 from autoloader_dagster.errors import LoadError, TableOwned, UsageError
 from autoloader_dagster.loading.ingestion import Ingestion
 from autoloader_dagster.loading.ownership import adopt, owned_in_state
+from autoloader_dagster.loading.reconcile import reconcile
+from autoloader_dagster.loading.undo import undo
 from autoloader_dagster.orchestration.resources import ProcessedFilesResource, SparkConnectResource
 from autoloader_dagster.orchestration.triggers import build_sensor
 from autoloader_dagster.processed_files import ProcessedFiles
 from autoloader_dagster.specs.connections import load_connections
+from tests.fixtures import by_hand
 from tests.fixtures.lake import Lake, write_ids
 
 
@@ -113,6 +116,49 @@ def test_a_replaced_file_in_a_shared_table_leaves_the_rows_of_other_specs(lake: 
     assert lake.ids("common") == Counter([1, 10, 11])
     lake.load(two)
     assert lake.ids("common") == Counter([10, 10, 11, 11])
+    write_ids(folder, "b.csv", 20)
+    lake.load(lake.ingestion("two", **parts))
+    undo(two, ["b.csv"], run_id="undo")
+
+    kept = lake.store
+    for number, first in enumerate(("reconcile two", "load one")):
+        # The state is lost. Each finds its own batches, and leaves those of the other.
+        lake.store = ProcessedFiles(f"sqlite:///{lake.root / f'lost-{number}.db'}")
+        lake.store.upgrade()
+        one, two = lake.ingestion("one", **parts), lake.ingestion("two", **parts)
+        if first == "reconcile two":
+            reconcile(two, apply=True)
+            assert lake.statuses(two) == {"a.csv": "SUCCESS", "b.csv": "UNDONE"}
+        lake.load(one)
+        lake.load(two)
+        assert lake.statuses(one) == {"a.csv": "SUCCESS", "b.csv": "SUCCESS"}
+        assert lake.statuses(two) == {"a.csv": "SUCCESS", "b.csv": "UNDONE"}
+        assert lake.ids("common") == Counter([10, 10, 11, 11, 20])
+        lake.store.close()
+
+    # Lost once more, together with the snapshots: nothing tells whose batches these are.
+    by_hand.expire(lake, "common")
+    lake.store = ProcessedFiles(f"sqlite:///{lake.root / 'expired.db'}")
+    lake.store.upgrade()
+    one, two = lake.ingestion("one", **parts), lake.ingestion("two", **parts)
+    with pytest.raises(LoadError, match=r"unknown which of them default/one loaded"):
+        lake.load(one)
+    (last,) = {row[1] for row in lake.rows("common", "id", "_batch_id") if row[0] == 10} - {
+        each.batch_id for each in lake.store.files(one.id)
+    }
+    by_hand.sql(
+        lake,
+        f"delete from lake.{{ns}}.common where _batch_id = '{last}' "
+        "and _source_file like '%/a.csv'",
+    )
+    lake.load(one)
+    lake.load(two)
+    # Nothing tells of the undo of b.csv either.
+    assert lake.ids("common") == Counter([10, 10, 11, 11, 20, 20])
+    undo(one, ["a.csv"], run_id="undo")
+    assert lake.ids("common") == Counter([10, 11, 20, 20])
+    lake.store.close()
+    lake.store = kept
     (lake.root / "specs" / "two.yaml").unlink()
     with pytest.raises(TableOwned, match="default/two"):
         lake.load(lake.ingestion("renamed", **parts))

@@ -18,6 +18,7 @@ from autoloader_dagster.settings import Settings
 from autoloader_dagster.spark.history import KIND_PROPERTY
 from autoloader_dagster.spark.lake_table import LakeTable
 from autoloader_dagster.spark.lineage import SourceFile
+from autoloader_dagster.spark.owner import maker_properties
 from autoloader_dagster.spark.reading import Column
 from autoloader_dagster.spark.session import connect
 from autoloader_dagster.spark.taking_out import Rows, Undone, summary_of
@@ -34,7 +35,7 @@ class Side:
 
     Attributes:
         open: Opens the table in a session of its own.
-        frame: Makes rows of a file, given batch, path and numbers.
+        frame: Makes rows of a file in the session of a table, given batch, path and numbers.
         call: Does something by hand: rollback, expiry, cherry-pick.
         late: Has an append in flight for the block, which is committed at its end.
     """
@@ -47,8 +48,8 @@ class Side:
 
 def _append(side: Side, table: Table, branch: str, batch: str, path: str, *ids: int) -> None:
     file = SourceFile(path, _CHANGED, None, path)
-    with table.tagged(f"{batch}_1"):
-        table.append_counted(side.frame(batch, path, *ids), branch, batch, [file], False)
+    with table.tagged(f"{batch}_1", further=maker_properties("default/hourly")):
+        table.append_counted(side.frame(table, batch, path, *ids), branch, batch, [file], False)
 
 
 def script(side: Side) -> Iterator[Any]:
@@ -114,10 +115,10 @@ def script(side: Side) -> Iterator[Any]:
     rows = Rows({"20260101T000000Z-000001": ["/a"]})
     yield table.count("main", rows), table.count("main", Rows(of_any_batch=["/d", "/x"]))
     undone = [Undone("/a", _CHANGED, "20260101T000000Z-000001")]
-    properties = {KIND_PROPERTY: "undo", **summary_of(undone)}
+    properties = {KIND_PROPERTY: "undo", **maker_properties("a/ü"), **summary_of(undone)}
     with table.tagged("u_1", "20260101T000000Z-000005", properties):
         table.delete("undo", rows)
-    yield [(s.batch_id, s.attempt, s.removed_records) for s in table.chain("undo", head)]
+    yield [(s.batch_id, s.ingestion_id, s.removed_records) for s in table.chain("undo", head)]
     # A delete that finds nothing makes a snapshot as well as a note does.
     with table.tagged("u_2", "20260101T000000Z-000006"):
         table.delete("undo", rows)
@@ -164,7 +165,13 @@ def _seen(table: Table) -> Any:
     return (
         {name: names.get(at, "?") for name, at in sorted(history.heads.items())},
         [
-            (names[s.snapshot_id], names.get(s.parent_id or 0), s.batch_id, s.added_records)
+            (
+                names[s.snapshot_id],
+                names.get(s.parent_id or 0),
+                s.batch_id,
+                s.ingestion_id,
+                s.added_records,
+            )
             for s in sorted(history.snapshots.values(), key=lambda s: names[s.snapshot_id])
         ],
         history.main()[1],
@@ -224,7 +231,7 @@ def _twin() -> Iterator[Side]:
 
     side = Side(
         lambda: TwinTable(lake, "lake.ns.t"),
-        lambda batch, path, *ids: {Key(batch, path, _CHANGED, None): ids},
+        lambda table, batch, path, *ids: {Key(batch, path, _CHANGED, None): ids},
         call,
         late,
     )
@@ -237,10 +244,11 @@ def _iceberg(settings: Settings, catalog: str) -> Iterator[Side]:
     with connect(settings) as spark, connect(settings) as second:
         sessions = iter([spark, second])
 
-        def frame(batch: str, path: str, *ids: int, slowly: bool = False) -> Any:
+        def frame(table: LakeTable, batch: str, path: str, *ids: int, slowly: bool = False) -> Any:
             values = ", ".join(f"({each}L)" for each in ids)
             slow = "java_method('java.lang.Thread', 'sleep', 4000L)" if slowly else "null"
-            return spark.sql(
+            # As loading does: the properties of a snapshot are those of the session.
+            return table._spark.sql(
                 f"select id, cast({slow} as string) _rescued, '{path}' _source_file, "
                 "timestamp '2026-01-01 00:00:00Z' _source_modified_at, "
                 f"cast(null as string) _partition_key, '{batch}' _batch_id "

@@ -25,6 +25,7 @@ from autoloader_dagster.spark.history import (
 )
 from autoloader_dagster.spark.lake_table import LakeTable
 from autoloader_dagster.spark.lineage import SourceFile, moment_of
+from autoloader_dagster.spark.owner import INGESTION_PROPERTY, ingestion_of
 from autoloader_dagster.spark.reading import Column
 from autoloader_dagster.spark.row_queries import FileInTable
 from autoloader_dagster.spark.taking_out import UNDONE_PROPERTY, Rows, Undone
@@ -232,17 +233,22 @@ class TwinTable(LakeTable):
     def _history(self) -> History:
         self._reads("history")
         data = self._data
-        batch_of = {s.id: s.properties.get(BATCH_PROPERTY) for s in data.snapshots.values()}
+
+        def made_by(snap: Snap, name: str) -> str | None:
+            copied = data.snapshots.get(snap.copied or 0)
+            return snap.properties.get(name) or (copied.properties.get(name) if copied else None)
+
         return History(
             heads=dict(data.heads),
             snapshots={
                 s.id: Snapshot(
                     s.id,
                     s.parent,
-                    s.properties.get(BATCH_PROPERTY) or batch_of.get(s.copied or 0),
+                    made_by(s, BATCH_PROPERTY),
                     s.properties.get(ATTEMPT_PROPERTY),
                     s.added,
                     s.removed,
+                    ingestion_id=ingestion_of(made_by(s, INGESTION_PROPERTY)),
                 )
                 for s in data.snapshots.values()
             },
