@@ -13,7 +13,8 @@ MOST_ALTERNATIVES = 1000
 # `*` stays inside a folder and `**` crosses folders; a leading '.' or '_' is a letter like others;
 # letter case counts on every system, for object keys and Linux paths differ by case.
 _FLAGS = glob.GLOBSTAR | glob.BRACE | glob.DOTGLOB | glob.CASE | glob.FORCEUNIX
-# How wcmatch writes `**`.
+# How wcmatch writes `*` and `**`.
+_IN_ONE_FOLDER = "[^/]*?"
 _CROSSES_FOLDERS = r"(?:(?!(?:[/]|^)(?:\.{1,2})(?:$|[/])).)*?"
 
 _groups = count()
@@ -30,7 +31,28 @@ def translate_glob(pattern: str) -> list[str]:
     # wcmatch keeps the class of this exception in a private module.
     except Exception as error:
         raise ValueError(f"the glob '{pattern}' cannot be used: {error}") from error
-    return [_first_place_only(regex) for regex in regexes]
+    # An older wcmatch keeps what it finds there, and nobody asks for it.
+    plain = (regex.replace("($|[/])", "(?:$|[/])") for regex in regexes)
+    return [_first_place_only(_stars_at_first_place(regex)) for regex in plain]
+
+
+def _stars_at_first_place(regex: str) -> str:
+    """The same expression, in which what follows a ``*`` up to the next one has one place only.
+
+    The wcmatch of Python 3.10 leaves that to us; a newer one does it.
+    """
+    first, *parts = regex.split(_IN_ONE_FOLDER)
+    if "(?>" in regex or not parts:
+        return regex
+    *between, last = parts
+    # A / ends a folder, and the next * is in another one.
+    fixed = (
+        f"{_IN_ONE_FOLDER}{part}"
+        if "[/]+" in part or "[/])+" in part
+        else _once(f"{_IN_ONE_FOLDER}{part}")
+        for part in between
+    )
+    return f"{first}{''.join(fixed)}{_IN_ONE_FOLDER}{last}"
 
 
 def _first_place_only(regex: str) -> str:
@@ -42,9 +64,11 @@ def _first_place_only(regex: str) -> str:
     if len(parts) < 2:
         return regex
     *between, last = parts
-    # What a lookahead has found is not searched again. (Python 3.10 has no atomic groups.)
-    fixed = []
-    for part in between:
-        group = f"place_{next(_groups)}"
-        fixed.append(f"(?=(?P<{group}>{_CROSSES_FOLDERS}{part}))(?P={group})")
+    fixed = (_once(f"{_CROSSES_FOLDERS}{part}") for part in between)
     return f"{first}{''.join(fixed)}{_CROSSES_FOLDERS}{last}"
+
+
+def _once(regex: str) -> str:
+    # What a lookahead has found is not searched again. (Python 3.10 has no atomic groups.)
+    group = f"place_{next(_groups)}"
+    return f"(?=(?P<{group}>{regex}))(?P={group})"
