@@ -1,5 +1,6 @@
 """Keeps ``dagster dev`` running for ``up``, whichever of its processes dies.
 
+With ``--read-only`` the command is the web server alone, which is started again likewise.
 ``dagster dev`` ends when its web server or daemon dies, so it is started again. Of its code server
 it revives only the outer process: when the inner one dies, the location stays unreachable until
 somebody presses "Reload" in the UI, so this presses it.
@@ -73,7 +74,7 @@ def keep_running(command: list[str], host: str, port: int, rules: GuardRules) ->
                 preexec_fn=signal_with_parent(signal.SIGINT),
             )
             running[:] = [child]
-            ever_up |= _tell_when_up(child, host, port)
+            ever_up |= _tell_when_up(child, host, port, rules)
             code = _watch(child, host, port, rules)
             if ended_by:
                 return 128 + ended_by[0]
@@ -95,7 +96,9 @@ def keep_running(command: list[str], host: str, port: int, rules: GuardRules) ->
             signal.signal(number, handler)
 
 
-def _tell_when_up(child: "subprocess.Popen[bytes]", host: str, port: int) -> bool:
+def _tell_when_up(
+    child: "subprocess.Popen[bytes]", host: str, port: int, rules: GuardRules
+) -> bool:
     from autoloader_dagster.spark.address import answers
 
     url = f"http://{_reachable(host)}:{port}"
@@ -108,6 +111,8 @@ def _tell_when_up(child: "subprocess.Popen[bytes]", host: str, port: int) -> boo
             say(f"\n  Dagster UI: {url}")
             say("  Catalog: the tables and their partitions. Automation: sensors and schedules.")
             say("  Runs: what was loaded, and what was not.\n")
+            if rules.read_only:
+                say("  Read-only: no daemon runs here, so nothing is loaded from here.\n")
             return True
         if guarded is not None:
             break

@@ -24,11 +24,16 @@ def up(
         typer.Option(help="A name under which a proxy passes requests on. May be repeated."),
     ] = None,
     read_only: Annotated[
-        bool, typer.Option("--read-only", help="Show everything in the UI and change nothing.")
+        bool,
+        typer.Option(
+            "--read-only",
+            help="Show everything in the UI and change nothing: no daemon, so nothing is loaded.",
+        ),
     ] = False,
 ) -> None:
     """Start the Dagster UI and the daemon, which runs sensors and schedules.
 
+    With --read-only only the UI: no sensor, schedule or queued run starts here.
     Should one of their processes die, it is started again. The UI has no login: docs/security.md
     says how to put one in front. Example: autoloader up --port 3001 --read-only
     """
@@ -59,11 +64,14 @@ def up(
     say(f"Dagster keeps its runs in {home}; Ctrl-C ends it")
     # Dagster would first say that its 'dg' is the newer command, which knows no such project.
     quiet = ["-W", "ignore::FutureWarning"]
+    # The web server alone starts code servers too, but no daemon: a second one would work the run
+    # queue of another installation that shares Dagster's database.
+    program = "dagster_webserver" if read_only else "dagster_dev"
     command = [
         sys.executable,
         *quiet,
         "-m",
-        "autoloader_dagster.web.dagster_dev",
+        f"autoloader_dagster.web.{program}",
         "-h",
         host,
         "-p",

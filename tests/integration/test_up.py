@@ -11,6 +11,8 @@ import pytest
 
 from tests.fixtures.project import Project, wait_for
 
+_ASSETS = "{ assetNodes { assetKey { path } } }"
+_DAEMONS = """{ instance { daemonHealth { allDaemonStatuses { lastHeartbeatTime } } } }"""
 _MUTATION = "mutation { reloadWorkspace { __typename } }"
 
 
@@ -59,6 +61,14 @@ def test_up_is_guarded_and_alone_and_leaves_nothing_when_it_is_killed(project: P
         second = project.run("autoloader_dagster.cli.app", "up", "--port", str(other), check=False)
         assert second.returncode == 2
         assert f"another 'autoloader up' (process {up.process}) runs on" in second.stderr
+
+        # Its web server shows the assets, and nothing runs sensors, schedules or queued runs.
+        assert up.processes("autoloader_dagster.web.dagster_webserver")
+        assert up.processes("dagster._daemon") == []
+        keys = [each["assetKey"]["path"] for each in up.ask(_ASSETS)["assetNodes"]]
+        assert any("orders" in key for key in keys), keys
+        daemons = up.ask(_DAEMONS)["instance"]["daemonHealth"]["allDaemonStatuses"]
+        assert {each["lastHeartbeatTime"] for each in daemons} <= {None}
 
         left = psutil.Process(up.process).children(recursive=True)
         assert left
