@@ -1,6 +1,5 @@
 """``up``: Dagster's web UI and daemon with this project, kept running."""
 
-import ipaddress
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +12,7 @@ from autoloader_dagster.cli.project import open_state
 from autoloader_dagster.cli.supervise import keep_running
 from autoloader_dagster.errors import UsageError
 from autoloader_dagster.settings import load_settings
+from autoloader_dagster.spark.address import is_loopback
 from autoloader_dagster.web.guard import GuardRules
 
 
@@ -80,14 +80,6 @@ def up(
     ]
     with only_up_on(home):
         raise typer.Exit(keep_running(command, host, port, rules))
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach an address."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def _other(port: int) -> int:

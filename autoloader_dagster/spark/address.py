@@ -3,6 +3,7 @@
 Imported by the supervisor, so only the standard library and our own light modules.
 """
 
+import ipaddress
 import json
 import os
 import socket
@@ -102,6 +103,14 @@ def answers(host: str, port: int, timeout: float) -> OSError | None:
             return None
     except OSError as error:
         return error
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
 
 
 def is_process(pid: int, mark: str) -> bool:

@@ -17,6 +17,8 @@ from pyspark.sql.connect.client import DefaultChannelBuilder
 from pyspark.sql.connect.client.retries import DefaultPolicy, RetryPolicyState
 from pyspark.sql.connect.proto import base_pb2
 
+from autoloader_dagster.spark.address import is_loopback
+
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
     from pyspark.sql.connect.dataframe import DataFrame
@@ -54,6 +56,9 @@ class Channel(DefaultChannelBuilder):
     def __init__(self, url: str) -> None:
         super().__init__(url, _CHANNEL_OPTIONS)
         self._channel: grpc.Channel | None = None
+        if is_loopback(self.host):
+            # A proxy of the environment would be asked for this machine too.
+            self.setChannelOption("grpc.enable_http_proxy", 0)
 
     @property
     def address(self) -> tuple[str, int]:
@@ -77,8 +82,6 @@ class EmbeddedChannel(Channel):
     def __init__(self, url: str, token: str) -> None:
         super().__init__(url)
         self._token = token
-        # HTTPS_PROXY of the environment would be asked for 127.0.0.1 too.
-        self.setChannelOption("grpc.enable_http_proxy", 0)
 
     def toChannel(self) -> grpc.Channel:
         """Connect without TLS, which pyspark does only for a host that is called 'localhost'."""
