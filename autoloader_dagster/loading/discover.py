@@ -27,6 +27,7 @@ def discover(ingestion: Ingestion, progress: Callable[[int], None] | None = None
         placer(ingestion.spec),
         ingestion.spec.source.on_change,
         fitting(ingestion.spec),
+        complete=True,
     )
     failpoints.reach("discovered")
     return found

@@ -48,6 +48,7 @@ from autoloader_dagster.sources.base import FileRef
 
 _CHUNK = 5_000
 _WAITING = ("DISCOVERED", "FAILED")
+_UNLISTED = "the source does not have it any more, or the spec does not choose it any more"
 _SUPERSEDED = "a newer version of the file took its place before it was loaded"
 # What a row keeps when its version comes back: who it is. Everything else begins anew.
 FRESH = {
@@ -80,6 +81,8 @@ def discover(
     place: Place,
     on_change: OnChange,
     fits: Fits,
+    *,
+    complete: bool,
 ) -> Discovery:
     """Record what a listing shows; see ``ProcessedFiles.discover``."""
     with database.connecting() as connection:
@@ -94,7 +97,8 @@ def discover(
                 ).one()
                 misplaced = _misplaced_keys(connection, ingestion_id, fits)
                 _collect_open(connection, ingestion_id, misplaced)
-            _skip_unlisted(connection, ingestion_id, misplaced, began)
+            if complete:
+                _skip_unlisted(connection, ingestion_id, began)
             _supersede_outdated(connection, ingestion_id, began)
             counts: Counter[str] = Counter()
             bytes_new = 0
@@ -139,28 +143,42 @@ def _waits_in(keys: Sequence[str | None], connection: Connection) -> ColumnEleme
     return and_(StoredFile.status.in_(_WAITING), chosen)
 
 
-def _skip_unlisted(
-    connection: Connection, ingestion_id: str, misplaced: Sequence[str | None], began: datetime
-) -> None:
-    """Skip waiting files that have no partition any more, and that the source does not list.
+def _unlisted(ingestion_id: str, began: datetime) -> ColumnElement[bool]:
+    """Selects the versions not yet loaded whose path a complete listing does not show.
 
-    Only a listed file can be placed again. One that is listed later is new.
+    A file that is quarantined for itself is left to a person. One that was recorded after the
+    listing had begun may only be too new for it.
     """
-    if not misplaced:
-        return
+    unplaced = and_(StoredFile.status == "QUARANTINED", StoredFile.error_type == NO_PARTITION)
+    return and_(
+        StoredFile.ingestion_id == ingestion_id,
+        or_(StoredFile.status.in_((*_WAITING, "HELD")), unplaced),
+        StoredFile.discovered_at < began,
+        ~exists().where(LISTING.c.file_path == StoredFile.file_path),
+    )
+
+
+def _skip_unlisted(connection: Connection, ingestion_id: str, began: datetime) -> None:
+    """Skip what the source does not have any more, or the spec does not choose any more.
+
+    One that is listed later is new, and is placed as such.
+    """
+    unlisted = _unlisted(ingestion_id, began)
+    with connection.begin():
+        if connection.scalar(select(StoredFile.id).where(unlisted).limit(1)) is None:
+            return
     with write_transaction(connection, ingestion_id):
         connection.execute(
             update(StoredFile)
-            .where(
-                StoredFile.ingestion_id == ingestion_id,
-                _waits_in(misplaced, connection),
-                StoredFile.discovered_at < began,
-                ~exists().where(LISTING.c.file_path == StoredFile.file_path),
-            )
+            .where(unlisted)
             .values(
                 status="SKIPPED",
+                # The place of a held file binds nobody when it comes back.
+                partition_key=case(
+                    (StoredFile.status == "HELD", None), else_=StoredFile.partition_key
+                ),
                 error_type=FILE_GONE,
-                error_message="the source does not list it any more",
+                error_message=_UNLISTED,
                 updated_at=now(connection),
             )
         )

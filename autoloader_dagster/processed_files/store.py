@@ -112,6 +112,8 @@ class ProcessedFiles:
         place: Place,
         on_change: OnChange = "ignore",
         fits: Fits = lambda key: True,
+        *,
+        complete: bool = False,
     ) -> Discovery:
         """Compare a listing of the source with what is recorded, and record what is new.
 
@@ -130,9 +132,11 @@ class ProcessedFiles:
             place: Tells where a new version belongs; not asked where that is settled.
             on_change: What to do with a new version of a path that was loaded.
             fits: Tells whether a recorded partition is still one.
+            complete: Whether the pages are all that the spec chooses. Then every version that
+                waits, or was never placed, and whose path is not listed becomes SKIPPED.
         """
         return discovery.discover(
-            self._database, ingestion_id, tenant, pages, place, on_change, fits
+            self._database, ingestion_id, tenant, pages, place, on_change, fits, complete=complete
         )
 
     def pending(

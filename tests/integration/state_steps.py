@@ -45,8 +45,9 @@ def discover(
     on_change: OnChange = "ignore",
     place: Place = by_day,
     ingestion_id: str = INGESTION,
+    complete: bool = False,
 ) -> Discovery:
-    return state.discover(ingestion_id, "acme", [list(refs)], place, on_change)
+    return state.discover(ingestion_id, "acme", [list(refs)], place, on_change, complete=complete)
 
 
 def claim(

@@ -9,19 +9,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from autoloader_dagster.errors import SparkUnavailable
+from autoloader_dagster.errors import SourceUnavailable, SparkUnavailable
 from autoloader_dagster.loading import attempts
 from autoloader_dagster.loading.attempts import pause_after
 from autoloader_dagster.loading.discover import discover as list_source
 from autoloader_dagster.loading.plan import plan_runs
 from autoloader_dagster.processed_files import Placement, ProcessedFiles, SetAside
-from autoloader_dagster.processed_files.records import FILE_GONE, Claim
+from autoloader_dagster.processed_files.records import FILE_GONE, NO_PARTITION, Claim
 from autoloader_dagster.sources.base import FileRef
 from tests.fixtures.lake import Lake, write_ids
 from tests.integration.state_steps import (
     BASE_TIME,
     INGESTION,
     RETRIES,
+    by_day,
     claim,
     claimed,
     discover,
@@ -85,6 +86,7 @@ def test_waiting_files_are_placed_again_when_the_spec_has_other_partitions(
         by_hour,
         "append",
         lambda key: key == hourly,
+        complete=True,
     )
 
     key = {name: list(versions(state, name).values())[-1].partition_key for name in ("a.csv",)}
@@ -102,6 +104,63 @@ def test_waiting_files_are_placed_again_when_the_spec_has_other_partitions(
     gone = versions(state, "gone.csv")["v1"]
     assert (gone.status, gone.error_type) == ("SKIPPED", FILE_GONE)
     assert {p.partition_key: p.files for p in state.pending(INGESTION, RETRIES)} == {hourly: 3}
+
+
+def test_what_a_complete_listing_does_not_show_is_skipped_until_it_is_listed_again(
+    state: ProcessedFiles,
+) -> None:
+    """The spec's filters or url were corrected while files of the old ones waited."""
+
+    def place(file: FileRef) -> Placement:
+        if file.relative_path == "placeless.csv":
+            return Placement(None, "QUARANTINED", NO_PARTITION, "no partition")
+        if file.relative_path == "held.csv":
+            return Placement("2999-01-01", "HELD", "FuturePartition", "in the future")
+        return by_day(file)
+
+    discover(state, ref("bad.csv"), ref("failed.csv"), place=place)
+    batch = claimed(state)
+    bad, failed = sorted(batch.files, key=lambda file: file.path)
+    outcomes = [
+        SetAside(bad.id, "QUARANTINED", "BadFile", "by a test"),
+        SetAside(failed.id, "FAILED", "Unreadable", "by a test"),
+    ]
+    state.set_aside(batch.batch_id, batch.owner, outcomes, RETRIES)
+    old = [ref(name) for name in ("failed.csv", "held.csv", "placeless.csv", "waits.csv")]
+    discover(state, *old, ref("kept.csv"), place=place)
+    other = discover(state, ref("waits.csv"), ingestion_id="acme/other")
+    before = [(file.file_path, file.status) for file in state.files(INGESTION)]
+
+    discover(state, ref("kept.csv"), place=place)
+    assert [(file.file_path, file.status) for file in state.files(INGESTION)] == before, "partial"
+
+    def breaks() -> Iterator[list[FileRef]]:
+        yield [ref("kept.csv")]
+        raise SourceUnavailable("by a test")
+
+    with pytest.raises(SourceUnavailable):
+        state.discover(INGESTION, "acme", breaks(), place, complete=True)
+    assert [(file.file_path, file.status) for file in state.files(INGESTION)] == before, "broken"
+
+    def overtaken() -> Iterator[list[FileRef]]:
+        # Another listing begins and ends meanwhile; it sees a file that this one does not.
+        discover(state, *old, ref("kept.csv"), ref("later.csv"), place=place)
+        yield [ref("kept.csv")]
+
+    state.discover(INGESTION, "acme", overtaken(), place, complete=True)
+
+    for file in old:
+        (row,) = versions(state, file.relative_path).values()
+        assert (row.status, row.error_type) == ("SKIPPED", FILE_GONE), file.relative_path
+    assert statuses(state, "bad.csv") == {"v1": "QUARANTINED"}, "a person decides"
+    assert statuses(state, "kept.csv") == statuses(state, "later.csv") == {"v1": "DISCOVERED"}
+    assert other.new == sum(p.files for p in state.pending("acme/other", RETRIES)) == 1
+
+    again = discover(state, *old, ref("kept.csv"), ref("later.csv"), complete=True)
+    assert again.new == 4
+    (held,) = versions(state, "held.csv").values()
+    assert (held.status, held.partition_key) == ("DISCOVERED", "2026-11-01"), "placed as new"
+    assert sum(p.files for p in state.pending(INGESTION, RETRIES)) == 6
 
 
 @pytest.mark.parametrize("hours", [-1, 1])
