@@ -22,6 +22,7 @@
     │   ├── LeaseLost             another worker has taken the batch over; this one stops
     │   ├── NotLoaded             there is nothing of these files to undo or to load again
     │   ├── NotAsLoaded           the rows in the table are not those that were loaded
+    │   ├── TableMoved            the spec names another table than the one that has its files
     │   └── FilesInUse            another undo or reload is at work on the same files
     ├── UsageError                the command or the environment is wrong (exit code 2)
     └── InjectedFault             a test has armed a failpoint, and it was reached
@@ -137,6 +138,10 @@ class NotAsLoaded(LoadError):
 
 class TableOwned(LoadError):
     """Another ingestion has loaded the table, which is not shared."""
+
+
+class TableMoved(LoadError):
+    """The spec names another table than the one that has the rows of its loaded files."""
 
 
 class FilesInUse(LoadError):

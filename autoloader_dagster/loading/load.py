@@ -14,6 +14,7 @@ from autoloader_dagster.loading.catch_up import recover
 from autoloader_dagster.loading.discover import discover
 from autoloader_dagster.loading.ingestion import BatchOutcome, Ingestion
 from autoloader_dagster.loading.lease import LEASE, Lease, new_owner
+from autoloader_dagster.loading.moved_table import refuse_moved_table
 from autoloader_dagster.loading.ownership import owned_in_state, refuse_other_owner
 from autoloader_dagster.loading.progress import LoadProgress
 from autoloader_dagster.loading.stage import unstage_leftovers
@@ -115,6 +116,8 @@ def _load(
             # The listing before left files alone of which another version was in such a batch.
             step("listing again")
             discover(ingestion)
+        # After the recovery, which may have recorded a load that began before the spec was changed.
+        refuse_moved_table(ingestion, lambda: ingestion.table(spark()))
         unstage_leftovers(ingestion.staging_dir, ingestion.store)
         idle = 0
         locked = _Locked(ingestion.id)

@@ -17,6 +17,7 @@ from autoloader_dagster.loading.frame import Readable, record_path_of
 from autoloader_dagster.loading.hints import apply_hints
 from autoloader_dagster.loading.ingestion import FileOutcome, Ingestion
 from autoloader_dagster.loading.isolate import find_unreadable, short
+from autoloader_dagster.loading.moved_table import moved_in_state
 from autoloader_dagster.loading.notes import notes_on
 from autoloader_dagster.loading.parquet_columns import found_columns
 from autoloader_dagster.loading.partition_columns import check_partition_by
@@ -90,8 +91,12 @@ def preview(ingestion: Ingestion, rows: int = 10, files: int = 3) -> Preview:
         SourceError: The source cannot be listed or read.
         SparkError: There is no Spark server.
         TableError: The table is there with another layout.
+        TableMoved: The loaded files are in another table, which the spec named before.
         SpecError: A hint does not fit the files or the table.
     """
+    moved = moved_in_state(ingestion)
+    if moved is not None:
+        raise moved
     refs, pending, waiting = _choose(ingestion, files)
     looks = list(look_at(ingestion.source, [ref for ref, _ in refs], ingestion.spec.format))
     bad = [

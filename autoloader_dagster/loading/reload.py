@@ -16,6 +16,7 @@ from autoloader_dagster.loading.catch_up import catch_up, recover
 from autoloader_dagster.loading.choose import LeftAsItIs, versions_named, what_it_is
 from autoloader_dagster.loading.ingestion import BatchOutcome, FileOutcome, Ingestion
 from autoloader_dagster.loading.lease import LEASE, Lease, new_owner
+from autoloader_dagster.loading.moved_table import refuse_moved_table
 from autoloader_dagster.loading.partitioning import fitting, placer
 from autoloader_dagster.loading.reload_members import ReloadMembers
 from autoloader_dagster.processed_files.records import Amendment, FileRow, Partitions
@@ -146,6 +147,7 @@ def reload(
     step("connecting to Spark")
     with ingestion.connect() as spark:
         table = ingestion.table(spark)
+        refuse_moved_table(ingestion, lambda: table)
         table.columns()
         recover(ingestion, lambda name: ingestion.table(spark, name), over_runs)
         catch_up(ingestion, table)

@@ -8,6 +8,7 @@ import dagster as dg
 
 from autoloader_dagster.errors import AutoloaderError, StateError
 from autoloader_dagster.loading.ingestion import Ingestion
+from autoloader_dagster.loading.moved_table import moved_in_state
 from autoloader_dagster.loading.ownership import how_to_adopt, owned_in_state
 from autoloader_dagster.orchestration import metadata as keys
 from autoloader_dagster.orchestration.assets import asset_key, source_key
@@ -130,6 +131,9 @@ def _plan(
             owned = owned_in_state(ingestion)
             if owned is not None:
                 return f"{owned}. {how_to_adopt(ingestion)}"
+            moved = moved_in_state(ingestion)
+            if moved is not None:
+                return str(moved)
             sensor = isinstance(context, dg.SensorEvaluationContext)
             look = spark_connect.is_running()
             tick = plan_tick(ingestion, context.instance, sensor=sensor, look=look)

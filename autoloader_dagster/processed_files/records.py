@@ -280,6 +280,21 @@ class LoadedFile:
 
 
 @dataclass(frozen=True, slots=True)
+class LoadedElsewhere:
+    """Loaded files of an ingestion in a table that its spec does not name.
+
+    Attributes:
+        table: The table.
+        files: How many of its files have rows.
+        rows: Their rows.
+    """
+
+    table: str
+    files: int
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
 class TableState:
     """The table that the state has followed, and main's last snapshot that it has seen."""
 

@@ -17,6 +17,7 @@ from autoloader_dagster.processed_files import (
     discovery,
     forgetting,
     handover,
+    other_tables,
     queries,
     results,
     table_states,
@@ -41,6 +42,7 @@ from autoloader_dagster.processed_files.records import (
     Guard,
     HandOver,
     KnownBatch,
+    LoadedElsewhere,
     LoadedFile,
     OnChange,
     Partitions,
@@ -539,6 +541,18 @@ class ProcessedFiles:
     def loaders_of(self, table: str, but: str) -> dict[str, set[str | None]]:
         """The other ingestions with loaded files in a table, and the ids of these tables."""
         return handover.loaders_of(self._database, table, but)
+
+    def loaded_elsewhere(
+        self, ingestion_id: str, table: str, table_id: str | None = None
+    ) -> list[LoadedElsewhere]:
+        """Count the loaded files of an ingestion whose rows are not in this table, by table.
+
+        Args:
+            ingestion_id: Whose files.
+            table: The table that its spec names.
+            table_id: Which table that is, whatever its name was; default the id that is known.
+        """
+        return other_tables.loaded_elsewhere(self._database, ingestion_id, table, table_id)
 
     def waiting_paths_of(self, ingestion_id: str, others: Collection[str]) -> str | None:
         """One of the other ingestions that has loaded a path which waits in this one."""

@@ -6,14 +6,16 @@ from dataclasses import replace
 import dagster as dg
 import pytest
 
-from autoloader_dagster.errors import LoadError, TableOwned, UsageError
+from autoloader_dagster.errors import LoadError, TableMoved, TableOwned, UsageError
 from autoloader_dagster.loading.ingestion import Ingestion
 from autoloader_dagster.loading.ownership import adopt, owned_in_state
+from autoloader_dagster.loading.preview import preview
 from autoloader_dagster.loading.reconcile import reconcile
 from autoloader_dagster.loading.undo import undo
 from autoloader_dagster.orchestration.resources import ProcessedFilesResource, SparkConnectResource
 from autoloader_dagster.orchestration.triggers import build_sensor
 from autoloader_dagster.processed_files import ProcessedFiles
+from autoloader_dagster.spark.table import TABLE_ID_PROPERTY
 from autoloader_dagster.specs.connections import load_connections
 from tests.fixtures import by_hand
 from tests.fixtures.lake import Lake, write_ids
@@ -162,3 +164,62 @@ def test_a_replaced_file_in_a_shared_table_leaves_the_rows_of_other_specs(lake: 
     (lake.root / "specs" / "two.yaml").unlink()
     with pytest.raises(TableOwned, match="default/two"):
         lake.load(lake.ingestion("renamed", **parts))
+
+
+@pytest.mark.filterwarnings("ignore:.*is currently in (beta|preview):Warning")
+def test_another_table_name_is_refused_until_all_files_are_loaded_into_the_new_table(
+    lake: Lake, state_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AUTOLOADER_HOME", str(lake.settings.home))
+    lake.store.close()
+    lake.store = ProcessedFiles(state_url)
+    lake.store.upgrade()
+    folder = lake.folder()
+
+    def named(table: str) -> Ingestion:
+        return lake.ingestion(
+            "orders",
+            table={"name": f"lake.{lake.namespace}.{table}"},
+            trigger={"on_arrival": {"every": "60s"}},
+        )
+
+    write_ids(folder, "a.csv", 1, 2)
+    (folder / "empty.csv").write_text("id\n")
+    lake.load(named("orders"))
+    moved = named("orders2")
+    orders = f"lake.{lake.namespace}.orders"
+    refused = f"(?s){orders} has 2 rows of 1 loaded files.*reconcile orders --apply"
+    with pytest.raises(TableMoved, match=refused):
+        lake.load(moved)
+    write_ids(folder, "b.csv", 3)
+    with pytest.raises(TableMoved, match=refused):
+        lake.load(moved)
+    with pytest.raises(TableMoved, match=refused):
+        preview(moved)
+    tick = _tick(lake, moved, state_url)
+    assert not tick.run_requests
+    assert f"Set table.name to {orders} again" in str(tick.skip_reason)
+
+    lake.load(named("orders"))
+    assert lake.ids("orders") == Counter([1, 2, 3])
+    assert reconcile(named("orders2"), apply=True).agrees
+    write_ids(folder, "c.csv", 4)
+    lake.load(moved)
+    assert lake.ids("orders2") == Counter([1, 2, 3, 4])
+    assert set(lake.statuses(moved).values()) == {"SUCCESS"}
+    assert reconcile(moved).agrees
+
+    # The same table under another name. This catalog does not rename, so its id is carried over.
+    with moved.connect() as spark:
+        table_id = moved.table(spark).table_id()
+        spark.sql(
+            f"create table lake.{lake.namespace}.orders3 using iceberg tblproperties "
+            f"('{TABLE_ID_PROPERTY}' = '{table_id}') "
+            f"as select * from lake.{lake.namespace}.orders2"
+        ).collect()
+    renamed = named("orders3")
+    assert lake.load(renamed) == []
+    write_ids(folder, "d.csv", 5)
+    assert len(_tick(lake, renamed, state_url).run_requests or ()) == 1
+    lake.load(renamed)
+    assert lake.ids("orders3") == Counter([1, 2, 3, 4, 5])
