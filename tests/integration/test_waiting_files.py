@@ -236,6 +236,19 @@ def test_a_plan_survives_files_whose_partition_the_spec_does_not_have(lake: Lake
     assert lake.statuses(daily)[Path("2026-01-05.csv").name] == "SKIPPED"
     assert [key for plan in plan_runs(daily) for key in plan.keys] == ["2026-02-10"]
 
+    # The person leaves the file out, and then gives the spec another folder.
+    source = {"type": "local", "url": str(folder)}
+    narrower = lake.ingestion("moved", source={**source, "exclude": ["2026-02-*"]})
+    list_source(narrower)
+    assert plan_runs(narrower) == []
+    list_source(lake.ingestion("moved", source=source))
+    assert sum(plan.files for plan in plan_runs(narrower)) == 1
+    elsewhere = lake.ingestion("moved", source={**source, "url": str(lake.folder("elsewhere"))})
+    write_ids(lake.folder("elsewhere"), "new.csv", 3)
+    list_source(elsewhere)
+    assert sum(plan.files for plan in plan_runs(elsewhere)) == 1
+    assert lake.statuses(elsewhere)["new.csv"] == "DISCOVERED"
+
 
 def test_a_run_that_cannot_settle_what_a_dead_one_left_fails_and_leaves_it(lake: Lake) -> None:
     ingestion = lake.ingestion("left")
