@@ -464,10 +464,18 @@ def test_something_that_takes_connections_and_says_nothing_is_an_error(tmp_path:
         assert time.monotonic() - started < 12
 
 
-@pytest.mark.parametrize("url", ["sc://host:1/path", "sc://host:1/;token", "sc://host:port"])
-def test_an_address_that_is_none_is_wrong_usage(tmp_path: Path, url: str) -> None:
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("sc://host:1/path", "SPARK_REMOTE is not a Spark Connect address"),
+        ("sc://host:port", "SPARK_REMOTE is not a Spark Connect address"),
+        # A parameter without a value may be the rest of one with a raw semicolon.
+        ("sc://host:1/;token", r"SPARK_REMOTE \(sc://host:1\) has a ; in its parameter token"),
+    ],
+)
+def test_an_address_that_is_none_is_wrong_usage(tmp_path: Path, url: str, message: str) -> None:
     with (
-        pytest.raises(UsageError, match="SPARK_REMOTE is not a Spark Connect address"),
+        pytest.raises(UsageError, match=message),
         connect(settings_for(tmp_path, SPARK_REMOTE=url)),
     ):
         pytest.fail("there is a session on no address")
