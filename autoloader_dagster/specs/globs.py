@@ -24,7 +24,7 @@ def translate_glob(pattern: str) -> list[str]:
     """The regular expressions of a glob, one for each alternative in ``{}``.
 
     Raises:
-        ValueError: The glob stands for more than 1,000 alternatives, or cannot be read.
+        ValueError: The glob expands to more than 1,000 alternatives, or cannot be read.
     """
     try:
         regexes, _ = glob.translate(pattern, flags=_FLAGS, limit=MOST_ALTERNATIVES)
@@ -56,7 +56,7 @@ def _stars_at_first_place(regex: str) -> str:
 
 
 def _first_place_only(regex: str) -> str:
-    """The same expression, in which what stands between two ``**`` is matched at one place only.
+    """The same expression, in which what is between two ``**`` is matched at one place only.
 
     The first place is as good as any other, because the second ``**`` takes all that follows.
     """

@@ -147,7 +147,7 @@ class PathPattern:
 
     @cached_property
     def _matcher(self) -> PathMatcher:
-        """The same pattern for paths that would keep ``re`` busy; no field stands in it twice."""
+        """The same pattern for paths that would keep ``re`` busy; no field is in it twice."""
         parts: list[Part] = []
         at = 0
         for match in _TOKEN.finditer(self.text):
