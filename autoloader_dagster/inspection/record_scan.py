@@ -86,14 +86,14 @@ class RecordScan:
         value = rb"(?:%s(?:%s)*%s|%s)" % (quote, within, quote, plain)
         self._whole_record = re.compile(rb"%s(?:%s%s)*" % (value, delimiter, value), re.DOTALL)
 
-    def feed(self, block: bytes) -> None:
-        """Take the next block.
+    def feed(self, block: bytes) -> "Positions":
+        """Take the next block, and give the positions at which the records that begin in it begin.
 
         Raises:
             SetAside: ``UnbalancedQuotes``: a value over several lines ends where none can, or
                 there is one although the spec says that there are none.
         """
-        self._scan(block)
+        return self._scan(block)[0]
 
     def cut(self, text: bytes) -> list[bytes]:
         """The records of a whole text, without their line ends, as ``feed`` counts them.

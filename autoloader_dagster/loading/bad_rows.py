@@ -3,12 +3,18 @@
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
 
 from autoloader_dagster.inspection.csv_lines import SEPARATOR
-from autoloader_dagster.inspection.csv_records import records
 from autoloader_dagster.inspection.outcome import Bad, CsvGroup, Look
+from autoloader_dagster.inspection.row_numbers import (
+    RECORD,
+    Cell,
+    as_text,
+    cell_in_record,
+    row_of,
+)
 from autoloader_dagster.loading.frame import Readable
+from autoloader_dagster.sources.base import FileSource
 from autoloader_dagster.specs.format import CsvFormat
 from autoloader_dagster.specs.model import IngestionSpec
 
@@ -16,8 +22,6 @@ from autoloader_dagster.specs.model import IngestionSpec
 ROWS_READ = 1_000
 _FILES_NAMED = 20
 _SHOWN = 60
-# Where the reader puts a whole record that it cannot part into the columns.
-_RECORD = "_row"
 
 
 def name_bad_rows(
@@ -25,70 +29,78 @@ def name_bad_rows(
     bad: Mapping[str, Bad],
     readable: Sequence[Readable],
     misfits: Callable[[Sequence[Readable]], Iterable[tuple[str, str]]],
+    source: FileSource,
 ) -> dict[str, Bad]:
     """The same reasons, each with a bad row of its file.
+
+    The number of the row is known of small CSV files, which are in memory, and of the first one of
+    the others, whose head is read again for it.
 
     Args:
         spec: How the files are written.
         bad: Files that are quarantined for their bad rows.
         readable: All files.
         misfits: Reads files and gives the path and ``_rescued`` of some bad rows.
+        source: Has the files.
     """
     chosen = [item for item in readable if item.file.path in bad][:_FILES_NAMED]
     rescued: dict[str, list[str]] = defaultdict(list)
     for path, text in misfits(chosen) if chosen else ():
         rescued[path].append(text)
     named = dict(bad)
+    unread: FileSource | None = source
     for item in chosen:
-        row = bad_row(spec, item.look, rescued[item.file.path])
+        row = bad_row(spec, item.look, rescued[item.file.path], unread)
+        if item.look.lines is None:
+            unread = None
         if row is not None:
             reason = bad[item.file.path]
             named[item.file.path] = Bad(reason.error_type, f"{reason.message}; {row}")
     return named
 
 
-def bad_row(spec: IngestionSpec, look: Look, rescued: Sequence[str]) -> str | None:
+def bad_row(
+    spec: IngestionSpec, look: Look, rescued: Sequence[str], source: FileSource | None = None
+) -> str | None:
     """The first of some bad rows in words, such as ``row 2: n is 'x'``; None without any.
 
     Args:
         spec: How the file is written.
-        look: At the file. Only of a small CSV file are the numbers of its rows known here.
+        look: At the file.
         rescued: What ``_rescued`` has of its bad rows.
+        source: Has the file, whose head may be read for the number of the row.
     """
     found = [values for values in map(_values, rescued) if values]
     if not found:
         return None
+    wanted = list(dict.fromkeys(cell for values in found for cell in values.items()))
+    where, cell = "one of them", wanted[0]
     if isinstance(spec.format, CsvFormat) and isinstance(look.group, CsvGroup) and look.lines:
-        wanted = {(name, value) for values in found for name, value in values.items()}
+        every = set(wanted)
         # The records are parted already, so a quoted line break is part of its value.
         for number, line in enumerate(look.lines.text.split(SEPARATOR), 1):
-            record = line.decode()
-            if (_RECORD, record) in wanted:
-                return f"row {number}: {_in_words(_RECORD, record)}"
-            cells = next(records(record, spec.format.options, multiline=True), [])
-            for name, cell in zip(look.columns, cells, strict=False):
-                for value in (cell, cell.strip()):
-                    if (name, value) in wanted:
-                        return f"row {number}: {_in_words(name, value)}"
-    return f"one of them: {_in_words(*next(iter(found[0].items())))}"
+            there = cell_in_record(line.decode(), look.columns, spec.format.options, every)
+            if there is not None:
+                where, cell = f"row {number:,}", there
+                break
+    elif source is not None:
+        where, cell = row_of(source, look, spec.format, wanted) or (where, cell)
+    return f"{where}: {_in_words(cell, isinstance(spec.format, CsvFormat))}"
 
 
-def _values(text: str) -> dict[str, Any]:
+def _values(text: str) -> dict[str, str]:
     try:
         values = json.loads(text)
     except ValueError:
         return {}
     if not isinstance(values, dict):
         return {}
-    return {
-        name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        for name, value in values.items()
-        if value is not None
-    }
+    return {name: as_text(value) for name, value in values.items() if value is not None}
 
 
-def _in_words(name: str, value: str) -> str:
-    shown = value if len(value) <= _SHOWN else f"{value[:_SHOWN]}…"
-    if name == _RECORD:
-        return f"it has not the cells of the header: {shown!r}"
-    return f"{name} is {shown!r}"
+def _in_words(cell: Cell, is_csv: bool) -> str:
+    name, value = cell
+    shown = repr(value if len(value) <= _SHOWN else f"{value[:_SHOWN]}…")
+    if name != RECORD:
+        return f"{name} is {shown}"
+    return f"it has not the cells of the header: {shown}" if is_csv else f"it is {shown}"

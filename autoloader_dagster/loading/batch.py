@@ -321,7 +321,7 @@ class BatchLoad:
         def misfits(some: Sequence[Readable]) -> list[tuple[str, str]]:
             return self._frames.misfits(self._frame(some, columns), ROWS_READ)
 
-        return name_bad_rows(self._spec, bad, readable, misfits)
+        return name_bad_rows(self._spec, bad, readable, misfits, self._ingestion.source)
 
     def _impossible_columns(
         self, readable: Sequence[Readable], known: Sequence[Column]

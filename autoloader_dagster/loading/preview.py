@@ -144,7 +144,7 @@ def _bad_row_note(
     bad = [row for row in rows if row.get(RESCUED) is not None]
     for look in looks:
         rescued = [row[RESCUED] for row in bad if row[SOURCE_FILE] == look.ref.path]
-        found = bad_row(ingestion.spec, look, rescued)
+        found = bad_row(ingestion.spec, look, rescued, ingestion.source)
         if found is not None:
             yield (
                 f"{look.ref.relative_path} has rows with values that do not fit their columns and "

@@ -1,17 +1,24 @@
 """Messages that name the cause and the fix, where a server or a table shows only a symptom."""
 
+import gzip
+import json as jsonlib
 from pathlib import Path
 
 import pytest
 
 from autoloader_dagster.errors import SpecError
 from autoloader_dagster.inspection.csv_delimiter import other_delimiter
-from autoloader_dagster.loading.bad_rows import bad_row
+from autoloader_dagster.inspection.look import Bad, look_at
+from autoloader_dagster.inspection.row_numbers import as_text, row_of
+from autoloader_dagster.loading.bad_rows import bad_row, name_bad_rows
+from autoloader_dagster.loading.frame import Readable
 from autoloader_dagster.loading.isolate import short
 from autoloader_dagster.loading.partition_columns import check_partition_by
+from autoloader_dagster.spark.lineage import SourceFile
+from autoloader_dagster.specs.format import Format
 from autoloader_dagster.specs.loader import load_specs
 from tests.integration.cli_steps import Project
-from tests.unit.look_steps import csv, look_at_bytes
+from tests.unit.look_steps import csv, folder, json, listed, look_at_bytes
 
 _DAMAGED = """[FAILED_READ_FILE.NO_HINT] Encountered error while reading file file:///in/a.parquet.  SQLSTATE: KD001
 
@@ -73,6 +80,77 @@ def test_a_bad_row_is_named_with_number_column_and_value(
     (loaded,) = load_specs(project.specs).specs
     look = look_at_bytes(tmp_path, text.encode(), csv())
     assert bad_row(loaded.spec, look, rescued) == found
+
+
+_LARGE = 60_000
+
+
+@pytest.mark.parametrize(
+    ("format", "name", "text", "rescued", "found"),
+    [
+        # The value is in another column before, and a line break in a quoted value makes no row.
+        (csv(), "a.csv", 'id,m,n\n1,x,1\n2,"a\nb",2\n' + "3,c,3\n" * _LARGE + "4,d,x\n5,e,x\n",
+         '{"n":"x"}', f"row {_LARGE + 3:,}: n is 'x'"),
+        (csv(), "a.csv", "id,n\n\n" + "1,2\n" * _LARGE + "2,1,x\n", '{"_row":"2,1,x"}',
+         f"row {_LARGE + 1:,}: it has not the cells of the header: '2,1,x'"),
+        (csv(), "a.csv.gz", "id,n\n" + "1,2\n" * _LARGE + '2," x "\n', '{"n":"x"}',
+         f"row {_LARGE + 1:,}: n is 'x'"),
+        (csv(header=False), "a.csv", "1,2\n" * _LARGE + "2,x\n", '{"column_2":"x"}',
+         f"row {_LARGE + 1:,}: column_2 is 'x'"),
+        (csv(encoding="utf-16"), "a.csv", "id,n\n" + "1,2\n" * _LARGE + "2,ü\n", '{"n":"ü"}',
+         f"row {_LARGE + 1:,}: n is 'ü'"),
+        (csv(), "a.csv", "id,n\n" + "1,2\n" * _LARGE, '{"n":"x"}', "one of them: n is 'x'"),
+        (json(), "a.json", '{"n": 1, "m": "x"}\n\n' + '{"n": 1}\n' * _LARGE + '{"n": "x"}\n',
+         '{"n":"x"}', f"line {_LARGE + 3:,}: n is 'x'"),
+        (json(), "a.json", '{"n": 1}\n' * _LARGE + '{"n": {"a":  1}}\n', '{"n":{"a":1}}',
+         f"line {_LARGE + 1:,}: n is '{{\"a\": 1}}'"),
+        (json(), "a.json", '{"n": 1}\n' * _LARGE + 'no json\n{"n": 2}\n', '{"_row":"no json"}',
+         f"line {_LARGE + 1:,}: it is 'no json'"),
+    ],
+)  # fmt: skip
+def test_the_number_of_a_bad_row_is_looked_up_in_the_head_of_a_larger_file(
+    tmp_path: Path, format: Format, name: str, text: str, rescued: str, found: str
+) -> None:
+    project = Project(tmp_path, tmp_path / "home")
+    project.spec("orders", format=format.model_dump(mode="json", exclude_unset=True))
+    (loaded,) = load_specs(project.specs).specs
+    encoding = getattr(format.options, "encoding", "utf-8")
+    data = text.encode(encoding)
+    data = gzip.compress(data, 1) if name.endswith(".gz") else data
+    look = look_at_bytes(tmp_path, data, format, name)
+    source = folder(tmp_path / "one")
+    assert bad_row(loaded.spec, look, [rescued], source) == found
+    assert bad_row(loaded.spec, look, [rescued], None) == f"one of them{found[found.index(':') :]}"
+    # No more than the head is read, and a file that has changed since tells nothing.
+    (cell,) = ((k, as_text(v)) for k, v in jsonlib.loads(rescued).items())
+    assert row_of(source, look, format, [cell], limit=100_000) is None
+    (tmp_path / "one" / name).write_bytes(b"id\n")
+    assert row_of(source, look, format, [cell]) is None
+
+
+def test_the_head_of_one_file_is_read_for_the_number_of_a_bad_row(tmp_path: Path) -> None:
+    project = Project(tmp_path, tmp_path / "home")
+    project.spec("orders")
+    (loaded,) = load_specs(project.specs).specs
+    for name in ("a", "b"):
+        (project.folder() / f"{name}.csv").write_text("id,n\n" + "1,2\n" * _LARGE + "2,x\n")
+    source = folder(project.folder())
+    readable = [
+        Readable(look, SourceFile(look.ref.path, look.ref.modified_at, None, look.ref.path))
+        for look in look_at(source, listed(source), csv())
+    ]
+    paths = [item.file.path for item in readable]
+    named = name_bad_rows(
+        loaded.spec,
+        dict.fromkeys(paths, Bad("BadRows", "has 1 bad rows")),
+        readable,
+        lambda some: [(item.file.path, '{"n":"x"}') for item in some],
+        source,
+    )
+    assert [named[path].message for path in paths] == [
+        f"has 1 bad rows; row {_LARGE + 1:,}: n is 'x'",
+        "has 1 bad rows; one of them: n is 'x'",
+    ]
 
 
 def test_an_unknown_partition_column_is_named_with_those_there_are(tmp_path: Path) -> None:
