@@ -337,6 +337,13 @@ def test_a_backfill_fills_no_partition_whose_files_are_quarantined(shown: Shown)
     assert events[_DAYS[1]].description == "nothing new"
     assert events[_DAYS[2]].description == "no files"
     assert shown.untrue() == []
+    red = shown.check("every_file_loaded")
+    assert red is not None
+    assert not red.passed
+    shown.job("autoloader_retry")
+    green = shown.check("every_file_loaded")
+    assert green is not None
+    assert green.passed
 
 
 def test_pages_that_lie_are_found(shown: Shown) -> None:
