@@ -22,6 +22,7 @@ from autoloader_dagster.orchestration.resources import (
 from autoloader_dagster.orchestration.runs import INGESTION_TAG
 from autoloader_dagster.redaction import struck_errors
 from autoloader_dagster.specs.loader import SpecSet
+from autoloader_dagster.specs.values import IDENTIFIER
 
 # What an op returns is for the command line, which has it in memory; Dagster need not keep it.
 RETURNED = dg.Out(io_manager_key=IN_MEMORY)
@@ -78,14 +79,22 @@ def names_to_choose(specs: SpecSet, removed: Iterable[str] = ()) -> list[str]:
     """The names that a job takes for an ingestion, for the Launchpad; none if there are too many.
 
     Args:
-        specs: All specs. Those that are broken are there too: the run says what is wrong with them.
+        specs: All specs. Those that are broken are there too, because the run says what is wrong
+            with them; but not one whose name is what is wrong, because Dagster takes no such
+            choice, and a ``/`` in it would make it the name of another tenant's spec.
         removed: Ingestions that were there when the run of this process was requested.
     """
     known = (*specs.specs, *specs.broken)
-    ids = {each.ingestion_id for each in known}.union(removed)
+    named = {each.ingestion_id for each in known if _is_name(each.tenant, each.ingestion_id)}
+    ids = named.union(removed)
     bare = Counter(ingestion.partition("/")[2] for ingestion in ids)
     names = [*sorted(name for name, count in bare.items() if count == 1), *sorted(ids)]
     return names if len(ids) <= _MOST_CHOICES else []
+
+
+def _is_name(tenant: str, ingestion_id: str) -> bool:
+    name = ingestion_id.removeprefix(f"{tenant}/")
+    return bool(IDENTIFIER.fullmatch(tenant) and IDENTIFIER.fullmatch(name))
 
 
 def config_of(context: dg.OpExecutionContext, config: type[_Config]) -> _Config:

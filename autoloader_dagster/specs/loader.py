@@ -210,7 +210,7 @@ def load_specs(specs_dir: Path) -> SpecSet:
             _check_tenant(draft, specs_dir, allowed)
             _check_own_names(draft)
         except Exception as error:  # nothing in one spec keeps the others from being loaded
-            draft.blame((), f"cannot be checked: {type(error).__name__}: {error}")
+            draft.blame((), _cannot_be_checked(error))
     _check_names_and_tables(drafts, allowed)
     named = frozenset(f"{draft.tenant}/{draft.name}" for draft in drafts)
     return SpecSet(
@@ -279,7 +279,13 @@ def _draft(specs_dir: Path, file: Path) -> _Draft:
         draft.spec = IngestionSpec.model_validate(document.data)
     except ValidationError as error:
         draft.faults.extend(faults_of(error, IngestionSpec, document))
+    except Exception as error:  # nothing in one spec keeps the others from being loaded
+        draft.blame((), _cannot_be_checked(error))
     return draft
+
+
+def _cannot_be_checked(error: Exception) -> str:
+    return f"cannot be checked: {type(error).__name__}: {error}"
 
 
 def _check_connection(draft: _Draft, connections: Connections) -> None:
@@ -331,11 +337,16 @@ def _check_names_and_tables(drafts: list[_Draft], tenants: Tenants) -> None:
     usable = [draft for draft in drafts if draft.usable]
     # By each of its names, so that no spec is compared with all others.
     having: dict[object, list[_Draft]] = defaultdict(list)
+    writing: dict[str, dict[_Writes, list[_Draft]]] = defaultdict(lambda: defaultdict(list))
     for draft in usable:
         for name in _compared(draft):
             having[name].append(draft)
+        if draft.spec:
+            writing[_asset(draft.spec)][_writes(draft.spec)].append(draft)
     for draft in drafts:
         others = {id(other): other for name in _compared(draft) for other in having[name]}
+        if draft.spec:
+            others |= _rivals(draft.spec, writing[_asset(draft.spec)])
         for other in others.values():
             roots_own = draft.tenant == DEFAULT_TENANT and other.tenant != DEFAULT_TENANT
             if other is not draft and not (tenants.file and roots_own):
@@ -346,9 +357,31 @@ def _compared(draft: _Draft) -> list[object]:
     own: list[object] = [("id", draft.tenant, draft.name)]
     if draft.spec:
         names = dagster_names(draft.spec, draft.tenant, draft.name)
-        own += [("table", _asset(draft.spec)), names.asset, names.source]
+        own += [names.asset, names.source]
         own += [("node", names.node), ("trigger", names.trigger), ("partitions", names.partitions)]
     return own
+
+
+# The table that a spec writes, and whether it shares it.
+_Writes = tuple[str, bool]
+
+
+def _writes(spec: IngestionSpec) -> _Writes:
+    return spec.table.name, spec.table.shared
+
+
+def _rivals(spec: IngestionSpec, writers: Mapping[_Writes, list[_Draft]]) -> dict[int, _Draft]:
+    """The specs that write the same table and do not share it with this one.
+
+    Those that share it are not among them, because a thousand specs may share a table.
+    """
+    own = _writes(spec)
+    return {
+        id(other): other
+        for writes, others in writers.items()
+        if not (spec.table.shared and writes == own)
+        for other in others
+    }
 
 
 def _blame_conflict(draft: _Draft, other: _Draft) -> None:

@@ -171,21 +171,37 @@ class _Reader:
             for index, entry in enumerate(node.value):
                 self.lines[(*path, index)] = entry.start_mark.line + 1
             return [self.value(entry, (*path, index)) for index, entry in enumerate(node.value)]
-        self.texts[path] = node.value
+        text = self._text(node, path)
+        if text is None:
+            return None
+        self.texts[path] = text
         quoted = isinstance(node, yaml.ScalarNode) and node.style
-        return node.value if quoted else _plain(node.value)
+        return text if quoted else _plain(text)
+
+    def _text(self, node: yaml.Node, path: KeyPath) -> str | None:
+        """A scalar's text; None, and a fault, if it cannot be written as UTF-8."""
+        try:
+            # An escaped pair, as JSON writes what is beyond U+FFFF, is one character.
+            return node.value.encode("utf-16", "surrogatepass").decode("utf-16")
+        except UnicodeDecodeError:
+            self._fault(node, path, "holds one half of an escaped character (\\ud800 to \\udfff)")
+            return None
 
     def _mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for key, value in node.value:
             if not isinstance(key, yaml.ScalarNode) or key.tag not in _PLAIN_TAGS:
                 self._fault(key, path, f"a key must be a word; {_QUOTE_IT}")
-            elif key.value in found:
-                first = self.lines[(*path, key.value)]
-                self._fault(key, path, f"'{key.value}' is written twice, first on line {first}")
+                continue
+            name = self._text(key, path)
+            if name is None:
+                continue
+            if name in found:
+                first = self.lines[(*path, name)]
+                self._fault(key, path, f"'{name}' is written twice, first on line {first}")
             else:
-                self.lines[(*path, key.value)] = key.start_mark.line + 1
-                found[key.value] = self.value(value, (*path, key.value))
+                self.lines[(*path, name)] = key.start_mark.line + 1
+                found[name] = self.value(value, (*path, name))
         return found
 
     def _fault(self, node: yaml.Node, path: KeyPath, message: str) -> None:

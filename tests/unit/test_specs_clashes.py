@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -110,6 +111,58 @@ def test_a_clash_breaks_both_specs_and_no_other(
     assert blamed == {first[0], second[0]}
     assert all(said in fault["message"] for fault in shown["faults"])
     assert [spec["name"] for spec in shown["specs"]] == ["good"]
+
+
+def test_a_name_that_is_none_breaks_no_other_spec(tmp_path: Path) -> None:
+    content = {
+        "source": {"type": "local", "url": "/in"},
+        "format": {"type": "csv"},
+        "table": {"name": "lake.n.good"},
+    }
+    (tmp_path / "good.yaml").write_text(yaml.safe_dump(content))
+    (tmp_path / "t").mkdir()
+    # Each of them, joined to the others, would be a choice of the jobs that Dagster refuses.
+    (tmp_path / "t" / "a.yaml").write_text("name: default/good\n")
+    (tmp_path / "t" / "b.yaml").write_text('name: "\\ud800"\n')
+    (tmp_path / "t" / "c.yaml").write_text('table: {name: "lake.\\ud800"}\n')
+    (tmp_path / "t" / os.fsdecode(b"caf\xe9.yaml")).write_text("version: 1\n")
+    specs = load_specs(tmp_path)
+    assert [spec.ingestion_id for spec in specs.specs] == ["default/good"]
+    assert len(specs.broken) == 4
+    assert "one half of an escaped character" in str(specs.faults)
+    dg.Definitions.validate_loadable(build_definitions(specs))
+
+
+def test_an_escaped_pair_is_one_character(tmp_path: Path) -> None:
+    content = 'description: "\\ud83d\\ude00 \\ufeff"\nsource: {type: local, url: /in}\n'
+    content += "format: {type: csv}\ntable: {name: lake.n.good}\n"
+    (tmp_path / "good.yaml").write_text(content)
+    (good,) = load_specs(tmp_path).specs
+    assert good.spec.description == "\U0001f600 \ufeff"
+
+
+def test_many_specs_of_one_table_load_as_fast_as_others(tmp_path: Path) -> None:
+    seconds: dict[bool, float] = {}
+    for shared in (False, True):
+        folder = tmp_path / str(shared)
+        folder.mkdir()
+        for number in range(300):
+            content = {
+                "source": {"type": "local", "url": "/in"},
+                "format": {"type": "csv"},
+                "table": {"name": f"lake.n.t{'' if shared else number}", "shared": shared},
+            }
+            (folder / f"s{number}.yaml").write_text(yaml.safe_dump(content))
+        began = time.process_time()
+        assert len(load_specs(folder).specs) == 300
+        seconds[shared] = time.process_time() - began
+    assert seconds[True] < 3 * seconds[False]
+    # One that does not share it is broken with all of them, and each of them names it.
+    content = {**content, "table": {"name": "lake.n.t"}}
+    (folder / "own.yaml").write_text(yaml.safe_dump(content))
+    specs = load_specs(folder)
+    assert specs.specs == ()
+    assert {len(each.faults) for each in specs.broken} == {1, 300}
 
 
 def test_a_spec_that_dagster_does_not_take_is_broken_alone(tmp_path: Path) -> None:
