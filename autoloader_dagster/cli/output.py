@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import os
 import re
 import sys
@@ -56,8 +57,12 @@ def warn(text: str) -> None:
 
 
 def print_json(data: Any) -> None:
-    """One JSON document on stdout."""
-    text = json.dumps(data, indent=2, ensure_ascii=False, default=str)
+    """One JSON document on stdout.
+
+    JSON has no NaN and no infinity, so they are text, as Spark's ``to_json`` writes them; a struct
+    is an object, bytes are hexadecimal, and a key that is no text becomes one.
+    """
+    text = json.dumps(_jsonable(data), indent=2, ensure_ascii=False, default=str, allow_nan=False)
     # A name that is not UTF-8 holds them, and stdout would write bytes that are not JSON.
     text = _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
     sys.stdout.write(text + "\n")
@@ -170,6 +175,29 @@ def progress() -> Iterator[Progress]:
             shown.done()
 
 
+def _jsonable(value: Any) -> Any:
+    """The value in what JSON has."""
+    as_dict = getattr(value, "asDict", None)
+    if as_dict is not None:
+        value = as_dict()
+    if isinstance(value, dict):
+        return {_json_key(key): _jsonable(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_jsonable(each) for each in value]
+    if isinstance(value, bytes | bytearray):
+        return value.hex()
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else f"{'-' if value < 0 else ''}Infinity"
+    return value
+
+
+def _json_key(key: object) -> str:
+    if isinstance(key, str):
+        return key
+    simple = _jsonable(key)
+    return simple if isinstance(simple, str) else json.dumps(simple, default=str).strip('"')
+
+
 def _plain(text: str) -> str:
     return literal(text).replace("\n", r"\n")
 
@@ -185,7 +213,7 @@ def _csv_cell(value: object) -> object:
     if as_dict is not None:
         value = as_dict(recursive=True)
     if isinstance(value, list | dict | tuple):
-        return json.dumps(value, ensure_ascii=False, default=str)
+        return json.dumps(_jsonable(value), ensure_ascii=False, default=str)
     # Bytes that are no UTF-8 cannot come out of Spark, but half a surrogate pair could.
     return _SURROGATE.sub("\ufffd", value) if isinstance(value, str) else value
 

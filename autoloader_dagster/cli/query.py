@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
@@ -62,9 +63,7 @@ def query(
             names, rows = run_sql(spark, sql, limit + 1, settings, write=write)
     shown = rows[:limit]
     if as_json:
-        print_json(
-            {"columns": names, "rows": [dict(zip(names, row, strict=True)) for row in shown]}
-        )
+        print_json(result_json(names, shown))
         return
     if as_csv:
         print_csv(names, shown)
@@ -73,6 +72,22 @@ def query(
         return
     print_rows(names, shown)
     say(f"{len(shown)} rows" + (f"; there are more than {limit}" if len(rows) > limit else ""))
+
+
+def result_json(names: list[str], rows: list[tuple[Any, ...]]) -> dict[str, Any]:
+    """The result for programs; a contract.
+
+    Raises:
+        UsageError: Columns have the same name: an object of JSON would keep the last one only.
+    """
+    repeated = [name for name, count in Counter(names).items() if count > 1]
+    if repeated:
+        raise UsageError(
+            f"{names.count(repeated[0])} columns of the result are named '{repeated[0]}', and JSON "
+            "can show one of them only",
+            "Give them other names with AS, or use --csv.",
+        )
+    return {"columns": names, "rows": [dict(zip(names, row, strict=True)) for row in rows]}
 
 
 def run_sql(

@@ -2,13 +2,25 @@
 
 import csv
 import io
+import json
+from datetime import date
+from decimal import Decimal
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from pyspark.sql import Row
 
 from autoloader_dagster.cli.app import main
-from autoloader_dagster.cli.output import print_csv, print_error, print_rows, print_some, say
+from autoloader_dagster.cli.output import (
+    print_csv,
+    print_error,
+    print_json,
+    print_rows,
+    print_some,
+    say,
+)
+from autoloader_dagster.cli.query import result_json
 from autoloader_dagster.errors import UsageError
 
 _NAMES = ("[red]a[/red]", "[/]", ":smile:", "[link=x]y[/link]", "a\\\\", "[bold", "${x}",
@@ -33,6 +45,26 @@ def test_csv_holds_the_values_as_they_are(capsys: pytest.CaptureFixture[str]) ->
         ["", 'a,"b"\n', "true", "1.5", "[1, null]", '{"k": "ü"}', "00ff", ":key:[red]"],
     ]
     assert main(["query", "select 1", "--csv", "--json"]) == 2
+
+
+def test_json_holds_what_json_has_no_value_for(capsys: pytest.CaptureFixture[str]) -> None:
+    def refuse(constant: str) -> None:
+        raise ValueError(f"{constant} is no JSON")
+
+    row = Row(n=float("nan"), i=[float("-inf")], d={date(2026, 1, 2): b"\x00\xff", None: 1, 3: 2})
+    print_json({"row": row, "id": 2**63 - 1, "price": Decimal("1.50")})
+    assert json.loads(capsys.readouterr().out, parse_constant=refuse) == {
+        "row": {"n": "NaN", "i": ["-Infinity"], "d": {"2026-01-02": "00ff", "null": 1, "3": 2}},
+        "id": 2**63 - 1,
+        "price": "1.50",
+    }
+
+
+def test_json_of_a_query_drops_no_column() -> None:
+    result = {"columns": ["a", "b"], "rows": [{"a": 1, "b": 2}]}
+    assert result_json(["a", "b"], [(1, 2)]) == result
+    with pytest.raises(UsageError, match="2 columns of the result are named 'a'"):
+        result_json(["a", "b", "a"], [(1, 2, 3)])
 
 
 def test_the_version_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
