@@ -166,9 +166,8 @@ def _start_spark_meanwhile(settings: Settings):
 
 def _forget(stage: _Stage) -> None:
     """What is known of the three ingestions: their files and batches, and their assets' events."""
-    import dagster as dg
-
     from autoloader_dagster.orchestration.assets import asset_key
+    from autoloader_dagster.orchestration.instance import open_instance
 
     store = open_state(stage.settings)
     try:
@@ -177,7 +176,7 @@ def _forget(stage: _Stage) -> None:
             store.forget_table(each.table)
     finally:
         store.close()
-    with dg.DagsterInstance.get() as instance:
+    with open_instance() as instance:
         keys = [asset_key(loaded) for loaded in stage.loaded.values()]
         instance.wipe_assets([key for key in keys if instance.has_asset_key(key)])
 

@@ -20,6 +20,7 @@ from autoloader_dagster.orchestration.in_process import (
     failure_of,
     progress_logger,
 )
+from autoloader_dagster.orchestration.instance import open_instance
 from autoloader_dagster.orchestration.metadata import notes_of
 from autoloader_dagster.orchestration.pages import report, tick_events
 from autoloader_dagster.orchestration.partitions import partitions_definition
@@ -116,7 +117,7 @@ def run_now(
         KeyboardInterrupt: A signal ended the run. Its batch was given back, or is in the table.
     """
     began = time.monotonic()
-    with dg.DagsterInstance.get() as instance:
+    with open_instance() as instance:
         # Also before the listing: what it says of a partition does not depend on the files.
         if partition is not None:
             _check_partition(loaded, instance, partition, named_keys=False)

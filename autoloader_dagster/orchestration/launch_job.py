@@ -11,6 +11,7 @@ from autoloader_dagster.orchestration.in_process import (
     failure_of,
     progress_logger,
 )
+from autoloader_dagster.orchestration.instance import open_instance
 from autoloader_dagster.orchestration.job import op_name
 from autoloader_dagster.orchestration.jobs import build_jobs
 from autoloader_dagster.orchestration.resources import default_resources
@@ -45,7 +46,7 @@ def run_job_now(specs: SpecSet, name: str, config: dict[str, Any], tell: Tell) -
     definitions = dg.Definitions(
         jobs=build_jobs(specs), resources=default_resources(), loggers=progress_logger(tell)
     )
-    with dg.DagsterInstance.get() as instance:
+    with open_instance() as instance:
         result = execute_here(
             definitions.resolve_job_def(name),
             instance,

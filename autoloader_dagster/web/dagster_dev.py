@@ -1,10 +1,13 @@
 """``dagster dev`` with our web server in the place of Dagster's own; takes the same arguments."""
 
+import os
 import subprocess
 from typing import Any
 
 import dagster._cli.dev as dev
 from dagster_shared.ipc import open_ipc_subprocess
+
+from autoloader_dagster.orchestration.instance import open_instance
 
 _THEIRS = ["-m", "dagster_webserver"]
 _OURS = ["-m", "autoloader_dagster.web.dagster_webserver"]
@@ -21,6 +24,10 @@ def main() -> None:
     # Dagster's command has no option for it. 'up' asks the running server whether it has the guard.
     module: Any = dev
     module.open_ipc_subprocess = _open
+    if os.environ.get("DAGSTER_HOME"):
+        # Before Dagster opens it, because a command that loads files may do so now too.
+        with open_instance():
+            pass
     dev.dev_command()
 
 
