@@ -28,6 +28,7 @@ from autoloader_dagster.orchestration.triggers import build_sensor
 from autoloader_dagster.processed_files.records import Batch, Claim, LoadedFile, SetAside
 from autoloader_dagster.specs.loader import load_specs
 from tests.fixtures.lake import Lake, write_ids
+from tests.fixtures.late_pages import LatePages
 from tests.fixtures.truth import untrue
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
@@ -375,6 +376,29 @@ def test_pages_that_lie_are_found(shown: Shown) -> None:
         "no_bad_rows has no answer, and 2 rows are bad",
         "the table is shown with 8 rows, and has {'state': 20, 'table': 20}",
     ]
+
+
+def test_one_tick_tells_all_that_runs_have_not_told(shown: Shown) -> None:
+    """The pages that the scenarios look at whose workers have no Dagster."""
+    folder = shown.lake.folder()
+    url = f"sqlite:///{shown.lake.root / 'state.db'}"
+    rows: dict[str | None, int] = {}
+    with LatePages(shown.ingestion.loaded, url, lambda: rows) as pages:
+        assert pages.untrue() == []
+        for day in _DAYS[:2]:
+            write_ids(folder, f"{day}.csv", 1)
+            discover(shown.ingestion)
+            shown.load(rows=10)
+            rows[day] = 10
+        write_ids(folder, f"{_DAYS[2]}.csv", 1)
+        discover(shown.ingestion)
+        shown.quarantine()
+        assert pages.untrue() == []
+        rows[_DAYS[1]] = 9
+        assert pages.untrue() == [
+            f"page: {_DAYS[1]} is shown with 10 rows, and has {{'state': 10, 'table': 9}}",
+            "page: the table is shown with 20 rows, and has {'state': 20, 'table': 19}",
+        ]
 
 
 def _rows(events: dict[str | None, dg.AssetMaterialization]) -> dict[str | None, tuple[Any, Any]]:
