@@ -255,7 +255,10 @@ def _has_newer() -> ColumnElement[bool]:
 def _let_newer_versions_wait(
     connection: Connection, loaded: ColumnElement[bool], reason: str, moment: datetime
 ) -> None:
-    """Versions that were left out because an older one was loaded are left out no longer."""
+    """Versions that were left out because an older one was loaded are left out no longer.
+
+    Of a path only the latest waits, because the source has one version of it at a time.
+    """
     older = (
         select(StoredFile.ingestion_id, StoredFile.file_path, StoredFile.id)
         .where(loaded)
@@ -265,31 +268,31 @@ def _let_newer_versions_wait(
         and_(StoredFile.status == "SKIPPED", StoredFile.error_type.is_(None)),
         and_(StoredFile.status == "QUARANTINED", StoredFile.error_type == FILE_CHANGED),
     )
-    ids = list(
-        connection.scalars(
-            select(StoredFile.id)
-            .join(
-                older,
-                and_(
-                    older.c.ingestion_id == StoredFile.ingestion_id,
-                    older.c.file_path == StoredFile.file_path,
-                    older.c.id < StoredFile.id,
-                ),
-            )
-            .where(left_out)
+    found = connection.execute(
+        select(StoredFile.id, _has_newer().label("outdated"))
+        .join(
+            older,
+            and_(
+                older.c.ingestion_id == StoredFile.ingestion_id,
+                older.c.file_path == StoredFile.file_path,
+                older.c.id < StoredFile.id,
+            ),
         )
-    )
-    connection.execute(
-        update(StoredFile)
-        .where(one_of(StoredFile.id, ids, connection))
-        .values(
-            status="DISCOVERED",
-            error_type=null(),
-            error_message=reason,
-            retry_count=0,
-            updated_at=moment,
+        .where(left_out)
+    ).all()
+    values = {
+        "error_type": null(),
+        "error_message": reason,
+        "retry_count": 0,
+        "updated_at": moment,
+    }
+    for status, outdated in (("DISCOVERED", False), ("REPLACED", True)):
+        ids = {row.id for row in found if bool(row.outdated) is outdated}
+        connection.execute(
+            update(StoredFile)
+            .where(one_of(StoredFile.id, ids, connection))
+            .values(status=status, **values)
         )
-    )
 
 
 def _release(

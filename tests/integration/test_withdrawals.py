@@ -50,6 +50,7 @@ def test_files_of_a_table_that_is_gone_wait_in_their_newest_version(
     discover(state, ref("same.csv"), ref("ignored.csv"), ref("failed.csv"), ref("back.csv"))
     old = load(state, 7)
     discover(state, ref("ignored.csv", "v2"))
+    discover(state, ref("ignored.csv", "v3"))
     discover(state, ref("failed.csv", "v2"), on_change="fail")
     discover(state, ref("back.csv", "v2"), on_change="append")
     discover(state, ref("back.csv"))
@@ -57,7 +58,8 @@ def test_files_of_a_table_that_is_gone_wait_in_their_newest_version(
     assert state.wait_again([old.batch_id], "made anew") == 4
 
     assert statuses(state, "same.csv") == {"v1": "DISCOVERED"}
-    assert statuses(state, "ignored.csv") == {"v1": "REPLACED", "v2": "DISCOVERED"}
+    ignored = {"v1": "REPLACED", "v2": "REPLACED", "v3": "DISCOVERED"}
+    assert statuses(state, "ignored.csv") == ignored
     assert statuses(state, "failed.csv") == {"v1": "REPLACED", "v2": "DISCOVERED"}
     assert statuses(state, "back.csv") == {"v1": "DISCOVERED", "v2": "REPLACED"}
     assert versions(state, "same.csv")["v1"].error_message == "made anew"
