@@ -120,6 +120,14 @@ def _move(connection: Connection, old: str, new: str, tenant: str) -> None:
             and_(StoredFile.ingestion_id == new, StoredFile.status != "SUCCESS"), known
         )
     )
+    # A version that the old name has set aside and the new one has loaded is the loaded one.
+    ours = aliased(StoredFile)
+    loaded = exists().where(
+        ours.ingestion_id == new,
+        ours.file_path == StoredFile.file_path,
+        ours.file_version == StoredFile.file_version,
+    )
+    connection.execute(delete(StoredFile).where(StoredFile.ingestion_id == old, loaded))
     tables = select(StoredTable.table).where(StoredTable.ingestion_id == old)
     connection.execute(
         delete(StoredTable).where(

@@ -19,6 +19,7 @@ from autoloader_dagster.spark.table import TABLE_ID_PROPERTY
 from autoloader_dagster.specs.connections import load_connections
 from tests.fixtures import by_hand
 from tests.fixtures.lake import Lake, write_ids
+from tests.integration.state_steps import INGESTION, discover, load, ref, statuses, versions
 
 
 def _renamed(lake: Lake, old: str, new: str) -> Ingestion:
@@ -100,6 +101,20 @@ def test_a_renamed_spec_loads_nothing_again_and_adopts_the_state_of_its_old_name
 def _renamed_again(lake: Lake) -> Ingestion:
     (lake.root / "specs" / "after.yaml").unlink()
     return lake.ingestion("third", table={"name": f"lake.{lake.namespace}.before"})
+
+
+def test_a_version_that_both_names_know_is_kept_as_the_new_name_has_loaded_it(
+    state: ProcessedFiles,
+) -> None:
+    discover(state, ref("a.csv"), ref("b.csv"), ingestion_id="acme/before")
+    discover(state, ref("a.csv"))
+    batch = load(state)
+
+    state.hand_over("acme/before", INGESTION, "acme", really=True)
+
+    assert versions(state, "a.csv")["v1"].batch_id == batch.batch_id
+    assert statuses(state, "b.csv") == {"v1": "DISCOVERED"}
+    assert list(state.files("acme/before")) == []
 
 
 def test_a_replaced_file_in_a_shared_table_leaves_the_rows_of_other_specs(lake: Lake) -> None:
