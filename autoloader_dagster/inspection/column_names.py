@@ -32,6 +32,7 @@ def normalise(
     known: Mapping[str, str] | None = None,
     *,
     by_position: bool = True,
+    columns: Iterable[str] = (),
 ) -> list[str]:
     """Give every name of a file a column, all different without regard to case.
 
@@ -48,6 +49,8 @@ def normalise(
         known: The columns of names that were met before.
         by_position: Whether a blank name is called by its position; else ``column_empty``, as a
             key of a JSON object has no position.
+        columns: The table's columns. Spark and Iceberg ignore the case of letters, so a name that
+            differs from one of these or of ``known`` in case alone is spelled as that one.
 
     Returns:
         One column for each name, in the same order.
@@ -55,23 +58,25 @@ def normalise(
     bases = [
         _base(name, str(i) if by_position else "empty", style) for i, name in enumerate(names, 1)
     ]
-    columns: list[str | None] = [None] * len(names)
+    found: list[str | None] = [None] * len(names)
     taken: set[str] = set()
 
     def settle(candidates: Iterable[str | None]) -> None:
         for i, column in enumerate(candidates):
-            if columns[i] is None and column is not None and column.lower() not in taken:
-                columns[i] = column
+            if found[i] is None and column is not None and column.lower() not in taken:
+                found[i] = column
                 taken.add(column.lower())
 
     settle((known or {}).get(name) for name in names)
     settle(bases)
     # Tried last: where the next repetition of a name goes on to count.
     counts: dict[str, int] = {}
-    return [
+    different = [
         column if column is not None else _next_free(base, taken, counts)
-        for column, base in zip(columns, bases, strict=True)
+        for column, base in zip(found, bases, strict=True)
     ]
+    spelled = {column.lower(): column for column in (*(known or {}).values(), *columns)}
+    return [spelled.get(column.lower(), column) for column in different]
 
 
 def _base(name: str, position: str, style: str) -> str:

@@ -1,7 +1,7 @@
 """The columns that files have together: names from all of them, types from their samples."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -37,6 +37,7 @@ def sniff_columns(
     spec: IngestionSpec,
     known: Mapping[str, str] | None = None,
     hints: Mapping[str, str] | None = None,
+    columns: Sequence[str] = (),
 ) -> dict[str, SniffedColumn]:
     """The columns of CSV or JSON files, in order of first appearance.
 
@@ -48,6 +49,7 @@ def sniff_columns(
         spec: Style of names, hints and timestamp formats.
         known: The columns of names that were met before, by their exact original names.
         hints: Types by column or original name; default those of the spec.
+        columns: The table's columns, whose spelling names take over.
 
     Returns:
         For each column its type and original name.
@@ -62,9 +64,9 @@ def sniff_columns(
     hints = spec.columns.types if hints is None else hints
     odd = frozenset[str]()
     if spec.errors.bad_rows == "quarantine":
-        odd = _odd_files(looks, spec, known)
+        odd = _odd_files(looks, spec, known, columns)
     found: dict[str, _Found] = {}
-    for look, names in _named(looks, spec, known):
+    for look, names in _named(looks, spec, known, columns):
         for original, name in zip(look.columns, names, strict=True):
             if name not in found:
                 found[name] = _Found(original, _sample(spec))
@@ -85,18 +87,24 @@ def sniff_columns(
 
 
 def names_in_files(
-    looks: Iterable[Look], spec: IngestionSpec, known: Mapping[str, str] | None = None
+    looks: Iterable[Look],
+    spec: IngestionSpec,
+    known: Mapping[str, str] | None = None,
+    columns: Sequence[str] = (),
 ) -> dict[str, tuple[str, ...]]:
     """All names that each column has in CSV or JSON files; the arguments of ``sniff_columns``."""
     found: dict[str, dict[str, None]] = defaultdict(dict)
-    for look, names in _named(looks, spec, known):
+    for look, names in _named(looks, spec, known, columns):
         for original, name in zip(look.columns, names, strict=True):
             found[name][original] = None
     return {name: tuple(originals) for name, originals in found.items()}
 
 
 def columns_of_keys(
-    looks: Iterable[Look], spec: IngestionSpec, known: Mapping[str, str]
+    looks: Iterable[Look],
+    spec: IngestionSpec,
+    known: Mapping[str, str],
+    columns: Sequence[str] = (),
 ) -> dict[str, str]:
     """The column of each JSON key that was met before or is in these files.
 
@@ -104,16 +112,20 @@ def columns_of_keys(
         looks: The files.
         spec: Style of names.
         known: The columns of keys that were met before.
+        columns: The table's columns.
     """
     keys = dict(known)
     for look in looks:
         if look.group is not None:
-            _names_of_keys(look.columns, spec, keys)
+            _names_of_keys(look.columns, spec, keys, columns)
     return keys
 
 
 def _named(
-    looks: Iterable[Look], spec: IngestionSpec, known: Mapping[str, str] | None
+    looks: Iterable[Look],
+    spec: IngestionSpec,
+    known: Mapping[str, str] | None,
+    columns: Sequence[str],
 ) -> Iterator[tuple[Look, list[str]]]:
     """The files with the columns of their names."""
     names_of: dict[tuple[str, ...], list[str]] = {}
@@ -125,9 +137,9 @@ def _named(
         names = names_of.get(look.columns)
         if names is None:
             if isinstance(look.group, CsvGroup):
-                names = normalise(look.columns, spec.columns.names, keys)
+                names = normalise(look.columns, spec.columns.names, keys, columns=columns)
             else:
-                names = _names_of_keys(look.columns, spec, keys)
+                names = _names_of_keys(look.columns, spec, keys, columns)
             names_of[look.columns] = names
         for original, name in zip(look.columns, names, strict=True):
             if name in seen:
@@ -152,14 +164,17 @@ def _sample(spec: IngestionSpec) -> ColumnSample:
 
 
 def _odd_files(
-    looks: Iterable[Look], spec: IngestionSpec, known: Mapping[str, str] | None
+    looks: Iterable[Look],
+    spec: IngestionSpec,
+    known: Mapping[str, str] | None,
+    columns: Sequence[str],
 ) -> frozenset[str]:
     """The files with text in a column that holds no text in most of the files.
 
     They will be quarantined for it, and so must not decide that the column is text.
     """
     types: dict[str, dict[str, str]] = defaultdict(dict)
-    for look, names in _named(looks, spec, known):
+    for look, names in _named(looks, spec, known, columns):
         for i, name in enumerate(names):
             sample = _sample(spec)
             for row in look.sample:
@@ -174,9 +189,11 @@ def _odd_files(
     return frozenset(odd)
 
 
-def _names_of_keys(keys: tuple[str, ...], spec: IngestionSpec, known: dict[str, str]) -> list[str]:
+def _names_of_keys(
+    keys: tuple[str, ...], spec: IngestionSpec, known: dict[str, str], columns: Sequence[str]
+) -> list[str]:
     """Columns of JSON keys; a key has one column in all files, whatever stands beside it."""
     together = [*known, *(key for key in keys if key not in known)]
-    named = normalise(together, spec.columns.names, known, by_position=False)
+    named = normalise(together, spec.columns.names, known, by_position=False, columns=columns)
     known.update(zip(together, named, strict=True))
     return [known[key] for key in keys]

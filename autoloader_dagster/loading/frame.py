@@ -60,11 +60,11 @@ def columns_of_files(
     hints = hint_types(spark, spec, format_version)
     if isinstance(spec.format, CsvFormat | JsonFormat):
         looks = [r.look for r in readable]
-        names = known_names(spec, known)
-        found = sniff_columns(looks, spec, names, hints)
+        names, columns = known_names(spec, known), [column.name for column in known]
+        found = sniff_columns(looks, spec, names, hints, columns)
         return FoundColumns(
             tuple(Column(name, column.sql_type, column.original) for name, column in found.items()),
-            names_in_files(looks, spec, names),
+            names_in_files(looks, spec, names, columns),
             hints,
         )
     return parquet_columns(
@@ -111,14 +111,18 @@ def batch_frame(
     """
     context = ReadContext(spark, tuple(columns), options, batch_id, source_files)
     groups = {g: [r.file for r in members] for g, members in by_group(readable).items()}
+    names = [column.name for column in columns]
     if isinstance(spec.format, CsvFormat):
         csv_groups = {g: files for g, files in groups.items() if isinstance(g, CsvGroup)}
         known = _by_original(columns)
-        column_of = {g: tuple(normalise(g.header, spec.columns.names, known)) for g in csv_groups}
+        column_of = {
+            g: tuple(normalise(g.header, spec.columns.names, known, columns=names))
+            for g in csv_groups
+        }
         return united(read_csv(context, spec.format.options, csv_groups, column_of))
     if isinstance(spec.format, JsonFormat):
         known = known_names(spec, columns)
-        keys = columns_of_keys([r.look for r in readable], spec, known)
+        keys = columns_of_keys([r.look for r in readable], spec, known, names)
         # The name in the files of a column that a person made is not known.
         keys = {c.name: c.name for c in columns if c.name not in keys.values()} | keys
         return united(

@@ -10,6 +10,7 @@ import pytest
 
 from autoloader_dagster.inspection import csv_lines
 from autoloader_dagster.spark import read_csv
+from tests.fixtures import by_hand
 from tests.fixtures.lake import Lake
 
 
@@ -167,6 +168,24 @@ def test_a_new_column_is_added_and_old_rows_stay(lake: Lake) -> None:
     lake.load(ingestion)
 
     assert lake.rows("wider", "id", "added_later") == [(1, None), (2, 2.5)]
+
+
+def test_names_that_differ_in_case_alone_have_one_column(lake: Lake) -> None:
+    folder = lake.folder()
+    (folder / "a.csv").write_text("Id,name\n1,a\n")
+    (folder / "b.csv").write_text("name,id\nb,2\n")
+    ingestion = lake.ingestion("cases", schema={"names": "original"})
+    lake.load(ingestion)
+    by_hand.sql(lake, "alter table lake.{ns}.cases add column Extra string")
+    (folder / "c.csv").write_text("ID,extra\n3,c\n")
+
+    lake.load(ingestion)
+
+    assert lake.rows("cases", "Id", "name", "Extra", "_rescued") == [
+        (1, "a", None, None),
+        (2, "b", None, None),
+        (3, None, "c", None),
+    ]
 
 
 def test_without_a_header_columns_are_numbered(lake: Lake) -> None:

@@ -52,6 +52,14 @@ def test_a_name_that_was_met_before_keeps_its_column():
     assert normalise(["b", "a"], known={"a": "b"}) == ["b_2", "b"]
 
 
+def test_a_name_that_differs_in_case_alone_is_spelled_as_the_column_is():
+    known = {"Id": "Id", "id": "id_2"}
+    assert normalise(["ID", "NAME"], "original", known) == ["Id", "NAME"]
+    assert normalise(["id", "Id"], "original", known) == ["id_2", "Id"]
+    assert normalise(["extra", "id"], columns=["Extra", "Extra_2"]) == ["Extra", "id"]
+    assert normalise(["extra", "EXTRA"], columns=["Extra", "Extra_2"]) == ["Extra", "Extra_2"]
+
+
 def test_original_names_stay_but_are_made_usable():
     names = ["Province/State", "province/state", "", "_file", "_Batch_ID", "ok name"]
     assert normalise(names, "original") == [

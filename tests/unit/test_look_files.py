@@ -282,6 +282,16 @@ def test_columns_of_real_daily_reports():
     assert columns["last_update"].sql_type == "timestamp"
 
 
+def test_headers_that_differ_in_case_alone_share_their_columns(tmp_path):
+    (tmp_path / "a.csv").write_text("Id,Name\n1,x\n")
+    (tmp_path / "b.csv").write_text("id,name\n2.5,y\n")
+    looks = look_at_folder(tmp_path, csv())
+    columns = sniff_columns(looks, spec(csv(), names="original"))
+    assert columns == {"Id": ("double", "Id"), "Name": ("string", "Name")}
+    columns = sniff_columns(looks, spec(csv()), columns=["ID", "Extra"])
+    assert columns == {"ID": ("double", "Id"), "name": ("string", "Name")}
+
+
 def test_columns_of_real_weather():
     looks = look_at_folder(SAMPLES / "weather_hourly", csv(null_values=("", "NA")))
     columns = sniff_columns(looks, spec(csv(null_values=("", "NA"))))
