@@ -6,8 +6,6 @@ of other packages are struck by ``struck_errors``, at the edges where Dagster st
 """
 
 import contextlib
-import html
-import json
 import logging
 import re
 import sys
@@ -15,14 +13,13 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import quote, quote_plus
+
+from autoloader_dagster.secret_forms import forms
 
 STRUCK = "***"
 
 # What is shorter is a word rather than a secret, and every message would hold it.
 _SHORTEST = 6
-# What is shorter is struck as a word of its own only: 'postgres' is a part of other words.
-_WHOLE_WORD_BELOW = 16
 # Temporary keys change; the latest are the ones that a message can hold.
 _KEPT = 500
 _GUARDED = "_autoloader_strikes_secrets"
@@ -32,7 +29,8 @@ class _Memory:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._secrets: dict[str, None] = {}
-        self.pattern: re.Pattern[str] | None = None
+        self._pattern: re.Pattern[str] | None = None
+        self._is_stale = False
 
     def add(self, secret: str) -> None:
         with self._lock:
@@ -41,12 +39,23 @@ class _Memory:
             self._secrets[secret] = None
             while len(self._secrets) > _KEPT:
                 del self._secrets[next(iter(self._secrets))]
-            self.pattern = _pattern(self._secrets)
+            self._is_stale = True
+
+    @property
+    def pattern(self) -> re.Pattern[str] | None:
+        """Compiled at its first use, because several secrets are read one after the other."""
+        if self._is_stale:
+            with self._lock:
+                # The longest first: one secret may be the beginning of another one.
+                longest_first = sorted(self._secrets, key=len, reverse=True)
+                self._pattern = re.compile("|".join(map(forms, longest_first)))
+                self._is_stale = False
+        return self._pattern
 
     def copy(self) -> "_Memory":
         with self._lock:
             copied = _Memory()
-            copied._secrets, copied.pattern = dict(self._secrets), self.pattern
+            copied._secrets, copied._is_stale = dict(self._secrets), bool(self._secrets)
             return copied
 
 
@@ -59,6 +68,10 @@ def remember(secret: str | None) -> None:
     if len(secret) < _SHORTEST:
         return
     _memory.add(secret)
+    # Of a message with line breaks, often one line alone is shown.
+    for line in secret.splitlines():
+        if len(line) >= _SHORTEST:
+            _memory.add(line)
     _guard_output()
 
 
@@ -148,35 +161,6 @@ def _struck_value(value: Any) -> Any:
     if isinstance(value, BaseException):
         return strike_error(value)
     return value
-
-
-def _pattern(secrets: dict[str, None]) -> re.Pattern[str]:
-    forms: dict[str, None] = {}
-    for secret in secrets:
-        for form in _forms(secret):
-            if len(secret) >= _WHOLE_WORD_BELOW:
-                forms[re.escape(form)] = None
-            else:
-                forms[rf"(?<![^\W_]){re.escape(form)}(?![^\W_])"] = None
-    return re.compile("|".join(sorted(forms, key=len, reverse=True)))
-
-
-def _forms(secret: str) -> set[str]:
-    """The secret as it is, and as libraries write it: quoted, escaped, in an address, in XML."""
-    raw = secret.encode("utf-8", "surrogateescape")
-    return {
-        secret,
-        repr(secret)[1:-1],
-        ascii(secret)[1:-1],
-        repr(raw)[2:-1],
-        json.dumps(secret)[1:-1],
-        json.dumps(secret, ensure_ascii=False)[1:-1],
-        quote(raw),
-        quote(raw, safe=""),
-        quote_plus(raw),
-        html.escape(secret),
-        html.escape(secret, quote=False),
-    }
 
 
 def _guard_output() -> None:

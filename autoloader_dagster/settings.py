@@ -125,8 +125,10 @@ def check_remote(remote: str) -> None:
         name, equals, value = parameter.partition("=")
         if name not in _NO_SECRETS:
             secrets.append(value if equals else parameter)
+    # A user's name and password do not belong there, and are a secret all the same.
+    secrets += re.findall(r"//(.*)@", remote)
     for secret in secrets:
-        for piece in (secret, *re.split("[/?#=]", secret)):
+        for piece in (secret, *re.split("[/?#=:@]", secret)):
             remember(piece)
             remember(unquote(piece))
     shown = without_parameters(remote)

@@ -9,6 +9,7 @@ still. PostgreSQL ends its transaction; SQLite cannot, and there the others give
 
 import hashlib
 import json
+import re
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -73,8 +74,9 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self.url = _parse(url)
-        if self.url.password not in (self.url.username, self.url.database, self.url.host):
-            remember(self.url.password)
+        for password in (*_passwords(self.url), *_written_passwords(url)):
+            if password not in (self.url.username, self.url.database, self.url.host):
+                remember(password)
         self.engine = _engine(self.url)
         self._checked = False
 
@@ -274,12 +276,27 @@ def _parse(url: str) -> URL:
         raise UsageError(f"AUTOLOADER_DATABASE_URL names a '{backend}' database", wanted)
     if backend == "sqlite" and parsed.database in (None, "", ":memory:"):
         raise UsageError("AUTOLOADER_DATABASE_URL names no file, and the state must last", wanted)
-    if "@" in (parsed.host or ""):
+    # What follows the first @ is taken for the server, and would be shown as its name.
+    if backend == "postgresql" and url.split("?")[0].count("@") > 1:
         raise UsageError(
             "AUTOLOADER_DATABASE_URL has an @ in its password",
             "Write it as %40, and / as %2F, : as %3A, % as %25.",
         )
     return parsed.set(drivername="postgresql+psycopg") if backend == "postgresql" else parsed
+
+
+def _passwords(url: URL) -> list[str]:
+    """The password, and what the driver takes for one among the parameters."""
+    found = [url.password or ""]
+    for name, value in url.query.items():
+        if "pass" in name.lower():
+            found += [value] if isinstance(value, str) else value
+    return found
+
+
+def _written_passwords(url: str) -> list[str]:
+    """The same as they are written in the address."""
+    return re.findall(r"://[^:/@]*:(.*)@", url) + re.findall(r"(?i)[?&][^=]*pass[^=]*=([^&]*)", url)
 
 
 def _engine(url: URL) -> Engine:

@@ -4,11 +4,9 @@ import json
 import logging
 import secrets
 import sys
-import threading
 import traceback
 from collections.abc import Iterator
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import quote
 
@@ -16,17 +14,18 @@ import botocore.exceptions
 import dagster as dg
 import pytest
 import sqlalchemy.exc
-import yaml
 from dagster._utils.error import serializable_error_info_from_exc_info
 
 from autoloader_dagster.cli.app import main
-from autoloader_dagster.definitions import load_definitions
 from autoloader_dagster.errors import AutoloaderError, UsageError
-from autoloader_dagster.orchestration import run_locks
 from autoloader_dagster.orchestration.resources import SparkConnectResource
+from autoloader_dagster.processed_files.database import Database
 from autoloader_dagster.redaction import remember, strike, strike_error, struck_errors
-from autoloader_dagster.settings import Settings
+from autoloader_dagster.settings import Settings, check_remote
 from tests.fixtures.spark import settings_for
+from tests.nets import talkative
+from tests.nets.canaries import FORMS, Secret, seen
+from tests.nets.error_paths import ticks_and_runs, write_specs
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
 
@@ -56,10 +55,11 @@ def test_a_secret_of_any_shape_is_struck_out_in_any_form(shape: str) -> None:
     forms = [
         secret, repr(secret), ascii(secret), repr(secret.encode()), json.dumps(secret),
         json.dumps({"a": [secret]}, ensure_ascii=False), quote(secret), quote(secret, safe=""),
+        *(form(secret) for form in FORMS.values()),
     ]  # fmt: skip
     for form in forms:
         struck = strike(f"before {form} after")
-        assert "canary" not in struck
+        assert not seen(Secret(secret, (secret[6:22],)), struck), form
         assert struck.startswith("before ")
         assert struck.endswith(" after")
     assert "canary" not in str(AutoloaderError(f"no {secret!r}", f"mend {secret}"))
@@ -71,6 +71,57 @@ def test_a_short_secret_is_a_word_and_a_very_short_one_is_none() -> None:
     assert strike("user minio1admin, key minio1administrator") == (
         "user ***, key minio1administrator"
     )
+
+
+@pytest.mark.parametrize("between", ["/", "+", "-", "_", "%2F", "'", "x"])
+def test_a_secret_that_another_one_begins_with_is_struck_whole(between: str) -> None:
+    first = secrets.token_hex(7)
+    rest = secrets.token_hex(7)
+    remember(first)
+    remember(f"{first}{between}{rest}")
+    for form in (str, repr, quote):
+        struck = strike(f"before {form(first + between + rest)} and {first} after")
+        assert rest not in struck
+        assert first not in struck
+
+
+def test_a_line_of_a_secret_is_struck_too() -> None:
+    key = f"-----BEGIN KEY-----\n{secrets.token_hex(16)}\n{secrets.token_hex(16)}\n"
+    remember(key)
+    for line in key.splitlines():
+        assert strike(f"before {line} after") == "before *** after"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://me:a@!/x@127.0.0.1:1/state",
+        "postgresql://me:a@b/!@127.0.0.1:1/state",
+        "postgresql://me@127.0.0.1:1/state?password=!",
+    ],
+)
+def test_a_password_in_any_part_of_the_databases_address_is_not_shown(
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    url: str,
+) -> None:
+    canary = f"canary{secrets.token_hex(12)}"
+    monkeypatch.setenv("AUTOLOADER_HOME", str(settings.home))
+    monkeypatch.setenv("AUTOLOADER_DATABASE_URL", url.replace("!", canary))
+    assert main(["status"]) == 2
+    assert "canary" not in "".join(capsys.readouterr())
+    if "password=" in url:
+        assert strike(canary) == "***"
+    else:
+        with pytest.raises(UsageError, match="has an @ in its password"):
+            Database(url.replace("!", canary))
+
+
+def test_a_password_before_the_spark_servers_name_is_struck() -> None:
+    canary = f"canary{secrets.token_hex(12)}"
+    check_remote(f"sc://me:{canary}@127.0.0.1:1")
+    assert strike(f"no {canary} here") == "no *** here"
 
 
 def _foreign(secret: str) -> list[Exception]:
@@ -136,33 +187,10 @@ def test_what_is_logged_and_printed_is_struck(
     assert "written ***" in err
 
 
-class _Store(BaseHTTPRequestHandler):
-    """A store that refuses every request, and repeats the key in its answer."""
-
-    def do_GET(self) -> None:
-        key = self.headers["Authorization"].partition("Credential=")[2].partition("/")[0]
-        message = f"<Code>InvalidAccessKeyId</Code><Message>no key {key} here</Message>"
-        body = f"<?xml version='1.0'?><Error>{message}</Error>".encode()
-        self.send_response(403)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    do_HEAD = do_GET
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
 @pytest.fixture(scope="module")
 def store() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Store)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with talkative.store() as server:
+        yield f"http://127.0.0.1:{server.port}"
 
 
 @pytest.fixture
@@ -173,22 +201,13 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: str) -> Set
     """
     secret = f"canary{secrets.token_hex(8)}"
     specs = tmp_path / "specs"
-    specs.mkdir()
+    connection = {
+        "endpoint_url": store,
+        "access_key_id": "env:CANARY",
+        "secret_access_key": "file:token.txt",
+    }
+    write_specs(specs, connection, f"s3://{secret}/in/")
     (specs / "token.txt").write_text(f"token{secret}\n")
-    (specs / "_connections.yaml").write_text(
-        f"landing: {{type: s3, endpoint_url: '{store}', access_key_id: env:CANARY,\n"
-        f"  secret_access_key: file:token.txt}}\n"
-    )
-    (specs / "orders.yaml").write_text(
-        yaml.safe_dump(
-            {
-                "source": {"type": "s3", "url": f"s3://{secret}/in/", "connection": "landing"},
-                "format": {"type": "csv"},
-                "table": {"name": "lake.shop.orders"},
-                "trigger": {"on_arrival": {"every": "60s"}, "schedule": "daily"},
-            }
-        )
-    )
     environ = {
         "CANARY": secret,
         "AUTOLOADER_HOME": str(tmp_path / "home"),
@@ -202,33 +221,10 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: str) -> Set
 
 
 def test_ticks_and_runs_show_no_secret(settings: Settings, tmp_path: Path) -> None:
-    definitions = load_definitions(settings)
-    resources = definitions.resources or {}
     home = tmp_path / "dagster"
     home.mkdir()
-    shown: list[str] = []
     with dg.DagsterInstance.local_temp(str(home)) as instance:
-        sensor = definitions.resolve_sensor_def("orders_on_arrival")
-        schedule = definitions.resolve_schedule_def("orders_schedule")
-        # Closed, or its resources' own instance is still the current one in a later test.
-        with (
-            dg.build_sensor_context(instance=instance, resources=resources) as at_sensor,
-            dg.build_schedule_context(instance=instance, resources=resources) as at_schedule,
-        ):
-            ticks = (
-                lambda: sensor.evaluate_tick(at_sensor),
-                lambda: schedule.evaluate_tick(at_schedule),
-            )
-            for tick in ticks:
-                with pytest.raises(Exception) as caught:  # noqa: PT011
-                    tick()
-                shown.append(str(serializable_error_info_from_exc_info(caught._excinfo)))
-        result = definitions.resolve_implicit_global_asset_job_def().execute_in_process(
-            instance=instance, partition_key="2026-01-01", raise_on_error=False
-        )
-        run_locks.let_go(result.run_id)
-        assert not result.success
-        shown += [str(entry) for entry in instance.all_logs(result.run_id)]
+        shown = ticks_and_runs(settings, instance)
     assert "***" in "".join(shown)
     assert [text for text in shown if "canary" in text] == []
 

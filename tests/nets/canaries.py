@@ -1,0 +1,386 @@
+"""Canary secrets of every shape in each place that takes one, through the paths of errors.
+
+``script/soak --secrets --minutes 10 --seed 7`` draws them until the time is over.
+"""
+
+import argparse
+import base64
+import contextlib
+import html
+import io
+import json
+import logging
+import random
+import re
+import sys
+import tempfile
+import time
+import traceback
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from urllib.parse import quote, quote_plus
+
+import dagster as dg
+
+from autoloader_dagster import redaction
+from autoloader_dagster.cli.app import main as autoloader
+from autoloader_dagster.orchestration.resources import SparkConnectResource
+from tests.fixtures.spark import settings_for
+from tests.nets.error_paths import environment, ticks_and_runs, write_specs
+from tests.nets.talkative import SERVERS, Talkative
+
+# The parts of a secret; each * becomes a canary of its own, so that a piece of it is found too.
+_SHAPES = [
+    "*", "*/*+*=", "*'*", '*"*', "*'\"*", "*\\*", "*\\n*", "*&<*>", "*%*", "*%2F*", "*%2f*%3D",
+    "*%%41{env}$HOME*", "*\u00e9*\u4e2d\U0001f511*", "*\u00a0*", "*\u2028*", "*\x85*", "* *",
+    "*  *", "*\n*", "*\r\n*", "*\t*", "*\x1b[31m*", "*\x7f*", "*.*", "(*)+[*]?{*}", "^*$", "*|*",
+    "*\\d*\\", "*;*", "*?*#*", "*@*", "*:*", "*://u:*@h/*", '{"k": "*"}', "'*'", '"*"', "*==",
+    "*-*_*", "-----BEGIN KEY-----\n*\n*\n-----END KEY-----", "***", "\\x*", "\\u00e9*", "n*", "F*",
+    "*\ufffd*", "\ufeff*", "*,*", "*\\\\*", "*\\'*", "*``*",
+]  # fmt: skip
+# They are also elsewhere in what the program says; it must go on saying something.
+_WORDS = ["orders", "landing", "source", "SPARK_REMOTE", "127.0.0.1", "connection", "Bearer"]
+
+
+@dataclass(frozen=True)
+class Secret:
+    """A secret, and the canaries in it that must be seen nowhere; none in a word."""
+
+    text: str
+    canaries: tuple[str, ...]
+
+
+def draw_secret(rng: random.Random) -> Secret:
+    """A secret of some shape: short, long, very long, or a word that is elsewhere too."""
+    if rng.random() < 0.04:
+        return Secret(rng.choice(_WORDS), ())
+    digits = rng.choice((10, 14, 24))
+    shape = rng.choice(_SHAPES) if rng.random() < 0.8 else _joined_shape(rng)
+    canaries: list[str] = []
+
+    def canary(_: object) -> str:
+        canaries.append(f"{rng.getrandbits(4 * digits):0{digits}x}")
+        return canaries[-1]
+
+    text = re.sub(r"\*", canary, shape)
+    if rng.random() < 0.05:
+        text += "x" * 10_000 + canary(None)
+    return Secret(text, tuple(canaries))
+
+
+def _joined_shape(rng: random.Random) -> str:
+    return "".join(rng.choice(_SHAPES) for _ in range(rng.randint(2, 3)))
+
+
+def draw_secrets(rng: random.Random, count: int) -> list[Secret]:
+    """Secrets of one process; one may be the beginning or a part of another one."""
+    secrets = [draw_secret(rng) for _ in range(count)]
+    for at in range(1, count):
+        if rng.random() < 0.3:
+            first, own = secrets[at - 1], draw_secret(rng)
+            between = rng.choice(("", "/", "+", "-", "=", "%"))
+            pair = [first.text, own.text] if rng.random() < 0.7 else [own.text, first.text]
+            secrets[at] = Secret(between.join(pair), first.canaries + own.canaries)
+    return secrets
+
+
+def _lower_quote(text: str) -> str:
+    return re.sub(r"%[0-9A-F]{2}", lambda found: found[0].lower(), quote(text, safe=""))
+
+
+# How libraries write what they repeat.
+FORMS: dict[str, Callable[[str], str]] = {
+    "raw": lambda text: text,
+    "repr": lambda text: repr(text),
+    "repr in other quotes": lambda text: repr(f"\"'{text}'\""),
+    "ascii": ascii,
+    "bytes": lambda text: repr(text.encode("utf-8", "surrogateescape")),
+    "json": json.dumps,
+    "json, not ascii": lambda text: json.dumps({"k": [text]}, ensure_ascii=False),
+    "in a line of json": lambda text: json.dumps(f"failed\n{text}\n"),
+    "quote": lambda text: quote(text, safe="", errors="surrogateescape"),
+    "quote a path": lambda text: quote(f"/x/{text}", errors="surrogateescape"),
+    "quote_plus": lambda text: quote_plus(text, errors="surrogateescape"),
+    "quote, lower case": _lower_quote,
+    "html": html.escape,
+    "base64": lambda text: base64.b64encode(text.encode()).decode(),
+    "base64 of a login": lambda text: base64.b64encode(f"user:{text}".encode()).decode(),
+    "base64 for addresses": lambda text: base64.urlsafe_b64encode(f"u:{text}".encode()).decode(),
+    "unicode_escape": lambda text: text.encode("unicode_escape").decode(),
+}
+
+
+def shown_as(rng: random.Random, text: str) -> str:
+    """The text in one of the forms, or in a form of a form."""
+    inner = rng.choice(list(FORMS))
+    shown = FORMS[inner](text)
+    if rng.random() < 0.75 or "base64" in inner:
+        return shown
+    # Nobody writes what is escaped already in base64.
+    return FORMS[rng.choice([name for name in FORMS if "base64" not in name])](shown)
+
+
+def seen(secret: Secret, text: str) -> bool:
+    """Whether a canary is in a text: as it is, split by blanks or line breaks, or in base64."""
+    together = re.sub(r"\s|\\+[rnt]|[│┃|]", "", text)
+    return any(
+        form in text or form in together for canary in secret.canaries for form in _coded(canary)
+    )
+
+
+def _coded(canary: str) -> Iterator[str]:
+    yield canary
+    for skipped in range(3):
+        code = base64.b64encode(b"\0" * skipped + canary.encode()).decode()
+        # Only the characters that nothing beside the canary has a part in.
+        yield code[-(-skipped * 8 // 6) : (skipped + len(canary)) * 8 // 6]
+
+
+@dataclass
+class Tally:
+    """What was driven, and what was seen."""
+
+    cases: Counter[tuple[str, str]] = field(default_factory=Counter)
+    hits: Counter[tuple[str, str]] = field(default_factory=Counter)
+    first: list[str] = field(default_factory=list)
+
+    def table(self) -> str:
+        """A line for each place of a secret and each path, and a last one for all."""
+        lines = [f"{'secret in':<22} {'seen through':<22} {'cases':>7} {'hits':>5}"]
+        for (place, path), cases in sorted(self.cases.items()):
+            lines.append(f"{place:<22} {path:<22} {cases:>7} {self.hits[place, path]:>5}")
+        lines.append(f"{'all':<45} {self.cases.total():>7} {self.hits.total():>5}")
+        return "\n".join(lines)
+
+
+class Net:
+    """Draws secrets, drives the paths, and looks at everything that was shown.
+
+    Args:
+        folder: For specs, secret files and homes.
+        seed: What is drawn first.
+        blind: Leave redaction out, to see whether the net finds anything.
+    """
+
+    def __init__(self, folder: Path, seed: int, *, blind: bool = False) -> None:
+        self.tally = Tally()
+        self._folder, self._seed, self._blind = folder, seed, blind
+        self._stack = ExitStack()
+        self._number = 0
+        self._servers: dict[str, Talkative] = {}
+
+    def __enter__(self) -> "Net":
+        home = self._folder / "dagster"
+        home.mkdir()
+        self._instance = self._stack.enter_context(dg.DagsterInstance.local_temp(str(home)))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def next(self, kinds: tuple[str, ...] = ("connection", "database", "spark")) -> None:
+        """One case, drawn by the seed and its number."""
+        rng = random.Random(f"{self._seed}/{self._number}")
+        kind = kinds[self._number % len(kinds)]
+        self._number += 1
+        with _own_memory(self._blind):
+            {"connection": self._connection, "database": self._database, "spark": self._spark}[
+                kind
+            ](rng)
+
+    def _server(self, name: str) -> Talkative:
+        if name not in self._servers:
+            self._servers[name] = self._stack.enter_context(SERVERS[name]())
+        return self._servers[name]
+
+    def _judge(self, place: str, path: str, secrets: list[Secret], texts: list[str]) -> None:
+        self.tally.cases[place, path] += 1
+        for secret in secrets:
+            text = next((text for text in texts if seen(secret, text)), None)
+            if text is not None:
+                self.tally.hits[place, path] += 1
+                if len(self.tally.first) < 10:
+                    self.tally.first.append(
+                        f"case {self._seed}/{self._number - 1}, {place}, {path}: "
+                        f"{secret.text[:200]!r} in {_around(secret, text)}"
+                    )
+                return
+
+    def _connection(self, rng: random.Random) -> None:
+        fields = ["access_key_id", "secret_access_key", "session_token"]
+        secrets = draw_secrets(rng, 3)
+        specs = self._folder / "specs"
+        connection, variables = {}, {}
+        specs.mkdir(exist_ok=True)
+        for number, (name, secret) in enumerate(zip(fields, secrets, strict=True)):
+            if rng.random() < 0.5:
+                # A variable holds no NUL, and a file is read as UTF-8.
+                variables[f"CANARY_{number}"] = secret.text
+                connection[name] = f"env:CANARY_{number}"
+            else:
+                (specs / f"key{number}").write_text(f"{secret.text}\n", encoding="utf-8")
+                connection[name] = f"file:key{number}"
+        server = self._server("store")
+        server.text = rng.choice((html.escape, str))(_repeated(rng, secrets))
+        endpoint = rng.choice((server.port, server.port, 9))
+        connection["endpoint_url"] = f"http://127.0.0.1:{endpoint}"
+        url = rng.choice(("s3://landing/in/", "s3://land_ing!/in/", "s3://landing/"))
+        if rng.random() < 0.3:
+            clean = re.sub(r"[^\x20-\x7e]|[:@?]", "", secrets[0].text)[:500] or "x"
+            url = rng.choice((f"s3://landing/{clean}/", f"s3://{clean}/in/"))
+            # A spec names what the operator wrote there himself, unless it is the secret.
+            secrets = secrets[1:] if clean != secrets[0].text else secrets
+            if any(each in url for secret in secrets for each in secret.canaries):
+                url = "s3://landing/in/"
+        write_specs(specs, connection, url)
+        place = "a connection"
+        with self._site(**variables) as settings:
+            command = rng.choice(("files", "preview", "run", "doctor", "validate", "status"))
+            arguments = [command] + (["orders"] if command in ("files", "preview", "run") else [])
+            self._judge(place, f"autoloader {command}", secrets, [self._terminal(arguments)])
+            if self._number % 8 == 1:
+                shown = ticks_and_runs(replace(settings, specs_dir=specs), self._instance)
+                self._judge(place, "ticks, runs, GraphQL", secrets, shown)
+
+    def _database(self, rng: random.Random) -> None:
+        (secret,) = draw_secrets(rng, 1)
+        server = self._server("postgresql")
+        server.text = _repeated(rng, [secret])
+        port = rng.choice((server.port, server.port, 1))
+        # As a person should write it, and as one might.
+        written = rng.choice((quote(secret.text, safe=""), secret.text))
+        url = rng.choice(
+            (
+                f"postgresql://me:{written}@127.0.0.1:{port}/state",
+                f"postgresql://me:{written}@127.0.0.1:{port}/state?application_name=x",
+                f"postgresql://me@127.0.0.1:{port}/state?password={written}",
+                f"postgresql+psycopg://me:{written}@127.0.0.1:{port}/state",
+                f"postgres://me:{written}@127.0.0.1:{port}/state",
+                f"mysql://me:{written}@127.0.0.1:{port}/state",
+            )
+        )
+        write_specs(self._folder / "specs", {"anonymous": True}, "s3://landing/in/")
+        with self._site(AUTOLOADER_DATABASE_URL=url) as settings:
+            command = rng.choice(("status", "history", "run", "doctor", "files", "db upgrade"))
+            arguments = command.split() + (["orders"] if command in ("history", "run") else [])
+            shown = self._terminal(arguments)
+            self._judge("the database's address", f"autoloader {command}", [secret], [shown])
+            if self._number % 24 == 2:
+                settings = replace(settings, specs_dir=self._folder / "specs")
+                told = ticks_and_runs(settings, self._instance)
+                self._judge("the database's address", "ticks, runs, GraphQL", [secret], told)
+
+    def _spark(self, rng: random.Random) -> None:
+        (secret,) = draw_secrets(rng, 1)
+        server = self._server("spark")
+        server.text = ascii(_repeated(rng, [secret]))[1:-1]
+        port = rng.choice((server.port, 1))
+        written = rng.choice((secret.text, quote(secret.text, safe=""), quote(secret.text)))
+        remote = rng.choice(
+            (
+                f"sc://127.0.0.1:{port}/;token={written}",
+                f"sc://127.0.0.1:{port};token={written}",
+                f"sc://127.0.0.1:{port}/;x-key={written}",
+                f"sc://127.0.0.1:{port}/;use_ssl=false;x-key={written};user_id=me",
+                f"sc://127.0.0.1:{port}/;Token={written}",
+                f"sc://127.0.0.1:{port}/token={written}",
+                f"sc://me:{written}@127.0.0.1:{port}",
+                f"https://me:{written}@127.0.0.1:{port}/;token=abc",
+                f"127.0.0.1:{port}/;token={written}",
+            )
+        )
+        write_specs(self._folder / "specs", {"anonymous": True}, "s3://landing/in/")
+        with self._site(SPARK_REMOTE=remote):
+            command = rng.choice(("query", "query", "doctor", "spark status", "run"))
+            rest = {"query": ["select 1"], "run": ["orders"]}.get(command, [])
+            shown = self._terminal([*command.split(), *rest])
+            self._judge("SPARK_REMOTE", f"autoloader {command}", [secret], [shown])
+        with self._site():
+            try:
+                with SparkConnectResource(remote=remote).session():
+                    pass
+            except Exception as error:
+                told = "".join(traceback.format_exception(redaction.strike_error(error)))
+            else:
+                raise AssertionError("a server that refuses everything gave a session")
+            self._judge("SPARK_REMOTE", "the resource's error", [secret], [told])
+
+    @contextmanager
+    def _site(self, **variables: str) -> Iterator:
+        home = self._folder / "home"
+        base = {
+            "AUTOLOADER_HOME": str(home),
+            "AUTOLOADER_SPECS_DIR": str(self._folder / "specs"),
+            "DAGSTER_HOME": "",
+            "AUTOLOADER_DEBUG": "1",
+            "COLUMNS": "80",
+            "SPARK_REMOTE": "",
+            "AWS_MAX_ATTEMPTS": "1",
+        }
+        # A variable holds no NUL, and none of ours has one.
+        with environment(base | variables):
+            yield settings_for(home)
+
+    def _terminal(self, arguments: list[str]) -> str:
+        """What a command shows, with the log of all libraries."""
+        out = io.StringIO()
+        handler = logging.StreamHandler(out)
+        logging.getLogger("autoloader_dagster").addHandler(handler)
+        try:
+            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
+                autoloader(arguments)
+        finally:
+            logging.getLogger("autoloader_dagster").removeHandler(handler)
+        assert out.getvalue().strip(), f"{arguments} showed nothing"
+        return out.getvalue()
+
+
+def _repeated(rng: random.Random, secrets: list[Secret]) -> str:
+    return " ".join(f"refused {shown_as(rng, secret.text)} here" for secret in secrets)
+
+
+def _around(secret: Secret, text: str) -> str:
+    places = [text.find(form) for canary in secret.canaries for form in _coded(canary)]
+    at = max(min((place for place in places if place >= 0), default=0) - 150, 0)
+    return repr(text[at : at + 400])
+
+
+@contextmanager
+def _own_memory(blind: bool) -> Iterator[None]:
+    """Remember no secret of an earlier case; blind: none at all."""
+    before = redaction._memory
+    redaction._memory = redaction._Memory()
+    if blind:
+        redaction._memory.add = lambda secret: None
+    try:
+        yield
+    finally:
+        redaction._memory = before
+
+
+def main() -> int:
+    """Draw cases until the time is over; exit 1 if a secret was seen."""
+    parser = argparse.ArgumentParser(prog="script/soak --secrets", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    import faulthandler
+
+    faulthandler.dump_traceback_later(60)
+    logging.getLogger("dagster").setLevel(logging.CRITICAL + 1)
+    end = time.monotonic() + options.minutes * 60
+    with tempfile.TemporaryDirectory() as folder, Net(Path(folder), options.seed) as net:
+        while time.monotonic() < end:
+            net.next()
+        sys.stdout.write("\n".join([net.tally.table(), *net.tally.first]) + "\n")
+        sys.stdout.flush()
+        return 1 if net.tally.hits else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
