@@ -15,10 +15,10 @@ from autoloader_dagster.orchestration.assets import (
     build_broken,
     build_source,
 )
-from autoloader_dagster.orchestration.jobs import build_jobs
-from autoloader_dagster.orchestration.lost_runs import build_lost_runs_sensor
+from autoloader_dagster.orchestration.jobs.all import build_jobs
 from autoloader_dagster.orchestration.removed import build_removed, remember, removed_since
 from autoloader_dagster.orchestration.resources import default_resources
+from autoloader_dagster.orchestration.runs.lost import build_lost_runs_sensor
 from autoloader_dagster.orchestration.triggers import build_schedule, build_sensor
 from autoloader_dagster.settings import Settings, load_settings
 from autoloader_dagster.specs.connections import Connections

@@ -13,18 +13,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 
-from autoloader_dagster.inspection.look import look_at
+from autoloader_dagster.formats.frame import Readable, batch_frame
+from autoloader_dagster.formats.look import look_at
+from autoloader_dagster.iceberg.append import append_counted
+from autoloader_dagster.iceberg.lineage import SourceFile
+from autoloader_dagster.iceberg.rows import rows_by_file
+from autoloader_dagster.iceberg.table import IcebergTable
+from autoloader_dagster.loading.batch.files import Members
+from autoloader_dagster.loading.batch.lease import LEASE
 from autoloader_dagster.loading.discover import discover
-from autoloader_dagster.loading.frame import Readable, batch_frame
 from autoloader_dagster.loading.ingestion import Ingestion
-from autoloader_dagster.loading.lease import LEASE
 from autoloader_dagster.loading.load import load
-from autoloader_dagster.loading.members import Members
-from autoloader_dagster.processed_files.records import Claim, LoadedFile
-from autoloader_dagster.spark.lineage import SourceFile
-from autoloader_dagster.spark.row_queries import rows_by_file
-from autoloader_dagster.spark.table import IcebergTable
-from autoloader_dagster.spark.writing import append_counted
+from autoloader_dagster.state.records import Claim, LoadedFile
 from benchmarks.comparison import Figure, Result, Work, take_turns
 from benchmarks.sample_files import Files, make_files
 from benchmarks.workbench import Workbench, check_rows, workbench

@@ -24,7 +24,7 @@ _BATCH_FILES = 10_000
 
 def reconcile_here(root: Path, folder: Path, database_url: str, apply: bool) -> None:
     """Reconcile in this process; print what it came to."""
-    from autoloader_dagster.loading.reconcile import reconcile
+    from autoloader_dagster.loading.recovery.reconcile import reconcile
 
     bench = open_workbench(root)
     with bench.ingestion("reconcile", folder, database_url) as ingestion:
@@ -58,9 +58,9 @@ def _in_process(bench: Workbench, *arguments: object) -> dict[str, float]:
 
 def make_table(bench: Workbench, folder: Path) -> None:
     """Make the table that loading the folder would have made."""
-    from autoloader_dagster.spark.reading import Column
+    from autoloader_dagster.iceberg.columns import Column
+    from autoloader_dagster.iceberg.table import IcebergTable
     from autoloader_dagster.spark.session import connect
-    from autoloader_dagster.spark.table import IcebergTable
 
     listing = bench.root / "listing.csv"
     with listing.open("w") as out:

@@ -14,12 +14,12 @@ import yaml
 from autoloader_dagster.loading.discover import discover
 from autoloader_dagster.loading.ingestion import Ingestion
 from autoloader_dagster.loading.load import load
-from autoloader_dagster.processed_files import ProcessedFiles
 from autoloader_dagster.settings import Settings, load_settings
-from autoloader_dagster.sources.factory import open_source
-from autoloader_dagster.spark.server import EmbeddedServer
+from autoloader_dagster.sources.registry import open_source
+from autoloader_dagster.spark.server.embedded import EmbeddedServer
 from autoloader_dagster.spark.session import connect
 from autoloader_dagster.specs.loader import load_specs
+from autoloader_dagster.state import ProcessedFiles
 
 NAMESPACE = "lake.bench"
 

@@ -24,7 +24,7 @@ def adopt(
 
     Example: autoloader adopt orders_eu --from orders
     """
-    from autoloader_dagster.loading.ownership import adopt as hand_over
+    from autoloader_dagster.loading.recovery.ownership import adopt as hand_over
 
     settings = load_settings()
     specs = open_specs(settings)

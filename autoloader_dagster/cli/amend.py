@@ -9,7 +9,7 @@ import typer
 from autoloader_dagster.cli.output import print_some
 
 if TYPE_CHECKING:
-    from autoloader_dagster.loading.choose import LeftAsItIs
+    from autoloader_dagster.loading.changes.select_files import LeftAsItIs
 
 
 FilesArgument = Annotated[

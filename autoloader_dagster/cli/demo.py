@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from autoloader_dagster.cli.output import Progress
-    from autoloader_dagster.orchestration.launch import RunReport
+    from autoloader_dagster.orchestration.runs.run_asset import RunReport
 
 
 class _Demo(NamedTuple):
@@ -143,7 +143,7 @@ def _set_the_stage(settings: Settings) -> _Stage:
 
 def _start_spark_meanwhile(settings: Settings):
     """Start the server beside the rest; the returned call waits for it."""
-    from autoloader_dagster.spark.server import EmbeddedServer
+    from autoloader_dagster.spark.server.embedded import EmbeddedServer
 
     errors: list[AutoloaderError] = []
 
@@ -215,7 +215,7 @@ def _write(target: Path, content: bytes) -> None:
 
 
 def _run(stage: _Stage, each: _Demo, tell: "Progress") -> "RunReport":
-    from autoloader_dagster.orchestration.launch import run_now
+    from autoloader_dagster.orchestration.runs.run_asset import run_now
 
     report = run_now(stage.loaded[each.spec], stage.specs.connections, tell=tell)
     raise_failure(report)

@@ -20,7 +20,7 @@ from autoloader_dagster.cli.run import raise_failure
 from autoloader_dagster.settings import load_settings
 
 if TYPE_CHECKING:
-    from autoloader_dagster.loading.dismiss import DismissOutcome
+    from autoloader_dagster.loading.changes.dismiss import DismissOutcome
 
 
 def dismiss(
@@ -40,10 +40,10 @@ def dismiss(
     base = source_base(loaded)
     config = {"ingestion": loaded.ingestion_id, "files": files or [], "dry_run": False}
     with ending_in_order(), progress() as tell:
-        from autoloader_dagster.loading.dismiss import plan_dismiss
+        from autoloader_dagster.loading.changes.dismiss import plan_dismiss
         from autoloader_dagster.orchestration.home import ensure_dagster_home
-        from autoloader_dagster.orchestration.launch_job import run_job_now
-        from autoloader_dagster.orchestration.status_jobs import DISMISS_JOB
+        from autoloader_dagster.orchestration.jobs.status import DISMISS_JOB
+        from autoloader_dagster.orchestration.runs.run_job import run_job_now
 
         ingestion = open_ingestion(loaded, specs, settings)
         try:

@@ -17,7 +17,7 @@ from autoloader_dagster.cli.orphans import orphans_if_known
 from autoloader_dagster.cli.output import JsonOption, literal, print_json, progress, screen
 from autoloader_dagster.cli.project import open_specs
 from autoloader_dagster.errors import AutoloaderError
-from autoloader_dagster.loading.orphans import Orphan
+from autoloader_dagster.loading.recovery.orphans import Orphan
 from autoloader_dagster.settings import Settings, load_settings
 from autoloader_dagster.specs.loader import LoadedSpec, SpecSet
 from autoloader_dagster.specs.values import shown_size
@@ -103,13 +103,13 @@ def _python() -> Finding:
 
 
 def _java() -> Finding:
-    from autoloader_dagster.spark.java import find_java
+    from autoloader_dagster.spark.server.java import find_java
 
     return Finding("Java", "ok", str(find_java()))
 
 
 def _jars(settings: Settings) -> Finding:
-    from autoloader_dagster.spark.jars import JARS
+    from autoloader_dagster.spark.server.jars import JARS
 
     folder = settings.cache / "jars"
     missing = [jar for jar in JARS if not (folder / jar.file_name).is_file()]
@@ -163,8 +163,8 @@ def _dagster_home(settings: Settings) -> Finding:
 
 
 def _state(settings: Settings) -> Finding:
-    from autoloader_dagster.processed_files.database import REVISIONS, Database
-    from autoloader_dagster.processed_files.store import ProcessedFiles
+    from autoloader_dagster.state.database import REVISIONS, Database
+    from autoloader_dagster.state.store import ProcessedFiles
 
     place = Database(settings.database_url).place
     store = ProcessedFiles(settings.database_url)
@@ -204,7 +204,7 @@ def _spark(settings: Settings) -> Finding:
         connect = SparkConnect(settings)
         with connect.session():
             return Finding("Spark", "ok", connect.server)
-    from autoloader_dagster.spark.server import EmbeddedServer
+    from autoloader_dagster.spark.server.embedded import EmbeddedServer
 
     found = EmbeddedServer(settings).status()
     where = f" at {found.address.url}" if found.address else ", and starts when it is needed"
@@ -251,7 +251,7 @@ def _orphans(orphans: list[Orphan]) -> Finding:
 
 
 def _source(loaded: LoadedSpec, specs: SpecSet, settings: Settings) -> Finding:
-    from autoloader_dagster.sources.factory import open_source
+    from autoloader_dagster.sources.registry import open_source
     from autoloader_dagster.specs.source import S3Source
 
     name, source = f"source of {loaded.ingestion_id}", loaded.spec.source

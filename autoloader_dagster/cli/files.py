@@ -22,7 +22,7 @@ from autoloader_dagster.specs.values import shown_size
 
 if TYPE_CHECKING:
     from autoloader_dagster.loading.preview import Preview
-    from autoloader_dagster.processed_files.records import FileRow
+    from autoloader_dagster.state.records import FileRow
 
 _STATUSES = (
     "DISCOVERED", "HELD", "PROCESSING", "SUCCESS", "FAILED", "QUARANTINED", "SKIPPED", "REPLACED",

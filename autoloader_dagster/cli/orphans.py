@@ -6,7 +6,7 @@ from typing import Any
 
 from autoloader_dagster.cli.output import say
 from autoloader_dagster.errors import SpecGone, SpecNotFound, StateError
-from autoloader_dagster.loading.orphans import Orphan, orphan_named, orphans_in
+from autoloader_dagster.loading.recovery.orphans import Orphan, orphan_named, orphans_in
 from autoloader_dagster.settings import Settings
 from autoloader_dagster.specs.loader import LoadedSpec, SpecSet
 
@@ -16,8 +16,8 @@ def orphans_if_known(settings: Settings, specs: SpecSet) -> list[Orphan] | None:
     path = settings.database_url.partition("sqlite:///")[2]
     if path and not Path(path).is_file():
         return []
-    from autoloader_dagster.processed_files.database import REVISIONS
-    from autoloader_dagster.processed_files.store import ProcessedFiles
+    from autoloader_dagster.state.database import REVISIONS
+    from autoloader_dagster.state.store import ProcessedFiles
 
     store = ProcessedFiles(settings.database_url)
     try:

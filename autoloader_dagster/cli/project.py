@@ -7,7 +7,7 @@ from autoloader_dagster.specs.loader import LoadedSpec, SpecSet, load_specs
 
 if TYPE_CHECKING:
     from autoloader_dagster.loading.ingestion import Ingestion
-    from autoloader_dagster.processed_files.store import ProcessedFiles
+    from autoloader_dagster.state.store import ProcessedFiles
 
 
 def open_specs(settings: Settings) -> SpecSet:
@@ -27,7 +27,7 @@ def open_state(settings: Settings) -> "ProcessedFiles":
     Raises:
         StateError: The database is down, or of a version that this package cannot use.
     """
-    from autoloader_dagster.processed_files.store import ProcessedFiles
+    from autoloader_dagster.state.store import ProcessedFiles
 
     store = ProcessedFiles(settings.database_url)
     store.set_up()

@@ -20,8 +20,8 @@ from autoloader_dagster.cli.output import (
 )
 from autoloader_dagster.cli.project import open_specs
 from autoloader_dagster.errors import AutoloaderError, SpecError, TableError, UsageError
+from autoloader_dagster.iceberg.sql import quoted
 from autoloader_dagster.settings import Settings, load_settings
-from autoloader_dagster.spark.typing import quoted
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

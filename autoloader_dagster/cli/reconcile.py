@@ -20,7 +20,7 @@ from autoloader_dagster.settings import load_settings
 from autoloader_dagster.specs.loader import LoadedSpec
 
 if TYPE_CHECKING:
-    from autoloader_dagster.loading.reconcile import Reconciliation
+    from autoloader_dagster.loading.recovery.reconcile import Reconciliation
 
 
 def reconcile(
@@ -40,8 +40,8 @@ def reconcile(
     with ending_in_order(), progress() as tell:
         tell("start")
         from autoloader_dagster.orchestration.home import ensure_dagster_home
-        from autoloader_dagster.orchestration.launch_job import run_job_now
-        from autoloader_dagster.orchestration.reconcile_job import RECONCILE_JOB
+        from autoloader_dagster.orchestration.jobs.reconcile import RECONCILE_JOB
+        from autoloader_dagster.orchestration.runs.run_job import run_job_now
 
         ensure_dagster_home(settings)
         for loaded in chosen:
@@ -59,7 +59,7 @@ def reconcile(
 
 
 def _print(loaded: LoadedSpec, found: "Reconciliation") -> None:
-    from autoloader_dagster.loading.reconcile import advice
+    from autoloader_dagster.loading.recovery.reconcile import advice
 
     base = source_base(loaded)
     if found.findings:
@@ -92,7 +92,7 @@ def _print(loaded: LoadedSpec, found: "Reconciliation") -> None:
 
 
 def _json(loaded: LoadedSpec, run_id: str, found: "Reconciliation") -> dict[str, Any]:
-    from autoloader_dagster.loading.reconcile import advice
+    from autoloader_dagster.loading.recovery.reconcile import advice
 
     return {
         "ingestion": found.ingestion_id,

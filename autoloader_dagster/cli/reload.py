@@ -11,9 +11,9 @@ from autoloader_dagster.specs.loader import LoadedSpec, SpecSet
 from autoloader_dagster.specs.values import shown_size
 
 if TYPE_CHECKING:
+    from autoloader_dagster.loading.changes.reload import ReloadPlan
     from autoloader_dagster.loading.ingestion import BatchOutcome
-    from autoloader_dagster.loading.reload import ReloadPlan
-    from autoloader_dagster.orchestration.launch_job import JobReport
+    from autoloader_dagster.orchestration.runs.run_job import JobReport
 
 
 def reload_loaded(
@@ -33,11 +33,11 @@ def reload_loaded(
     base = source_base(loaded)
     keys = [partition] if partition is not None else []
     with ending_in_order(), progress() as tell:
-        from autoloader_dagster.loading.reload import plan_reload
+        from autoloader_dagster.loading.changes.reload import plan_reload
         from autoloader_dagster.orchestration.home import ensure_dagster_home
-        from autoloader_dagster.orchestration.launch_job import run_job_now
-        from autoloader_dagster.orchestration.reload_job import RELOAD_JOB
-        from autoloader_dagster.processed_files.records import PartitionKeys
+        from autoloader_dagster.orchestration.jobs.reload import RELOAD_JOB
+        from autoloader_dagster.orchestration.runs.run_job import run_job_now
+        from autoloader_dagster.state.records import PartitionKeys
 
         tell("ask the source for the loaded files")
         ingestion = open_ingestion(loaded, specs, settings)

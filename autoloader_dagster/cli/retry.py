@@ -14,7 +14,7 @@ from autoloader_dagster.cli.run import print_report, raise_failure, report_json
 from autoloader_dagster.settings import load_settings
 
 if TYPE_CHECKING:
-    from autoloader_dagster.loading.retry import RetryOutcome
+    from autoloader_dagster.loading.changes.retry import RetryOutcome
 
 
 def retry(
@@ -33,9 +33,9 @@ def retry(
     with ending_in_order(), progress() as tell:
         tell("start")
         from autoloader_dagster.orchestration.home import ensure_dagster_home
-        from autoloader_dagster.orchestration.launch import run_now
-        from autoloader_dagster.orchestration.launch_job import run_job_now
-        from autoloader_dagster.orchestration.status_jobs import RETRY_JOB
+        from autoloader_dagster.orchestration.jobs.status import RETRY_JOB
+        from autoloader_dagster.orchestration.runs.run_asset import run_now
+        from autoloader_dagster.orchestration.runs.run_job import run_job_now
 
         ensure_dagster_home(settings)
         config = {"ingestion": loaded.ingestion_id, "files": files or []}

@@ -30,9 +30,9 @@ from autoloader_dagster.specs.loader import LoadedSpec, SpecSet
 from autoloader_dagster.specs.values import shown_size
 
 if TYPE_CHECKING:
-    from autoloader_dagster.orchestration.launch import RunReport
-    from autoloader_dagster.orchestration.launch_job import JobReport
-    from autoloader_dagster.processed_files.records import FileRow
+    from autoloader_dagster.orchestration.runs.run_asset import RunReport
+    from autoloader_dagster.orchestration.runs.run_job import JobReport
+    from autoloader_dagster.state.records import FileRow
 
 _SHOWN = 40
 
@@ -89,7 +89,7 @@ def run(
     with ending_in_order(), progress() as tell:
         tell("start")
         from autoloader_dagster.orchestration.home import ensure_dagster_home
-        from autoloader_dagster.orchestration.launch import run_now
+        from autoloader_dagster.orchestration.runs.run_asset import run_now
 
         ensure_dagster_home(settings)
 

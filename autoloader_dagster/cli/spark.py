@@ -12,7 +12,7 @@ spark = typer.Typer(help="The embedded Spark server.", no_args_is_help=True)
 @spark.command()
 def start() -> None:
     """Start the embedded server, if it does not run."""
-    from autoloader_dagster.spark.server import EmbeddedServer
+    from autoloader_dagster.spark.server.embedded import EmbeddedServer
 
     settings = _embedded(load_settings())
     with progress() as tell:
@@ -25,7 +25,7 @@ def start() -> None:
 @spark.command()
 def stop() -> None:
     """Stop the embedded server, whoever uses it."""
-    from autoloader_dagster.spark.server import EmbeddedServer
+    from autoloader_dagster.spark.server.embedded import EmbeddedServer
 
     with progress() as tell:
         tell("stop the embedded Spark server")
@@ -36,7 +36,7 @@ def stop() -> None:
 @spark.command()
 def status(as_json: JsonOption = False) -> None:
     """Show whether the embedded server runs, and where its log is."""
-    from autoloader_dagster.spark.server import EmbeddedServer
+    from autoloader_dagster.spark.server.embedded import EmbeddedServer
 
     settings = load_settings()
     found = EmbeddedServer(settings).status()

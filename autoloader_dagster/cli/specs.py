@@ -12,7 +12,7 @@ from autoloader_dagster.cli.project import open_specs
 from autoloader_dagster.errors import SpecError
 from autoloader_dagster.settings import Settings, load_settings
 from autoloader_dagster.spark.catalogs import catalogs_in, unknown_catalog
-from autoloader_dagster.spark.conf import server_conf
+from autoloader_dagster.spark.server.conf import server_conf
 from autoloader_dagster.specs.fault import SpecFault, shown_path
 from autoloader_dagster.specs.loader import BrokenSpec, LoadedSpec, SpecSet
 from autoloader_dagster.specs.model import Trigger

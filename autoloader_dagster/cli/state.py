@@ -16,13 +16,13 @@ from autoloader_dagster.cli.output import (
     warn,
 )
 from autoloader_dagster.cli.project import open_specs, open_state
-from autoloader_dagster.loading.orphans import Orphan, orphans_in, spec_or_orphan
+from autoloader_dagster.loading.recovery.orphans import Orphan, orphans_in, spec_or_orphan
 from autoloader_dagster.settings import Settings, load_settings
 from autoloader_dagster.specs.loader import LoadedSpec
 from autoloader_dagster.specs.values import shown_size
 
 if TYPE_CHECKING:
-    from autoloader_dagster.processed_files.store import ProcessedFiles
+    from autoloader_dagster.state.store import ProcessedFiles
 
 db = typer.Typer(help="The state database.", no_args_is_help=True)
 
@@ -148,7 +148,7 @@ def upgrade() -> None:
 
     Only this command changes the tables of a database that is in use.
     """
-    from autoloader_dagster.processed_files.store import ProcessedFiles
+    from autoloader_dagster.state.store import ProcessedFiles
 
     store = ProcessedFiles(load_settings().database_url)
     try:
@@ -161,8 +161,8 @@ def upgrade() -> None:
 @db.command()
 def current(as_json: JsonOption = False) -> None:
     """Show the revision of the state database, and the one that this version wants."""
-    from autoloader_dagster.processed_files.database import REVISIONS
-    from autoloader_dagster.processed_files.store import ProcessedFiles
+    from autoloader_dagster.state.database import REVISIONS
+    from autoloader_dagster.state.store import ProcessedFiles
 
     store = ProcessedFiles(load_settings().database_url)
     try:
@@ -190,9 +190,9 @@ def _why_waiting(settings: Settings, waiting: list[LoadedSpec | Orphan]) -> dict
         return {}
     import dagster as dg
 
-    from autoloader_dagster.loading.isolate import short
+    from autoloader_dagster.loading.batch.find_bad_files import short
     from autoloader_dagster.orchestration.assets import asset_key
-    from autoloader_dagster.orchestration.runs import last_failure
+    from autoloader_dagster.orchestration.runs.tags import last_failure
 
     reasons: dict[str, str] = {}
     try:

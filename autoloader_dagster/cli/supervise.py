@@ -15,7 +15,7 @@ from types import FrameType
 
 from autoloader_dagster.cli.output import say
 from autoloader_dagster.errors import UsageError
-from autoloader_dagster.spark.supervisor import signal_with_parent
+from autoloader_dagster.spark.server.supervisor import signal_with_parent
 from autoloader_dagster.web.guard import VARIABLE, GuardRules
 from autoloader_dagster.web.loopback import ask_graphql, is_guarded
 
@@ -99,7 +99,7 @@ def keep_running(command: list[str], host: str, port: int, rules: GuardRules) ->
 def _tell_when_up(
     child: "subprocess.Popen[bytes]", host: str, port: int, rules: GuardRules
 ) -> bool:
-    from autoloader_dagster.spark.address import answers
+    from autoloader_dagster.spark.server.address import answers
 
     url = f"http://{_reachable(host)}:{port}"
     deadline = time.monotonic() + _START_SECONDS

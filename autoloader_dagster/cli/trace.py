@@ -13,12 +13,12 @@ from autoloader_dagster.cli.files import Name, file_json
 from autoloader_dagster.cli.orphans import orphan_json, print_orphans
 from autoloader_dagster.cli.output import JsonOption, print_json, print_table, say, snapshot
 from autoloader_dagster.cli.project import open_specs, open_state, source_base
-from autoloader_dagster.loading.orphans import Orphan, spec_or_orphan
+from autoloader_dagster.loading.recovery.orphans import Orphan, spec_or_orphan
 from autoloader_dagster.settings import load_settings
 
 if TYPE_CHECKING:
-    from autoloader_dagster.processed_files.records import Batch, FileRow
-    from autoloader_dagster.processed_files.store import ProcessedFiles
+    from autoloader_dagster.state.records import Batch, FileRow
+    from autoloader_dagster.state.store import ProcessedFiles
 
 _SHOWN = 200
 
@@ -98,7 +98,7 @@ def _found(
     Raises:
         NotLoaded: It is neither a batch nor a file of this ingestion.
     """
-    from autoloader_dagster.loading.choose import versions_in
+    from autoloader_dagster.loading.changes.select_files import versions_in
 
     batch = store.batch(what)
     if batch is not None and batch.ingestion_id == ingestion:
@@ -124,7 +124,7 @@ def _rows_query(table: str, batch: "Batch", files: "list[FileRow]", what: str) -
 
 def _sql_text(text: str) -> str:
     """A SQL literal of printable characters, so that a terminal shows it and a shell takes it."""
-    from autoloader_dagster.spark.typing import literal
+    from autoloader_dagster.iceberg.sql import literal
 
     return "".join(
         char

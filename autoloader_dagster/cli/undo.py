@@ -29,8 +29,8 @@ from autoloader_dagster.errors import NotAsLoaded
 from autoloader_dagster.settings import load_settings
 
 if TYPE_CHECKING:
-    from autoloader_dagster.loading.undo import UndoOutcome
-    from autoloader_dagster.loading.undo_plan import LoadedVersion, UndoPlan
+    from autoloader_dagster.loading.changes.undo import UndoOutcome
+    from autoloader_dagster.loading.changes.undo_plan import LoadedVersion, UndoPlan
 
 
 def undo(
@@ -55,10 +55,10 @@ def undo(
     loaded = spec_named(specs, settings, name)
     base = source_base(loaded)
     with ending_in_order(), progress() as tell:
-        from autoloader_dagster.loading.undo_plan import plan_undo
+        from autoloader_dagster.loading.changes.undo_plan import plan_undo
         from autoloader_dagster.orchestration.home import ensure_dagster_home
-        from autoloader_dagster.orchestration.launch_job import run_job_now
-        from autoloader_dagster.orchestration.undo_job import UNDO_JOB
+        from autoloader_dagster.orchestration.jobs.undo import UNDO_JOB
+        from autoloader_dagster.orchestration.runs.run_job import run_job_now
 
         tell("count the rows in the table")
         ingestion = open_ingestion(loaded, specs, settings)

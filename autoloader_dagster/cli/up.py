@@ -12,7 +12,7 @@ from autoloader_dagster.cli.project import open_state
 from autoloader_dagster.cli.supervise import keep_running
 from autoloader_dagster.errors import UsageError
 from autoloader_dagster.settings import load_settings
-from autoloader_dagster.spark.address import is_loopback
+from autoloader_dagster.spark.server.address import is_loopback
 from autoloader_dagster.web.guard import GuardRules
 
 

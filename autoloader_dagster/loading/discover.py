@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator
 
 from autoloader_dagster import failpoints
 from autoloader_dagster.loading.ingestion import Ingestion
-from autoloader_dagster.loading.partitioning import fitting, placer
-from autoloader_dagster.processed_files.records import Discovery
+from autoloader_dagster.loading.placement import fitting, placer
 from autoloader_dagster.sources.base import FileRef
+from autoloader_dagster.state.records import Discovery
 
 
 def discover(ingestion: Ingestion, progress: Callable[[int], None] | None = None) -> Discovery:

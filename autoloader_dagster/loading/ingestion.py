@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from autoloader_dagster.iceberg.columns import Column
 from autoloader_dagster.loading.lakehouse import SPARK, Lakehouse, Table
-from autoloader_dagster.processed_files.store import ProcessedFiles
 from autoloader_dagster.sources.base import FileSource
-from autoloader_dagster.spark.reading import Column
 from autoloader_dagster.specs.loader import LoadedSpec
 from autoloader_dagster.specs.model import IngestionSpec
+from autoloader_dagster.state.store import ProcessedFiles
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

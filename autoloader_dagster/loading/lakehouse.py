@@ -8,19 +8,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol
 
-from autoloader_dagster.loading.frame import Readable, batch_frame, columns_of_files
-from autoloader_dagster.loading.parquet_columns import FoundColumns
-from autoloader_dagster.processed_files.records import BatchKind, RowsOfFile
-from autoloader_dagster.spark.column_trial import refusal_of
-from autoloader_dagster.spark.history import History, Snapshot
-from autoloader_dagster.spark.lake_table import LakeTable
-from autoloader_dagster.spark.lineage import SourceFile
-from autoloader_dagster.spark.reading import Column
-from autoloader_dagster.spark.row_queries import FileInTable
-from autoloader_dagster.spark.table import IcebergTable
-from autoloader_dagster.spark.taking_out import Rows, Undone
-from autoloader_dagster.spark.writing import Written, bad_rows_of, count_bad_rows
+from autoloader_dagster.formats.frame import Readable, batch_frame, columns_of_files
+from autoloader_dagster.formats.parquet.columns import FoundColumns
+from autoloader_dagster.iceberg.append import Written, bad_rows_of, count_bad_rows
+from autoloader_dagster.iceberg.column_trial import refusal_of
+from autoloader_dagster.iceberg.columns import Column
+from autoloader_dagster.iceberg.delete import Rows, Undone
+from autoloader_dagster.iceberg.history import History, Snapshot
+from autoloader_dagster.iceberg.lake_table import LakeTable
+from autoloader_dagster.iceberg.lineage import SourceFile
+from autoloader_dagster.iceberg.rows import FileInTable, RowsOfFile
+from autoloader_dagster.iceberg.table import IcebergTable
 from autoloader_dagster.specs.model import IngestionSpec
+from autoloader_dagster.state.records import BatchKind
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING
 
 from autoloader_dagster import failpoints
 from autoloader_dagster.errors import AutoloaderError, SparkBroken, StateError
-from autoloader_dagster.loading.batch import BatchLoad
-from autoloader_dagster.loading.catch_up import recover
+from autoloader_dagster.loading.batch.lease import LEASE, Lease, new_owner
+from autoloader_dagster.loading.batch.load_batch import BatchLoad
+from autoloader_dagster.loading.batch.stage import unstage_leftovers
 from autoloader_dagster.loading.discover import discover
 from autoloader_dagster.loading.ingestion import BatchOutcome, Ingestion
-from autoloader_dagster.loading.lease import LEASE, Lease, new_owner
-from autoloader_dagster.loading.moved_table import refuse_moved_table
-from autoloader_dagster.loading.ownership import owned_in_state, refuse_other_owner
 from autoloader_dagster.loading.progress import LoadProgress
-from autoloader_dagster.loading.stage import unstage_leftovers
-from autoloader_dagster.processed_files.records import (
+from autoloader_dagster.loading.recovery.catch_up import recover
+from autoloader_dagster.loading.recovery.moved_table import refuse_moved_table
+from autoloader_dagster.loading.recovery.ownership import owned_in_state, refuse_other_owner
+from autoloader_dagster.spark.session import after_a_restart
+from autoloader_dagster.state.records import (
     Batch,
     Claim,
     PartitionKeys,
@@ -26,7 +27,6 @@ from autoloader_dagster.processed_files.records import (
     Partitions,
     PendingPartition,
 )
-from autoloader_dagster.spark.session import after_a_restart
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -7,15 +7,15 @@ from datetime import datetime, timezone
 from zoneinfo import ZoneInfo
 
 from autoloader_dagster.loading.ingestion import Ingestion
-from autoloader_dagster.loading.partitioning import (
+from autoloader_dagster.loading.placement import (
     KEY_FORMATS,
     first_window,
     fitting,
     key_of,
     window_start,
 )
-from autoloader_dagster.processed_files.records import Batch, PendingPartition
 from autoloader_dagster.specs.table import Partition
+from autoloader_dagster.state.records import Batch, PendingPartition
 
 # A run that fails leaves each partition of its range FAILED, so a range holds only partitions whose
 # files wait. A run costs 4 to 8 s: where that makes more ranges than this, one run without a range

@@ -10,24 +10,24 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from autoloader_dagster.errors import AutoloaderError, LoadError
-from autoloader_dagster.inspection.look import look_at
-from autoloader_dagster.inspection.outcome import Bad, Look
-from autoloader_dagster.loading.bad_rows import bad_row
-from autoloader_dagster.loading.frame import Readable, record_path_of
-from autoloader_dagster.loading.hints import apply_hints
+from autoloader_dagster.formats.frame import Readable, record_path_of
+from autoloader_dagster.formats.hints import apply_hints
+from autoloader_dagster.formats.look import look_at
+from autoloader_dagster.formats.outcome import Bad, Look
+from autoloader_dagster.formats.parquet.columns import found_columns
+from autoloader_dagster.iceberg.columns import Column
+from autoloader_dagster.iceberg.lineage import LINEAGE_COLUMNS, RESCUED, SOURCE_FILE, SourceFile
+from autoloader_dagster.loading.batch.bad_rows import bad_row
+from autoloader_dagster.loading.batch.find_bad_files import find_unreadable, short
+from autoloader_dagster.loading.batch.partition_columns import check_partition_by
+from autoloader_dagster.loading.batch.stage import PREVIEW, stage, unstage
 from autoloader_dagster.loading.ingestion import FileOutcome, Ingestion
-from autoloader_dagster.loading.isolate import find_unreadable, short
-from autoloader_dagster.loading.moved_table import moved_in_state
 from autoloader_dagster.loading.notes import notes_on
-from autoloader_dagster.loading.parquet_columns import found_columns
-from autoloader_dagster.loading.partition_columns import check_partition_by
-from autoloader_dagster.loading.partitioning import placer
-from autoloader_dagster.loading.stage import PREVIEW, stage, unstage
-from autoloader_dagster.processed_files.records import Placement
+from autoloader_dagster.loading.placement import placer
+from autoloader_dagster.loading.recovery.moved_table import moved_in_state
 from autoloader_dagster.sources.base import FileRef
-from autoloader_dagster.spark.lineage import LINEAGE_COLUMNS, RESCUED, SOURCE_FILE, SourceFile
-from autoloader_dagster.spark.reading import Column
 from autoloader_dagster.spark.session import translate
+from autoloader_dagster.state.records import Placement
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterable
 
 from autoloader_dagster.loading.ingestion import BatchOutcome
-from autoloader_dagster.processed_files.records import Batch, PendingPartition
 from autoloader_dagster.specs.values import shown_size
+from autoloader_dagster.state.records import Batch, PendingPartition
 
 
 class LoadProgress:

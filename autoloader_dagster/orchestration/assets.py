@@ -17,7 +17,7 @@ from autoloader_dagster.orchestration.resources import (
     SparkConnectResource,
     open_ingestion,
 )
-from autoloader_dagster.orchestration.runs import INGESTION_TAG, LISTED_TAG, ended_runs
+from autoloader_dagster.orchestration.runs.tags import INGESTION_TAG, LISTED_TAG, ended_runs
 from autoloader_dagster.redaction import struck_errors
 from autoloader_dagster.specs.connections import Connections
 from autoloader_dagster.specs.dagster_names import BROKEN_SPECS

@@ -10,8 +10,8 @@ import dagster as dg
 
 from autoloader_dagster.loading.ingestion import FileOutcome, Ingestion
 from autoloader_dagster.orchestration import metadata as keys
-from autoloader_dagster.orchestration.runs import ended_runs
-from autoloader_dagster.processed_files.records import DISMISSIBLE, FILE_CHANGED, BadFile, BadRows
+from autoloader_dagster.orchestration.runs.tags import ended_runs
+from autoloader_dagster.state.records import DISMISSIBLE, FILE_CHANGED, BadFile, BadRows
 
 FILES_CHECK = "every_file_loaded"
 ROWS_CHECK = "no_bad_rows"

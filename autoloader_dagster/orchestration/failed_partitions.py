@@ -12,7 +12,7 @@ from autoloader_dagster.loading.ingestion import Ingestion
 from autoloader_dagster.orchestration import metadata as keys
 from autoloader_dagster.orchestration.partitions import partitions_definition
 from autoloader_dagster.orchestration.row_counts import row_counts
-from autoloader_dagster.processed_files.records import FileStatus
+from autoloader_dagster.state.records import FileStatus
 
 # Not loaded, and not left out for good either.
 _OPEN: tuple[FileStatus, ...] = ("DISCOVERED", "PROCESSING", "FAILED", "QUARANTINED", "HELD")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from autoloader_dagster.errors import UsageError
 from autoloader_dagster.settings import Settings
-from autoloader_dagster.spark.locks import try_lock
+from autoloader_dagster.spark.server.locks import try_lock
 
 CONFIG_NAME = "dagster.yaml"
 WORKSPACE_NAME = "workspace.yaml"

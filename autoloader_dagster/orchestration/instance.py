@@ -8,7 +8,7 @@ from pathlib import Path
 import dagster as dg
 
 from autoloader_dagster.errors import SparkSetupError
-from autoloader_dagster.spark.locks import file_lock
+from autoloader_dagster.spark.server.locks import file_lock
 
 _LOCK_NAME = "opening.lock"
 _LOCK_SECONDS = 60

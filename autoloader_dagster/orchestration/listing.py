@@ -14,8 +14,8 @@ import dagster as dg
 
 from autoloader_dagster.loading.discover import discover
 from autoloader_dagster.loading.ingestion import Ingestion
-from autoloader_dagster.orchestration.runs import INGESTION_TAG, LISTS_TAG, ended_at, has_ended
-from autoloader_dagster.processed_files.records import Discovery
+from autoloader_dagster.orchestration.runs.tags import INGESTION_TAG, LISTS_TAG, ended_at, has_ended
+from autoloader_dagster.state.records import Discovery
 
 # What a tick does besides has the rest of Dagster's minute.
 TICK_SECONDS = 25.0

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import dagster as dg
 
 from autoloader_dagster.loading.ingestion import BatchOutcome, FileOutcome
-from autoloader_dagster.processed_files.records import BadFile
+from autoloader_dagster.state.records import BadFile
 
 # Dagster's own: the overview of an asset shows the first.
 TABLE_ROWS = "dagster/row_count"

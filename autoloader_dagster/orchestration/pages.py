@@ -8,14 +8,14 @@ from collections.abc import Collection, Iterator
 
 import dagster as dg
 
+from autoloader_dagster.loading.changes.undo import UndoOutcome
 from autoloader_dagster.loading.ingestion import BatchOutcome, Ingestion
-from autoloader_dagster.loading.undo import UndoOutcome
-from autoloader_dagster.orchestration import job_metadata
 from autoloader_dagster.orchestration import metadata as keys
 from autoloader_dagster.orchestration.checks import check_evaluations, outdated_checks
 from autoloader_dagster.orchestration.failed_partitions import open_files, settled_partitions
-from autoloader_dagster.orchestration.missed_events import missed_events
+from autoloader_dagster.orchestration.jobs import metadata as job_metadata
 from autoloader_dagster.orchestration.row_counts import row_counts
+from autoloader_dagster.orchestration.runs.late_events import missed_events
 
 # Batches of failed runs of which ticks of this process have found the events.
 _told_batches: set[str] = set()

@@ -2,10 +2,10 @@
 
 import dagster as dg
 
-from autoloader_dagster.loading.partitioning import KEY_FORMATS, first_window
-from autoloader_dagster.processed_files.records import PartitionKeys, PartitionRange, Partitions
+from autoloader_dagster.loading.placement import KEY_FORMATS, first_window
 from autoloader_dagster.specs.loader import LoadedSpec
 from autoloader_dagster.specs.table import Partition
+from autoloader_dagster.state.records import PartitionKeys, PartitionRange, Partitions
 
 
 def partitions_definition(loaded: LoadedSpec) -> dg.PartitionsDefinition | None:

@@ -8,11 +8,11 @@ import dagster as dg
 
 from autoloader_dagster.loading.discover import discover, why_nothing_was_listed
 from autoloader_dagster.loading.ingestion import Ingestion
-from autoloader_dagster.loading.partitioning import fitting
+from autoloader_dagster.loading.placement import fitting
 from autoloader_dagster.loading.plan import RunPlan, plan_runs
 from autoloader_dagster.orchestration.outages import Outage
 from autoloader_dagster.orchestration.partitions import partitions_definition
-from autoloader_dagster.orchestration.runs import (
+from autoloader_dagster.orchestration.runs.tags import (
     INGESTION_TAG,
     LISTED_TAG,
     PENDING_TAG,
@@ -22,7 +22,7 @@ from autoloader_dagster.orchestration.runs import (
     run_failure,
     runs_for_pending,
 )
-from autoloader_dagster.processed_files.records import Discovery
+from autoloader_dagster.state.records import Discovery
 
 RANGE_START = "dagster/asset_partition_range_start"
 RANGE_END = "dagster/asset_partition_range_end"

@@ -19,7 +19,7 @@ from dagster._core.definitions.definitions_load_context import (
 )
 
 from autoloader_dagster.errors import SpecError, SpecGone, StateError
-from autoloader_dagster.loading.orphans import Orphan, orphan_named, orphans_in
+from autoloader_dagster.loading.recovery.orphans import Orphan, orphan_named, orphans_in
 from autoloader_dagster.orchestration.assets import asset_key
 from autoloader_dagster.orchestration.checks import check_specs
 from autoloader_dagster.orchestration.resources import ProcessedFilesResource

@@ -9,12 +9,12 @@ import dagster as dg
 from pydantic import Field, PrivateAttr
 
 from autoloader_dagster.loading.ingestion import Ingestion
-from autoloader_dagster.orchestration import run_locks
-from autoloader_dagster.processed_files.store import ProcessedFiles
+from autoloader_dagster.orchestration.runs import locks as run_locks
 from autoloader_dagster.settings import Settings, check_remote, load_settings
 from autoloader_dagster.specs.connections import Connections, ResolvedConnection
 from autoloader_dagster.specs.loader import LoadedSpec
 from autoloader_dagster.specs.source import S3Source
+from autoloader_dagster.state.store import ProcessedFiles
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -45,7 +45,7 @@ class SparkConnectResource(dg.ConfigurableResource):
 
     def is_running(self) -> bool:
         """Whether a session starts no server, because one is configured or runs already."""
-        from autoloader_dagster.spark.server import EmbeddedServer
+        from autoloader_dagster.spark.server.embedded import EmbeddedServer
 
         settings = self._settings()
         return bool(settings.spark_remote) or EmbeddedServer(settings).status().state == "running"
@@ -114,7 +114,7 @@ def open_ingestion(
     settings: Settings | None = None,
 ) -> Ingestion:
     """An ingestion with its source, its credentials resolved now."""
-    from autoloader_dagster.sources.factory import open_source
+    from autoloader_dagster.sources.registry import open_source
 
     settings = settings or load_settings()
     return Ingestion(

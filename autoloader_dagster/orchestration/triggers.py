@@ -8,8 +8,8 @@ import dagster as dg
 
 from autoloader_dagster.errors import AutoloaderError, StateError
 from autoloader_dagster.loading.ingestion import Ingestion
-from autoloader_dagster.loading.moved_table import moved_in_state
-from autoloader_dagster.loading.ownership import how_to_adopt, owned_in_state
+from autoloader_dagster.loading.recovery.moved_table import moved_in_state
+from autoloader_dagster.loading.recovery.ownership import how_to_adopt, owned_in_state
 from autoloader_dagster.orchestration import metadata as keys
 from autoloader_dagster.orchestration.assets import asset_key, source_key
 from autoloader_dagster.orchestration.listing import (
@@ -32,10 +32,10 @@ from autoloader_dagster.orchestration.resources import (
     SparkConnectResource,
     open_ingestion,
 )
-from autoloader_dagster.processed_files.records import Discovery
 from autoloader_dagster.redaction import strike, struck_errors
 from autoloader_dagster.specs.connections import Connections
 from autoloader_dagster.specs.loader import LoadedSpec
+from autoloader_dagster.state.records import Discovery
 
 
 def trigger_name(loaded: LoadedSpec, kind: str) -> str:

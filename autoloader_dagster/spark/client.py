@@ -17,7 +17,7 @@ from pyspark.sql.connect.client import DefaultChannelBuilder
 from pyspark.sql.connect.client.retries import DefaultPolicy, RetryPolicyState
 from pyspark.sql.connect.proto import base_pb2
 
-from autoloader_dagster.spark.address import is_loopback
+from autoloader_dagster.spark.server.address import is_loopback
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from autoloader_dagster.errors import SparkBroken, SparkUnavailable, UsageError
 from autoloader_dagster.settings import Settings, without_parameters
-from autoloader_dagster.spark.address import ServerAddress, answers
-from autoloader_dagster.spark.jars import Progress
-from autoloader_dagster.spark.server import EmbeddedServer
+from autoloader_dagster.spark.server.address import ServerAddress, answers
+from autoloader_dagster.spark.server.embedded import EmbeddedServer
+from autoloader_dagster.spark.server.jars import Progress
 from autoloader_dagster.spark.session_conf import settle
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from autoloader_dagster.processed_files.store import ProcessedFiles
-from autoloader_dagster.spark.server import EmbeddedServer
+from autoloader_dagster.spark.server.embedded import EmbeddedServer
+from autoloader_dagster.state.store import ProcessedFiles
 from tests.differential import csv_cases, json_cases, parquet_cases
 from tests.differential.harness import Bench, Group, keep
 from tests.differential.oracles import ORACLES

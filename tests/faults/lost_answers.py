@@ -16,7 +16,7 @@ from pathlib import Path
 
 from autoloader_dagster.errors import AutoloaderError
 from autoloader_dagster.loading.ingestion import Ingestion
-from autoloader_dagster.processed_files.store import ProcessedFiles
+from autoloader_dagster.state.store import ProcessedFiles
 from tests.faults.checker import Verdict, Version, check, version_of
 from tests.faults.ground import Outcome
 from tests.fixtures.catalogs import Catalog, Catalogs

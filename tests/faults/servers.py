@@ -8,7 +8,7 @@ import socket
 import threading
 
 from autoloader_dagster.settings import Settings
-from autoloader_dagster.spark.server import EmbeddedServer
+from autoloader_dagster.spark.server.embedded import EmbeddedServer
 
 
 def kill_spark(settings: Settings) -> bool:

@@ -24,7 +24,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from autoloader_dagster.spark.server import EmbeddedServer
+from autoloader_dagster.spark.server.embedded import EmbeddedServer
 from tests.faults import (
     bad_databases,
     changing_files,

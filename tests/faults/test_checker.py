@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from autoloader_dagster.processed_files.store import ProcessedFiles
+from autoloader_dagster.state.store import ProcessedFiles
 from tests.faults.checker import BATCH_PROPERTY, Verdict, check, versions_in
 
 Place = Any

@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 
 from autoloader_dagster.errors import PublishConflict, TableError
-from autoloader_dagster.loading.audit import own_chain
+from autoloader_dagster.iceberg.table import IcebergTable
+from autoloader_dagster.loading.batch.audit import own_chain
 from autoloader_dagster.loading.discover import discover
 from autoloader_dagster.loading.load import load
-from autoloader_dagster.processed_files.store import ProcessedFiles
 from autoloader_dagster.spark.session import connect
-from autoloader_dagster.spark.table import IcebergTable
+from autoloader_dagster.state.store import ProcessedFiles
 from tests.faults.lost_answers import COMMITS, Landing, lake_of, lose_a_commit
 from tests.fixtures.catalogs import Catalog, Catalogs
 from tests.fixtures.lake import Lake

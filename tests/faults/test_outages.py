@@ -18,11 +18,11 @@ import sqlalchemy as sa
 import yaml
 
 from autoloader_dagster.definitions import load_definitions
-from autoloader_dagster.orchestration import run_locks
-from autoloader_dagster.orchestration.runs import PENDING_TAG, run_failure
-from autoloader_dagster.processed_files.store import ProcessedFiles
-from autoloader_dagster.spark.server import EmbeddedServer
+from autoloader_dagster.orchestration.runs import locks as run_locks
+from autoloader_dagster.orchestration.runs.tags import PENDING_TAG, run_failure
+from autoloader_dagster.spark.server.embedded import EmbeddedServer
 from autoloader_dagster.spark.session import connect
+from autoloader_dagster.state.store import ProcessedFiles
 from tests.fixtures.catalogs import Catalog, Catalogs
 from tests.fixtures.proxy import Proxy
 from tests.fixtures.s3 import S3Bucket

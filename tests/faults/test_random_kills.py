@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from autoloader_dagster.spark.server import EmbeddedServer
+from autoloader_dagster.spark.server.embedded import EmbeddedServer
 from tests.faults import bad_databases
 from tests.faults.ground import Ground, series, wrong
 from tests.faults.random_kills import kill_at_random

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from autoloader_dagster.loading import batch as batch_module
-from autoloader_dagster.spark import writing as writing_module
-from autoloader_dagster.spark.server import EmbeddedServer
+from autoloader_dagster.iceberg import append as writing_module
+from autoloader_dagster.loading.batch import load_batch as batch_module
+from autoloader_dagster.spark.server.embedded import EmbeddedServer
 from autoloader_dagster.spark.session import connect
 from tests.faults.lost_answers import Landing, lake_of
 from tests.fixtures.catalogs import Catalog, Catalogs

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from autoloader_dagster.processed_files.store import ProcessedFiles
+from autoloader_dagster.state.store import ProcessedFiles
 from tests.fixtures.project import ROOT, Project, wait_for
 
 RELEASE_SECONDS = 30

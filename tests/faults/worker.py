@@ -26,16 +26,16 @@ from typing import IO, Any
 
 from autoloader_dagster import failpoints
 from autoloader_dagster.errors import AutoloaderError
+from autoloader_dagster.loading.changes.undo import undo
 from autoloader_dagster.loading.discover import discover
 from autoloader_dagster.loading.ingestion import Ingestion
 from autoloader_dagster.loading.load import load
-from autoloader_dagster.loading.undo import undo
-from autoloader_dagster.processed_files.store import ProcessedFiles
 from autoloader_dagster.settings import load_settings
-from autoloader_dagster.sources.factory import open_source
+from autoloader_dagster.sources.registry import open_source
 from autoloader_dagster.spark.session import connect
 from autoloader_dagster.specs.loader import LoadedSpec, SpecSet, load_specs
 from autoloader_dagster.specs.source import S3Source
+from autoloader_dagster.state.store import ProcessedFiles
 
 
 def main() -> None:

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from autoloader_dagster.errors import NotLoaded
-from autoloader_dagster.loading.choose import versions_named
+from autoloader_dagster.loading.changes.select_files import versions_named
 from autoloader_dagster.loading.discover import discover
 from autoloader_dagster.loading.ingestion import Ingestion
-from autoloader_dagster.processed_files.store import ProcessedFiles
 from autoloader_dagster.spark.session import connect
+from autoloader_dagster.state.store import ProcessedFiles
 from tests.fixtures.lake import Lake
 from tests.hostile.corpus import CONTROLS, file_names
 

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from autoloader_dagster.loading.ingestion import Ingestion
-from autoloader_dagster.sources.factory import open_source
+from autoloader_dagster.sources.registry import open_source
 from autoloader_dagster.spark.session import connect
 from autoloader_dagster.specs.connections import load_connections
 from tests.fixtures.lake import Lake

@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 from datetime import datetime, timedelta, timezone
 
-from autoloader_dagster.processed_files import (
+from autoloader_dagster.sources.base import FileRef
+from autoloader_dagster.state import (
     Batch,
     Claim,
     Discovery,
@@ -15,7 +16,6 @@ from autoloader_dagster.processed_files import (
     Placement,
     ProcessedFiles,
 )
-from autoloader_dagster.sources.base import FileRef
 
 INGESTION = "acme/orders"
 TABLE = "lake.shop.orders"

@@ -3,8 +3,8 @@
 import pytest
 
 from autoloader_dagster.errors import FilesInUse, LeaseLost
-from autoloader_dagster.processed_files import Batch, ProcessedFiles
-from autoloader_dagster.processed_files.records import Amendment, UndoneFile
+from autoloader_dagster.state import Batch, ProcessedFiles
+from autoloader_dagster.state.records import Amendment, UndoneFile
 from tests.integration.state_steps import (
     INGESTION,
     LEASE,

@@ -31,14 +31,14 @@ from autoloader_dagster.errors import (
     TableUnavailable,
     exit_code,
 )
+from autoloader_dagster.iceberg.table import IcebergTable
 from autoloader_dagster.loading import load as load_module
 from autoloader_dagster.loading.discover import discover, why_nothing_was_listed
 from autoloader_dagster.loading.ingestion import Ingestion
 from autoloader_dagster.loading.preview import preview
-from autoloader_dagster.processed_files import database
-from autoloader_dagster.processed_files.store import ProcessedFiles
 from autoloader_dagster.spark.session import connect
-from autoloader_dagster.spark.table import IcebergTable
+from autoloader_dagster.state import database
+from autoloader_dagster.state.store import ProcessedFiles
 from tests.fixtures.lake import Lake, write_ids
 from tests.fixtures.postgres import PostgresServer, running_postgres
 from tests.fixtures.s3 import S3Bucket

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from autoloader_dagster.errors import LeaseLost, StateError
-from autoloader_dagster.processed_files import (
+from autoloader_dagster.sources.base import FileRef
+from autoloader_dagster.state import (
     LoadedFile,
     PartitionKeys,
     PartitionRange,
@@ -17,8 +18,7 @@ from autoloader_dagster.processed_files import (
     SetAside,
     TableState,
 )
-from autoloader_dagster.processed_files.records import KnownBatch
-from autoloader_dagster.sources.base import FileRef
+from autoloader_dagster.state.records import KnownBatch
 from tests.integration.state_steps import (
     BASE_TIME,
     INGESTION,

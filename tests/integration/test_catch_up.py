@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from autoloader_dagster.loading import batch as batch_module
-from autoloader_dagster.loading.attempts import Attempts
+from autoloader_dagster.iceberg.table import IcebergTable
+from autoloader_dagster.loading.batch import load_batch as batch_module
+from autoloader_dagster.loading.batch.attempts import Attempts
+from autoloader_dagster.loading.changes.reload import reload
+from autoloader_dagster.loading.changes.retry import retry
+from autoloader_dagster.loading.changes.undo import undo
 from autoloader_dagster.loading.discover import discover
-from autoloader_dagster.loading.reload import reload
-from autoloader_dagster.loading.retry import retry
-from autoloader_dagster.loading.undo import undo
-from autoloader_dagster.processed_files.store import ProcessedFiles
-from autoloader_dagster.spark.table import IcebergTable
+from autoloader_dagster.state.store import ProcessedFiles
 from tests.fixtures import by_hand
 from tests.fixtures.lake import Lake, write_ids
 

@@ -9,13 +9,13 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from autoloader_dagster.loading.changes.undo import undo
 from autoloader_dagster.loading.ingestion import Ingestion
-from autoloader_dagster.loading.undo import undo
-from autoloader_dagster.processed_files.store import ProcessedFiles
 from autoloader_dagster.settings import Settings
-from autoloader_dagster.sources.factory import open_source
+from autoloader_dagster.sources.registry import open_source
 from autoloader_dagster.spark.session import connect
 from autoloader_dagster.specs.loader import load_specs
+from autoloader_dagster.state.store import ProcessedFiles
 from tests.fixtures.lake import read_table
 from tests.fixtures.project import Project as Served
 from tests.fixtures.project import served_project, wait_for

@@ -5,8 +5,9 @@ from datetime import timedelta
 import pytest
 
 from autoloader_dagster.errors import MainMoved
-from autoloader_dagster.processed_files import LoadedFile, ProcessedFiles
-from autoloader_dagster.processed_files.records import Difference, DifferenceKind, RowsOfFile
+from autoloader_dagster.iceberg.rows import RowsOfFile
+from autoloader_dagster.state import LoadedFile, ProcessedFiles
+from autoloader_dagster.state.records import Difference, DifferenceKind
 from tests.integration.state_steps import (
     BASE_TIME,
     INGESTION,

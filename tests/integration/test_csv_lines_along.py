@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from autoloader_dagster.inspection import csv_lines
-from autoloader_dagster.spark import read_csv
+from autoloader_dagster.formats.csv import lines as csv_lines
+from autoloader_dagster.formats.csv import read as read_csv
 from tests.fixtures.lake import Lake
 
 _TYPES = {"id": "int", "amount": "decimal(8,2)", "day": "date", "at": "timestamp", "ok": "boolean"}

@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from autoloader_dagster.spark.read_csv import MAX_HEADER_READERS
+from autoloader_dagster.formats.csv.read import MAX_HEADER_READERS
 from tests.fixtures.lake import Lake
 
 _BLANKS = b" " * 999

@@ -6,7 +6,7 @@ import sys
 import uuid
 from pathlib import Path
 
-from autoloader_dagster.processed_files.store import ProcessedFiles
+from autoloader_dagster.state.store import ProcessedFiles
 from tests.faults.checker import check, versions_in
 from tests.faults.site import open_catalog
 from tests.fixtures.project import ROOT, Project, WebServer, wait_for

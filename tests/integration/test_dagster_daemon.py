@@ -10,8 +10,8 @@ from typing import Any
 
 import psutil
 
-from autoloader_dagster.processed_files.store import ProcessedFiles
-from autoloader_dagster.spark.address import ServerFolder
+from autoloader_dagster.spark.server.address import ServerFolder
+from autoloader_dagster.state.store import ProcessedFiles
 from tests.fixtures.graphql_texts import REPOSITORY, graphql_texts
 from tests.fixtures.project import Project, WebServer, wait_for
 from tests.fixtures.s3 import S3Bucket

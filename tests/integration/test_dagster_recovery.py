@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from autoloader_dagster.processed_files.store import ProcessedFiles
+from autoloader_dagster.state.store import ProcessedFiles
 from tests.fixtures.project import Project, WebServer, wait_for
 
 _INGESTION = "default/arriving"

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from autoloader_dagster.errors import SourceError, SourceUnavailable
-from autoloader_dagster.processed_files import (
+from autoloader_dagster.sources.base import FileRef
+from autoloader_dagster.state import (
     FILE_CHANGED,
     NO_PARTITION,
     Discovery,
@@ -18,8 +19,7 @@ from autoloader_dagster.processed_files import (
     ProcessedFiles,
     SetAside,
 )
-from autoloader_dagster.processed_files import discovery as discovery_module
-from autoloader_dagster.sources.base import FileRef
+from autoloader_dagster.state import discovery as discovery_module
 from tests.integration.state_steps import (
     BASE_TIME,
     INGESTION,
@@ -336,7 +336,7 @@ def test_more_files_than_a_chunk(state: ProcessedFiles) -> None:
 MEMORY_PROGRAM = """
     import resource, sys
     from tests.integration.state_steps import INGESTION, by_day, ref
-    from autoloader_dagster.processed_files import ProcessedFiles
+    from autoloader_dagster.state import ProcessedFiles
 
     def pages(files):
         for start in range(0, files, 1000):

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from autoloader_dagster.errors import MainMoved
-from autoloader_dagster.processed_files import LoadedFile, ProcessedFiles
-from autoloader_dagster.processed_files.records import Guard, PartitionKeys
+from autoloader_dagster.state import LoadedFile, ProcessedFiles
+from autoloader_dagster.state.records import Guard, PartitionKeys
 from tests.integration.state_steps import (
     INGESTION,
     by_day,

@@ -8,8 +8,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from autoloader_dagster.inspection import csv_lines
-from autoloader_dagster.spark import read_csv
+from autoloader_dagster.formats.csv import lines as csv_lines
+from autoloader_dagster.formats.csv import read as read_csv
 from tests.fixtures import by_hand
 from tests.fixtures.lake import Lake
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from autoloader_dagster.inspection.json_look import MAX_DOCUMENT_BYTES
+from autoloader_dagster.formats.json.look import MAX_DOCUMENT_BYTES
 from autoloader_dagster.loading.ingestion import FileOutcome
 from tests.fixtures.lake import Lake
 

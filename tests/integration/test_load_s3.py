@@ -17,16 +17,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from autoloader_dagster.errors import AutoloaderError, SourceAccessDenied, SpecError
-from autoloader_dagster.inspection import csv_lines
-from autoloader_dagster.loading import batch as batch_module
+from autoloader_dagster.formats.csv import lines as csv_lines
+from autoloader_dagster.loading.batch import load_batch as batch_module
+from autoloader_dagster.loading.batch.stage import stage
 from autoloader_dagster.loading.discover import discover
-from autoloader_dagster.loading.stage import stage
 from autoloader_dagster.orchestration.assets import build_asset
 from autoloader_dagster.orchestration.resources import ProcessedFilesResource, SparkConnectResource
-from autoloader_dagster.processed_files.store import ProcessedFiles
-from autoloader_dagster.sources.s3_client import S3Access
+from autoloader_dagster.sources.s3.client import S3Access
 from autoloader_dagster.spark.session import connect
 from autoloader_dagster.specs.connections import load_connections
+from autoloader_dagster.state.store import ProcessedFiles
 from tests.fixtures.lake import Lake
 from tests.fixtures.s3 import S3Bucket
 from tests.integration.s3_steps import keys_are, s3_ingestion

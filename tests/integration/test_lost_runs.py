@@ -20,8 +20,8 @@ from dagster._core.remote_origin import (
 )
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
-from autoloader_dagster.orchestration import run_locks
-from autoloader_dagster.orchestration.lost_runs import Looked, Ours, fail_lost_runs
+from autoloader_dagster.orchestration.runs import locks as run_locks
+from autoloader_dagster.orchestration.runs.lost import Looked, Ours, fail_lost_runs
 from autoloader_dagster.settings import Settings, load_settings
 from tests.fixtures.lake import read_table
 from tests.fixtures.project import wait_for

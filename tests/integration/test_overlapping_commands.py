@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from autoloader_dagster import failpoints
+from autoloader_dagster.loading.changes.undo import undo
 from autoloader_dagster.loading.ingestion import Ingestion
-from autoloader_dagster.loading.reconcile import reconcile
-from autoloader_dagster.loading.undo import undo
-from autoloader_dagster.processed_files.store import ProcessedFiles
+from autoloader_dagster.loading.recovery.reconcile import reconcile
 from autoloader_dagster.sources.base import FileRef, FileSource
+from autoloader_dagster.state.store import ProcessedFiles
 from tests.fixtures import by_hand
 from tests.fixtures.lake import Lake, write_ids
 from tests.fixtures.project import wait_for

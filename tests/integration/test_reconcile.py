@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from autoloader_dagster.errors import SourceNotFound, TableError
-from autoloader_dagster.loading.attempts import Attempts
-from autoloader_dagster.loading.branches import branch_name
+from autoloader_dagster.loading.batch.attempts import Attempts
+from autoloader_dagster.loading.batch.branches import branch_name
 from autoloader_dagster.loading.discover import discover
 from autoloader_dagster.loading.ingestion import Ingestion
-from autoloader_dagster.loading.reconcile import Reconciliation, advice, reconcile
-from autoloader_dagster.processed_files.records import Difference
-from autoloader_dagster.processed_files.store import ProcessedFiles
+from autoloader_dagster.loading.recovery.reconcile import Reconciliation, advice, reconcile
+from autoloader_dagster.state.records import Difference
+from autoloader_dagster.state.store import ProcessedFiles
 from tests.fixtures import by_hand
 from tests.fixtures.lake import Lake, write_ids
 

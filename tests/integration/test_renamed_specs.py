@@ -7,16 +7,16 @@ import dagster as dg
 import pytest
 
 from autoloader_dagster.errors import LoadError, TableMoved, TableOwned, UsageError
+from autoloader_dagster.iceberg.table import TABLE_ID_PROPERTY
+from autoloader_dagster.loading.changes.undo import undo
 from autoloader_dagster.loading.ingestion import Ingestion
-from autoloader_dagster.loading.ownership import adopt, owned_in_state
 from autoloader_dagster.loading.preview import preview
-from autoloader_dagster.loading.reconcile import reconcile
-from autoloader_dagster.loading.undo import undo
+from autoloader_dagster.loading.recovery.ownership import adopt, owned_in_state
+from autoloader_dagster.loading.recovery.reconcile import reconcile
 from autoloader_dagster.orchestration.resources import ProcessedFilesResource, SparkConnectResource
 from autoloader_dagster.orchestration.triggers import build_sensor
-from autoloader_dagster.processed_files import ProcessedFiles
-from autoloader_dagster.spark.table import TABLE_ID_PROPERTY
 from autoloader_dagster.specs.connections import load_connections
+from autoloader_dagster.state import ProcessedFiles
 from tests.fixtures import by_hand
 from tests.fixtures.lake import Lake, write_ids
 from tests.integration.state_steps import INGESTION, discover, load, ref, statuses, versions

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from autoloader_dagster.errors import NotLoaded
+from autoloader_dagster.loading.changes.dismiss import dismiss
+from autoloader_dagster.loading.changes.retry import RetryOutcome, plan_retry, retry
 from autoloader_dagster.loading.discover import discover
-from autoloader_dagster.loading.dismiss import dismiss
-from autoloader_dagster.loading.retry import RetryOutcome, plan_retry, retry
 from tests.fixtures.lake import Lake
 
 NO_CSV = b"PK\x03\x04 no csv"

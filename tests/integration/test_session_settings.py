@@ -9,11 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from autoloader_dagster.errors import SparkSetupError
-from autoloader_dagster.processed_files.store import ProcessedFiles
 from autoloader_dagster.spark.client import share_class_loader
-from autoloader_dagster.spark.server import EmbeddedServer
+from autoloader_dagster.spark.server.embedded import EmbeddedServer
 from autoloader_dagster.spark.session import connect
 from autoloader_dagster.spark.session_conf import SESSION_CONF, settle
+from autoloader_dagster.state.store import ProcessedFiles
 from tests.fixtures.lake import Lake
 from tests.fixtures.spark import CHEAP_SERVER, settings_for
 

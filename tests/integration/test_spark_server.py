@@ -19,9 +19,9 @@ import pytest
 from autoloader_dagster.errors import SparkSetupError, SparkUnavailable, UsageError
 from autoloader_dagster.settings import Settings
 from autoloader_dagster.spark import session as session_module
-from autoloader_dagster.spark.address import ServerAddress, is_process
-from autoloader_dagster.spark.locks import is_locked
-from autoloader_dagster.spark.server import EmbeddedServer
+from autoloader_dagster.spark.server.address import ServerAddress, is_process
+from autoloader_dagster.spark.server.embedded import EmbeddedServer
+from autoloader_dagster.spark.server.locks import is_locked
 from autoloader_dagster.spark.session import SparkConnect, connect
 from tests.fixtures.s3 import S3Bucket
 from tests.fixtures.spark import settings_for
@@ -30,7 +30,7 @@ START_AND_USE = """
 import json, os, sys
 from dataclasses import asdict
 from autoloader_dagster.settings import load_settings
-from autoloader_dagster.spark.server import EmbeddedServer
+from autoloader_dagster.spark.server.embedded import EmbeddedServer
 from autoloader_dagster.spark.session import connect
 
 settings = load_settings()
@@ -486,7 +486,7 @@ def test_an_address_that_is_none_is_wrong_usage(tmp_path: Path, url: str, messag
 
 def test_heavy_packages_are_imported_only_when_a_session_is_opened() -> None:
     code = (
-        "import sys, autoloader_dagster.spark.session, autoloader_dagster.spark.supervisor\n"
+        "import sys, autoloader_dagster.spark.session, autoloader_dagster.spark.server.supervisor\n"
         "heavy = {'pyspark', 'dagster', 'grpc', 'pandas', 'requests', 'jgo', 'sqlalchemy'}\n"
         "print(heavy & set(sys.modules))"
     )

@@ -16,14 +16,14 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, event, text
 
 from autoloader_dagster.errors import StateError, UsageError
-from autoloader_dagster.processed_files import ProcessedFiles, TableState, database
-from autoloader_dagster.processed_files.database import (
+from autoloader_dagster.state import ProcessedFiles, TableState, database
+from autoloader_dagster.state.database import (
     OLDEST_USABLE,
     REVISIONS,
     VERSION_TABLE,
     Database,
 )
-from autoloader_dagster.processed_files.upgrade import alembic_config
+from autoloader_dagster.state.upgrade import alembic_config
 from tests.integration.state_steps import (
     BASE_TIME,
     INGESTION,
@@ -215,7 +215,7 @@ def test_an_index_is_built_beside_those_who_write(postgres_database_url: str) ->
 
 UPGRADE_PROGRAM = """
 import sys
-from autoloader_dagster.processed_files import ProcessedFiles
+from autoloader_dagster.state import ProcessedFiles
 state = ProcessedFiles(sys.argv[1])
 sys.stdin.readline()
 state.set_up()

@@ -1,6 +1,6 @@
 """What the sensor and the command line ask of the state, on both databases."""
 
-from autoloader_dagster.processed_files import LoadedFile, Placement, ProcessedFiles, SetAside
+from autoloader_dagster.state import LoadedFile, Placement, ProcessedFiles, SetAside
 from tests.integration.state_steps import (
     BASE_TIME,
     INGESTION,

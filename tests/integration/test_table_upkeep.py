@@ -10,9 +10,9 @@ from pyspark.errors.exceptions.connect import SparkConnectGrpcException
 
 from autoloader_dagster import failpoints
 from autoloader_dagster.errors import SparkBroken
-from autoloader_dagster.spark.server import EmbeddedServer
+from autoloader_dagster.iceberg.table import METADATA_PROPERTIES
+from autoloader_dagster.spark.server.embedded import EmbeddedServer
 from autoloader_dagster.spark.session import after_a_restart, connect, translate
-from autoloader_dagster.spark.table import METADATA_PROPERTIES
 from tests.fixtures.by_hand import sql
 from tests.fixtures.lake import Lake, write_ids
 from tests.fixtures.spark import cheap_conf, settings_for

@@ -10,16 +10,16 @@ import pytest
 
 from autoloader_dagster import failpoints
 from autoloader_dagster.errors import FilesInUse, NotAsLoaded, NotLoaded, TableError, UsageError
-from autoloader_dagster.loading.attempts import Attempts
+from autoloader_dagster.iceberg import delete as taking_out
+from autoloader_dagster.iceberg.table import IcebergTable
+from autoloader_dagster.loading.batch.attempts import Attempts
+from autoloader_dagster.loading.changes.retry import retry
+from autoloader_dagster.loading.changes.undo import UndoOutcome, undo
+from autoloader_dagster.loading.changes.undo_plan import plan_undo
 from autoloader_dagster.loading.ingestion import Ingestion
-from autoloader_dagster.loading.retry import retry
-from autoloader_dagster.loading.undo import UndoOutcome, undo
-from autoloader_dagster.loading.undo_plan import plan_undo
-from autoloader_dagster.processed_files.records import Amendment
-from autoloader_dagster.processed_files.store import ProcessedFiles
-from autoloader_dagster.spark import taking_out
 from autoloader_dagster.spark.session import connect
-from autoloader_dagster.spark.table import IcebergTable
+from autoloader_dagster.state.records import Amendment
+from autoloader_dagster.state.store import ProcessedFiles
 from tests.fixtures.lake import Lake, write_ids
 
 
@@ -425,7 +425,7 @@ def test_a_replace_that_is_published_during_an_undo_wins_for_its_file(lake: Lake
 def test_an_undo_that_is_published_during_a_replace_hinders_it_not(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from autoloader_dagster.loading import batch as batch_module
+    from autoloader_dagster.loading.batch import load_batch as batch_module
 
     folder = lake.folder()
     write_ids(folder, "a.csv", 1)

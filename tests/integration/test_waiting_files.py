@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from autoloader_dagster.errors import SourceUnavailable, SparkUnavailable
-from autoloader_dagster.loading import attempts
-from autoloader_dagster.loading.attempts import pause_after
+from autoloader_dagster.loading.batch import attempts
+from autoloader_dagster.loading.batch.attempts import pause_after
 from autoloader_dagster.loading.discover import discover as list_source
 from autoloader_dagster.loading.plan import plan_runs
-from autoloader_dagster.processed_files import Placement, ProcessedFiles, SetAside
-from autoloader_dagster.processed_files.records import FILE_GONE, NO_PARTITION, Claim
 from autoloader_dagster.sources.base import FileRef
+from autoloader_dagster.state import Placement, ProcessedFiles, SetAside
+from autoloader_dagster.state.records import FILE_GONE, NO_PARTITION, Claim
 from tests.fixtures.lake import Lake, write_ids
 from tests.integration.state_steps import (
     BASE_TIME,

@@ -2,7 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
-from autoloader_dagster.processed_files import LoadedFile, ProcessedFiles
+from autoloader_dagster.state import LoadedFile, ProcessedFiles
 from tests.integration.state_steps import TABLE, claimed, discover, load, ref, statuses, versions
 
 

@@ -10,7 +10,7 @@ from autoloader_dagster.errors import (
     AutoloaderError,
     StateError,
 )
-from autoloader_dagster.spark.history import BATCH_PROPERTY
+from autoloader_dagster.iceberg.history import BATCH_PROPERTY
 from tests.interleavings.world import TABLE, TwinSource, World
 
 # What no version may be once everything is settled.

@@ -13,15 +13,15 @@ from typing import Any
 import pytest
 
 from autoloader_dagster.errors import AutoloaderError
+from autoloader_dagster.iceberg.columns import Column
+from autoloader_dagster.iceberg.delete import Rows, Undone, summary_of
+from autoloader_dagster.iceberg.history import KIND_PROPERTY
+from autoloader_dagster.iceberg.lake_table import LakeTable
+from autoloader_dagster.iceberg.lineage import SourceFile
+from autoloader_dagster.iceberg.owner import maker_properties
 from autoloader_dagster.loading.lakehouse import Table
 from autoloader_dagster.settings import Settings
-from autoloader_dagster.spark.history import KIND_PROPERTY
-from autoloader_dagster.spark.lake_table import LakeTable
-from autoloader_dagster.spark.lineage import SourceFile
-from autoloader_dagster.spark.owner import maker_properties
-from autoloader_dagster.spark.reading import Column
 from autoloader_dagster.spark.session import connect
-from autoloader_dagster.spark.taking_out import Rows, Undone, summary_of
 from tests.fixtures.catalogs import Catalogs
 from tests.interleavings.twin import DONE, Key, TwinLake, TwinTable
 

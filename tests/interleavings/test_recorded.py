@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from autoloader_dagster.loading.main_read import MainRead
-from autoloader_dagster.loading.members import Members
+from autoloader_dagster.loading.batch.files import Members
+from autoloader_dagster.loading.recovery.main_read import MainRead
 from tests.interleavings.scenarios import Scenario
 from tests.interleavings.schedule import Stage
 from tests.interleavings.world import open_world

@@ -14,22 +14,22 @@ from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
 from autoloader_dagster.errors import CommitUnknown, PublishConflict, TableError
-from autoloader_dagster.loading.frame import Readable
-from autoloader_dagster.processed_files.records import BatchKind, RowsOfFile
-from autoloader_dagster.spark.history import (
+from autoloader_dagster.formats.frame import Readable
+from autoloader_dagster.iceberg.append import Written
+from autoloader_dagster.iceberg.columns import Column
+from autoloader_dagster.iceberg.delete import UNDONE_PROPERTY, Rows, Undone
+from autoloader_dagster.iceberg.history import (
     ATTEMPT_PROPERTY,
     BATCH_PROPERTY,
     KIND_PROPERTY,
     History,
     Snapshot,
 )
-from autoloader_dagster.spark.lake_table import LakeTable
-from autoloader_dagster.spark.lineage import SourceFile, moment_of
-from autoloader_dagster.spark.owner import INGESTION_PROPERTY, ingestion_of
-from autoloader_dagster.spark.reading import Column
-from autoloader_dagster.spark.row_queries import FileInTable
-from autoloader_dagster.spark.taking_out import UNDONE_PROPERTY, Rows, Undone
-from autoloader_dagster.spark.writing import Written
+from autoloader_dagster.iceberg.lake_table import LakeTable
+from autoloader_dagster.iceberg.lineage import SourceFile, moment_of
+from autoloader_dagster.iceberg.owner import INGESTION_PROPERTY, ingestion_of
+from autoloader_dagster.iceberg.rows import FileInTable, RowsOfFile
+from autoloader_dagster.state.records import BatchKind
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 

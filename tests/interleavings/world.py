@@ -18,23 +18,23 @@ from sqlalchemy.pool import QueuePool
 
 from autoloader_dagster import failpoints
 from autoloader_dagster.errors import FileChanged
-from autoloader_dagster.loading import attempts
+from autoloader_dagster.loading.batch import attempts
+from autoloader_dagster.loading.batch.lease import Lease
+from autoloader_dagster.loading.changes.reload import reload
+from autoloader_dagster.loading.changes.retry import retry
+from autoloader_dagster.loading.changes.undo import undo
 from autoloader_dagster.loading.discover import discover
 from autoloader_dagster.loading.ingestion import Ingestion
-from autoloader_dagster.loading.lease import Lease
 from autoloader_dagster.loading.load import load
-from autoloader_dagster.loading.reconcile import reconcile
-from autoloader_dagster.loading.reload import reload
-from autoloader_dagster.loading.retry import retry
-from autoloader_dagster.loading.undo import undo
-from autoloader_dagster.processed_files.database import (
+from autoloader_dagster.loading.recovery.reconcile import reconcile
+from autoloader_dagster.sources.base import FileRef
+from autoloader_dagster.specs.loader import load_specs
+from autoloader_dagster.state.database import (
     CLOCK,
     _on_sqlite_begin,
     _on_sqlite_connect,
 )
-from autoloader_dagster.processed_files.store import ProcessedFiles
-from autoloader_dagster.sources.base import FileRef
-from autoloader_dagster.specs.loader import load_specs
+from autoloader_dagster.state.store import ProcessedFiles
 from tests.interleavings.hub import Hub
 from tests.interleavings.twin import TwinLake, TwinLakehouse
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from autoloader_dagster.inspection.look import Look, look_at
+from autoloader_dagster.formats.look import Look, look_at
 from autoloader_dagster.sources.base import FileRef
 from autoloader_dagster.sources.filters import FileFilter
 from autoloader_dagster.sources.local import LocalFileSource

@@ -2,7 +2,7 @@
 
 import pytest
 
-from autoloader_dagster.inspection.text import checked_text
+from autoloader_dagster.formats.text import checked_text
 
 
 @pytest.mark.parametrize("codec", ["utf-16-le", "utf-16-be"])

@@ -2,7 +2,7 @@ import random
 
 import pytest
 
-from autoloader_dagster.inspection.column_names import RESERVED, normalise
+from autoloader_dagster.iceberg.column_names import RESERVED, normalise
 
 
 @pytest.mark.parametrize(

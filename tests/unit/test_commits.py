@@ -2,8 +2,8 @@
 
 import pytest
 
-from autoloader_dagster.spark.commits import is_open
-from autoloader_dagster.spark.environment import is_environment
+from autoloader_dagster.iceberg.commits import is_open
+from autoloader_dagster.spark.errors import is_environment
 
 _METADATA = "file:/w/t/metadata/00007-9b.metadata.json"
 

@@ -1,6 +1,6 @@
 import pytest
 
-from autoloader_dagster.processed_files.file_ids import holds, read_ids, write_ids
+from autoloader_dagster.state.file_ids import holds, read_ids, write_ids
 
 
 @pytest.mark.parametrize(

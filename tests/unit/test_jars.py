@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from autoloader_dagster.errors import SparkSetupError
-from autoloader_dagster.spark.jars import JARS, Jar, ensure_jars
+from autoloader_dagster.spark.server.jars import JARS, Jar, ensure_jars
 
 CONTENT = b"not really a jar " * 1000
 PINNED = Jar("org.example:thing:1.0", hashlib.sha256(CONTENT).hexdigest(), len(CONTENT))
@@ -156,7 +156,7 @@ def test_a_jar_that_the_repository_does_not_have_is_an_error(
 def test_without_a_network_the_message_says_what_to_do(tmp_path: Path) -> None:
     # By the command, as the bootstrap script calls it.
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "autoloader_dagster.spark.jars"],
+        [sys.executable, "-W", "error", "-m", "autoloader_dagster.spark.server.jars"],
         env={
             "HOME": str(tmp_path),
             "XDG_CACHE_HOME": str(tmp_path / "cache"),

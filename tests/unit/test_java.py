@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from autoloader_dagster.errors import SparkSetupError
-from autoloader_dagster.spark.java import find_java
+from autoloader_dagster.spark.server.java import find_java
 
 
 def fake_java(folder: Path, says: str, code: int = 0) -> Path:

@@ -5,8 +5,8 @@ import random
 
 import pytest
 
-from autoloader_dagster.inspection.json_records import Records
-from autoloader_dagster.inspection.outcome import SetAside
+from autoloader_dagster.formats.json.records import Records
+from autoloader_dagster.formats.outcome import SetAside
 
 
 def _found(text: str, size: int, path: str | None = None, limit: int = 10**6) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from autoloader_dagster.loading.ingestion import BatchOutcome, FileOutcome
 from autoloader_dagster.loading.progress import LoadProgress
-from autoloader_dagster.processed_files.records import PendingPartition
+from autoloader_dagster.state.records import PendingPartition
 
 _TIME = datetime(2026, 11, 1, tzinfo=timezone.utc)
 

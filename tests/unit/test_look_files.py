@@ -9,11 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from autoloader_dagster.errors import SourceUnavailable
-from autoloader_dagster.inspection.columns import sniff_columns
-from autoloader_dagster.inspection.compression import detect
-from autoloader_dagster.inspection.look import look_at
-from autoloader_dagster.inspection.outcome import SetAside
-from autoloader_dagster.inspection.placing import stage_as
+from autoloader_dagster.formats.columns import sniff_columns
+from autoloader_dagster.formats.compression import detect
+from autoloader_dagster.formats.look import look_at
+from autoloader_dagster.formats.outcome import SetAside
+from autoloader_dagster.formats.placing import stage_as
 from autoloader_dagster.sources.local import LocalFileSource
 from autoloader_dagster.specs.format import ParquetFormat
 from autoloader_dagster.specs.model import IngestionSpec

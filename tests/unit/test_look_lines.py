@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from autoloader_dagster.inspection import csv_lines, look
-from autoloader_dagster.inspection.outcome import Lines
+from autoloader_dagster.formats import look
+from autoloader_dagster.formats.csv import lines as csv_lines
+from autoloader_dagster.iceberg.lineage import Lines
 from tests.unit.look_steps import csv, json, look_at_bytes, look_at_folder
 
 

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from autoloader_dagster.errors import SpecError
-from autoloader_dagster.inspection.csv_delimiter import other_delimiter
-from autoloader_dagster.inspection.look import Bad, look_at
-from autoloader_dagster.inspection.row_numbers import as_text, row_of
-from autoloader_dagster.loading.bad_rows import bad_row, name_bad_rows
-from autoloader_dagster.loading.frame import Readable
-from autoloader_dagster.loading.isolate import short
-from autoloader_dagster.loading.partition_columns import check_partition_by
-from autoloader_dagster.spark.lineage import SourceFile
+from autoloader_dagster.formats.csv.delimiter import other_delimiter
+from autoloader_dagster.formats.frame import Readable
+from autoloader_dagster.formats.look import Bad, look_at
+from autoloader_dagster.formats.row_numbers import as_text, row_of
+from autoloader_dagster.iceberg.lineage import SourceFile
+from autoloader_dagster.loading.batch.bad_rows import bad_row, name_bad_rows
+from autoloader_dagster.loading.batch.find_bad_files import short
+from autoloader_dagster.loading.batch.partition_columns import check_partition_by
 from autoloader_dagster.specs.format import Format
 from autoloader_dagster.specs.loader import load_specs
 from tests.integration.cli_steps import Project

@@ -1,6 +1,6 @@
 import re
 
-from autoloader_dagster.spark.originals import properties_for, read_originals
+from autoloader_dagster.iceberg.originals import properties_for, read_originals
 
 NAMES = {f"column_{i}": f"Column {i} (token, url)" for i in range(5_000)} | {"x": "\udfaa"}
 COMMENTS = dict.fromkeys(NAMES, "")

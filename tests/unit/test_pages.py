@@ -11,22 +11,22 @@ import dagster as dg
 import pytest
 
 from autoloader_dagster.errors import UsageError
+from autoloader_dagster.loading.changes.dismiss import dismiss
+from autoloader_dagster.loading.changes.retry import retry
 from autoloader_dagster.loading.discover import discover
-from autoloader_dagster.loading.dismiss import dismiss
 from autoloader_dagster.loading.ingestion import Ingestion
-from autoloader_dagster.loading.retry import retry
-from autoloader_dagster.orchestration import run_locks
 from autoloader_dagster.orchestration.assets import asset_key, build_asset, build_source
-from autoloader_dagster.orchestration.jobs import build_jobs
-from autoloader_dagster.orchestration.launch_job import op_name
+from autoloader_dagster.orchestration.jobs.all import build_jobs
 from autoloader_dagster.orchestration.resources import (
     IN_MEMORY,
     ProcessedFilesResource,
     SparkConnectResource,
 )
+from autoloader_dagster.orchestration.runs import locks as run_locks
+from autoloader_dagster.orchestration.runs.run_job import op_name
 from autoloader_dagster.orchestration.triggers import build_sensor
-from autoloader_dagster.processed_files.records import Batch, Claim, LoadedFile, SetAside
 from autoloader_dagster.specs.loader import load_specs
+from autoloader_dagster.state.records import Batch, Claim, LoadedFile, SetAside
 from tests.fixtures.lake import Lake, write_ids
 from tests.fixtures.late_pages import LatePages
 from tests.fixtures.truth import untrue

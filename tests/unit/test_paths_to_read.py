@@ -2,8 +2,8 @@
 
 from datetime import datetime, timezone
 
-from autoloader_dagster.spark.lineage import SourceFile
-from autoloader_dagster.spark.reading import LIST_FOLDERS_FROM, paths_to_read
+from autoloader_dagster.formats.reading import LIST_FOLDERS_FROM, paths_to_read
+from autoloader_dagster.iceberg.lineage import SourceFile
 
 NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
 MANY = LIST_FOLDERS_FROM

@@ -19,9 +19,9 @@ from dagster._utils.error import serializable_error_info_from_exc_info
 from autoloader_dagster.cli.app import main
 from autoloader_dagster.errors import AutoloaderError, UsageError
 from autoloader_dagster.orchestration.resources import SparkConnectResource
-from autoloader_dagster.processed_files.database import Database
 from autoloader_dagster.redaction import remember, strike, strike_error, struck_errors
 from autoloader_dagster.settings import Settings, check_remote
+from autoloader_dagster.state.database import Database
 from tests.fixtures.spark import settings_for
 from tests.nets import talkative
 from tests.nets.canaries import FORMS, Secret, seen

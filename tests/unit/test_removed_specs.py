@@ -19,8 +19,8 @@ from dagster._core.definitions.reconstruct import (
 from dagster._core.execution.api import create_execution_plan
 from dagster._grpc.impl import core_execute_run
 
-from autoloader_dagster.orchestration import run_locks
-from autoloader_dagster.processed_files import ProcessedFiles
+from autoloader_dagster.orchestration.runs import locks as run_locks
+from autoloader_dagster.state import ProcessedFiles
 from tests.integration.state_steps import discover, load, ref
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")

@@ -11,8 +11,8 @@ from dagster._core.storage.tags import TagType, get_tag_type
 from dagster._utils.tags import is_valid_tag_key
 
 from autoloader_dagster.definitions import load_definitions
-from autoloader_dagster.orchestration import runs
-from autoloader_dagster.orchestration.launch_job import op_name
+from autoloader_dagster.orchestration.runs import tags as runs
+from autoloader_dagster.orchestration.runs.run_job import op_name
 from tests.fixtures.spark import settings_for
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")

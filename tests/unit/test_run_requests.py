@@ -27,12 +27,12 @@ from autoloader_dagster.orchestration.planning import (
     run_requests,
     run_tags,
 )
-from autoloader_dagster.orchestration.runs import LISTS_TAG
+from autoloader_dagster.orchestration.runs.tags import LISTS_TAG
 from autoloader_dagster.orchestration.triggers import Tick, plan_tick
-from autoloader_dagster.processed_files.records import Claim, LoadedFile
-from autoloader_dagster.processed_files.store import ProcessedFiles
 from autoloader_dagster.settings import load_settings
 from autoloader_dagster.sources.base import FileRef
+from autoloader_dagster.state.records import Claim, LoadedFile
+from autoloader_dagster.state.store import ProcessedFiles
 from tests.fixtures.lake import Lake, write_ids
 from tests.fixtures.project import wait_for
 

@@ -6,7 +6,7 @@ import pytest
 
 from autoloader_dagster.errors import SparkSetupError, UsageError
 from autoloader_dagster.settings import load_settings
-from autoloader_dagster.spark.conf import heap, read_conf, server_conf, warehouse, write_conf
+from autoloader_dagster.spark.server.conf import heap, read_conf, server_conf, warehouse, write_conf
 
 GIB = 1024  # in MiB
 

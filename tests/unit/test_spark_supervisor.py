@@ -12,8 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from autoloader_dagster.spark.address import ServerAddress, ServerFolder
-from autoloader_dagster.spark.supervisor import TOKEN_VARIABLE, Launch
+from autoloader_dagster.spark.server.address import ServerAddress, ServerFolder
+from autoloader_dagster.spark.server.supervisor import TOKEN_VARIABLE, Launch
 
 _JAVA = (
     "import time; print('Spark Connect server started at: 127.0.0.1:1', flush=True); time.sleep(99)"
@@ -34,7 +34,7 @@ def _start(root: Path, mark: str, *, in_use_lock: bool = True) -> ServerAddress:
         folder.in_use_lock.touch()
     launch = Launch(str(root), [sys.executable, "-c", _JAVA, mark], mark, 20, idle_seconds=2)
     subprocess.run(
-        [sys.executable, "-m", "autoloader_dagster.spark.supervisor"],
+        [sys.executable, "-m", "autoloader_dagster.spark.server.supervisor"],
         input=launch.to_json(), text=True, check=True, timeout=20,
         env=os.environ | {TOKEN_VARIABLE: "token"},
     )  # fmt: skip

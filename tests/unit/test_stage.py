@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from autoloader_dagster.errors import UsageError
-from autoloader_dagster.loading import stage as staging
+from autoloader_dagster.loading.batch import stage as staging
 from tests.unit.look_steps import csv, folder, look_at_bytes
 
 

@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from autoloader_dagster.cli.app import main
-from autoloader_dagster.orchestration.runs import INGESTION_TAG
-from autoloader_dagster.processed_files import ProcessedFiles
+from autoloader_dagster.orchestration.runs.tags import INGESTION_TAG
+from autoloader_dagster.state import ProcessedFiles
 from tests.integration.state_steps import discover, load, ref
 
 _SNAPSHOT = 8031846592187654321

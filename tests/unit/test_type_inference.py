@@ -5,8 +5,8 @@ from decimal import Decimal
 import pytest
 
 from autoloader_dagster.errors import SpecError
-from autoloader_dagster.inspection.json_values import NESTED, Number
-from autoloader_dagster.inspection.type_inference import infer_column, merge_types
+from autoloader_dagster.formats.json.values import NESTED, Number
+from autoloader_dagster.formats.type_inference import infer_column, merge_types
 
 CELLS = {
     "string": [

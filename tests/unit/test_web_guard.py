@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from autoloader_dagster.spark.address import is_loopback
+from autoloader_dagster.spark.server.address import is_loopback
 from autoloader_dagster.web.guard import Guard, GuardRules, Message
 
 UNDO = "mutation { launchRun(executionParams: {}) { __typename } }"

@@ -1,0 +1,1 @@
+"""JSON lines and documents: the look at a file, its columns, and how Spark reads it."""

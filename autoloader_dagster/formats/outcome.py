@@ -1,0 +1,135 @@
+"""What a look at one file can find."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from autoloader_dagster.errors import SourceAccessDenied
+from autoloader_dagster.iceberg.lineage import Lines
+from autoloader_dagster.sources.base import FileRef
+
+Compression = Literal["none", "gzip", "bzip2", "zstd"]
+
+
+@dataclass(frozen=True, slots=True)
+class Bad:
+    """Why a file is set aside.
+
+    Attributes:
+        error_type: A short name for the kind of fault, such as ``TruncatedGzip``.
+        message: What is wrong and what to do, written to follow the file's name.
+    """
+
+    error_type: str
+    message: str
+
+
+class SetAside(Exception):
+    """Ends the look at a file that is bad; never leaves this package.
+
+    Attributes:
+        bad: The reason.
+    """
+
+    def __init__(self, error_type: str, message: str) -> None:
+        self.bad = Bad(error_type, message)
+        super().__init__(message)
+
+
+@dataclass(frozen=True, slots=True)
+class CsvGroup:
+    """What CSV files must share to be read by one reader.
+
+    Attributes:
+        header: The names as they stand in the first record, without a byte order mark; they may be
+            empty or repeat. ``column_1``, ``column_2``, … where the files have no header.
+        multiline: Whether a quoted value holds a line break, so that no line can be read alone.
+        line_end: What ends each record of a file with ``multiline``, because Spark must be told;
+            ``crlf`` also where some end with LF. Otherwise ``lf``.
+    """
+
+    header: tuple[str, ...]
+    multiline: bool
+    line_end: Literal["lf", "crlf", "cr"] = "lf"
+
+
+@dataclass(frozen=True, slots=True)
+class JsonGroup:
+    """What JSON files must share to be read by one reader.
+
+    Attributes:
+        layout: ``lines`` for one record a line, ``document`` for one value a file.
+    """
+
+    layout: Literal["lines", "document"]
+
+
+@dataclass(frozen=True, slots=True)
+class ParquetGroup:
+    """What Parquet files must share to be read by one reader.
+
+    Attributes:
+        names: The top-level columns, in order.
+        schema: A digest of the whole schema, nested types and all.
+        nanoseconds: The top-level columns that hold timestamps in nanoseconds, which Spark reads
+            as numbers, each with whether it is an instant (else it is a local time).
+        old_times: The top-level columns of old 96-bit timestamps that may be finer than
+            microseconds.
+        nulls: The top-level columns that have no type because they have no value.
+    """
+
+    names: tuple[str, ...]
+    schema: str
+    nanoseconds: tuple[tuple[str, bool], ...] = ()
+    old_times: tuple[str, ...] = ()
+    nulls: tuple[str, ...] = ()
+
+
+Group = CsvGroup | JsonGroup | ParquetGroup
+# A CSV cell or a JSON string, a JSON number or boolean, a nested JSON value, or nothing.
+Value = object
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What was found in one file.
+
+    Attributes:
+        ref: The file, as it was listed.
+        bad: Why it is set aside; None for a good file.
+        changed: The file is not the listed version any more; ``bad`` says so too.
+        denied: The file may not be read; ``bad`` says so too.
+        compression: By the first bytes, whatever the name says.
+        stage_as: The suffix of the copy that Spark is given, where it would misread the name;
+            None for a file that is read in place.
+        group: What it shares with others that one reader may read; None for a bad file.
+        columns: Names as the file has them, in order: the header, the top-level keys found, or
+            the columns of the footer.
+        sample: Some records, each with one value a column; None stands for no value.
+        rows: Exact number of rows: from a footer, or as the look has counted a CSV file's records.
+        empty: A good file without rows, which is not given to Spark.
+        split: The copy that Spark is given holds one record a line, whatever the file's layout is.
+        lines: What a small file holds, which goes to Spark in place of its name; None where Spark
+            reads the file.
+    """
+
+    ref: FileRef
+    bad: Bad | None = None
+    changed: bool = False
+    denied: SourceAccessDenied | None = None
+    compression: Compression = "none"
+    stage_as: str | None = None
+    group: Group | None = None
+    columns: tuple[str, ...] = ()
+    sample: tuple[tuple[Value, ...], ...] = ()
+    rows: int | None = None
+    empty: bool = False
+    split: bool = False
+    lines: Lines | None = None
+
+
+def beginning(data: bytes | str, length: int = 40) -> str:
+    """The first signs of a text for a message: one line, printable, bounded."""
+    start = data[: 4 * length]
+    text = start if isinstance(start, str) else start.decode("utf-8", "replace")
+    text = text.strip()[:length]
+    return "".join(sign if sign.isprintable() else "·" for sign in text)

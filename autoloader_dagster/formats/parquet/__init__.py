@@ -1,0 +1,1 @@
+"""Parquet: the look at a file, its columns, and how Spark reads it."""

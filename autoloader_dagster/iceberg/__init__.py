@@ -1,0 +1,1 @@
+"""Iceberg tables: columns, commits, branches, history, and questions about the rows."""

@@ -1,0 +1,114 @@
+"""What a table holds, by its rows: of which files and of which batches they are.
+
+Each query reads lineage columns only, and passes over data files by their statistics.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+from autoloader_dagster.iceberg.lineage import (
+    BATCH_ID,
+    PARTITION_KEY,
+    RESCUED,
+    SOURCE_FILE,
+    SOURCE_MODIFIED_AT,
+    moment_of,
+)
+from autoloader_dagster.iceberg.sql import literal
+from autoloader_dagster.iceberg.table import IcebergTable
+
+
+class RowsOfFile(NamedTuple):
+    """Rows that a table has of one version of a file from one batch."""
+
+    path: str
+    modified_at: datetime
+    batch_id: str
+    partition_key: str | None
+    rows: int
+    bad_rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class FileInTable:
+    """A version of a source file that has rows in the table.
+
+    Attributes:
+        path: The source's address.
+        modified_at: When that version was last changed, UTC.
+        rows: How many rows.
+        partition_key: Its partition.
+    """
+
+    path: str
+    modified_at: datetime
+    rows: int
+    partition_key: str | None
+
+
+def rows_by_file(table: IcebergTable, ref: str, batch_id: str) -> dict[str, int]:
+    """Rows of a batch for each source file, on a branch or on ``main``."""
+    return _counts(table, ref, f"{BATCH_ID} = {literal(batch_id)}")
+
+
+def bad_rows_by_file(
+    table: IcebergTable, ref: str, batch_id: str, at: int | None = None
+) -> dict[str, int]:
+    """Rows of a batch with something in ``_rescued``, for each source file that has any.
+
+    Data files without one are left out by their statistics, so for clean data this reads nothing.
+    """
+    where = f"{BATCH_ID} = {literal(batch_id)} and {RESCUED} is not null"
+    return _counts(table, ref, where, at)
+
+
+def rows_like(table: IcebergTable, ref: str, batch_id: str, rescued: str) -> dict[str, int]:
+    """Rows of a batch with exactly this in ``_rescued``, for each source file."""
+    where = f"{BATCH_ID} = {literal(batch_id)} and {RESCUED} = {literal(rescued)}"
+    return _counts(table, ref, where)
+
+
+def batch_ids(table: IcebergTable, at: int | None = None) -> list[str]:
+    """Every batch that main, or a snapshot, has rows of. This reads one column of the table."""
+    rows = table.query("read", f"select distinct {BATCH_ID} as b from {table.as_of(at)}")
+    return [row["b"] for row in rows if row["b"] is not None]
+
+
+def files_of_batch(table: IcebergTable, batch_id: str, at: int | None = None) -> list[FileInTable]:
+    """The source files that main, or a snapshot, has rows of from a batch."""
+    rows = table.query(
+        "read",
+        f"select {SOURCE_FILE} as f, unix_micros({SOURCE_MODIFIED_AT}) as m, "
+        f"count(*) as n, max({PARTITION_KEY}) as k from {table.as_of(at)} "
+        f"where {BATCH_ID} = {literal(batch_id)} "
+        # Rows that a person has written need not have them.
+        f"and {SOURCE_FILE} is not null and {SOURCE_MODIFIED_AT} is not null group by 1, 2",
+    )
+    return [FileInTable(r["f"], moment_of(r["m"]), r["n"], r["k"]) for r in rows]
+
+
+def rows_of_files(table: IcebergTable, at: int | None = None) -> Iterator[RowsOfFile]:
+    """The rows that main, or a snapshot, has of each file version from each batch, streamed.
+
+    Rows that somebody put there without saying where from come as of a file without a name.
+    """
+    rows = table.stream(
+        "read",
+        f"select coalesce({SOURCE_FILE}, '') as f, "
+        f"coalesce(unix_micros({SOURCE_MODIFIED_AT}), 0) as m, "
+        f"coalesce({BATCH_ID}, '') as b, max({PARTITION_KEY}) as k, count(*) as n, "
+        f"count_if({RESCUED} is not null) as bad from {table.as_of(at)} group by 1, 2, 3",
+    )
+    for r in rows:
+        yield RowsOfFile(r["f"], moment_of(r["m"]), r["b"], r["k"], r["n"], r["bad"])
+
+
+def _counts(table: IcebergTable, ref: str, where: str, at: int | None = None) -> dict[str, int]:
+    named = table.named(ref) if at is None else table.as_of(at)
+    rows = table.query(
+        "count rows of",
+        f"select {SOURCE_FILE} as f, count(*) as n from {named} where {where} group by 1",
+    )
+    return {row["f"]: row["n"] for row in rows}

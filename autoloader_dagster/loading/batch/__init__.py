@@ -1,0 +1,1 @@
+"""One batch from claim to record."""

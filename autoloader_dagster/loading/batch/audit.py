@@ -1,0 +1,185 @@
+"""Step ten: prove that a branch holds exactly what this attempt was to write."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from autoloader_dagster.errors import LoadError, PublishConflict
+from autoloader_dagster.formats.frame import Readable
+from autoloader_dagster.formats.json.variants import BROKEN_DOCUMENT, NOT_UTF8
+from autoloader_dagster.formats.outcome import Bad, CsvGroup, JsonGroup
+from autoloader_dagster.iceberg.append import Written
+from autoloader_dagster.iceberg.history import Snapshot
+from autoloader_dagster.loading.lakehouse import Table
+from autoloader_dagster.specs.model import IngestionSpec
+
+# The error type of a file with more bad rows than the spec allows.
+BAD_ROWS = "BadRows"
+
+
+class UnknownAddress(LoadError):
+    """Spark names the files of some rows otherwise than was expected.
+
+    Attributes:
+        unaccounted: The files that no row was counted for.
+    """
+
+    def __init__(self, what: str, unaccounted: tuple[Readable, ...]) -> None:
+        super().__init__(
+            what, "Nothing was published. Rename the files whose names are unusual, and report it."
+        )
+        self.unaccounted = unaccounted
+
+
+@dataclass(frozen=True, slots=True)
+class Audited:
+    """What the audit found.
+
+    Attributes:
+        snapshot_id: The branch's head; None if nothing had to be changed.
+        rows: Rows of each file.
+        bad_rows: Rows with something in ``_rescued``, for files that have any.
+        bad_files: Files that must not be published, with the reason.
+        table_rows: Rows that the table has with that snapshot; None if its summary does not tell.
+    """
+
+    snapshot_id: int | None
+    rows: dict[str, int]
+    bad_rows: dict[str, int]
+    bad_files: dict[str, Bad] = field(default_factory=dict)
+    table_rows: int | None = None
+
+
+def own_chain(
+    table: Table,
+    branch: str,
+    base: int,
+    batch_id: str,
+    attempt_tag: str,
+    *,
+    deletes: bool,
+    appends: bool,
+) -> list[Snapshot]:
+    """The commits of this attempt on its branch, from ``base`` on.
+
+    Raises:
+        PublishConflict: There is another commit among them, one too many or one too few: the
+            branch came back from the dead, or the client repeated a write.
+    """
+    chain = table.chain(branch, base)
+    own = all(snapshot.attempt == attempt_tag for snapshot in chain)
+    marked = [snapshot.batch_id == batch_id for snapshot in chain]
+    # The last commit carries the batch's id, and no other one does. A delete that finds no rows
+    # leaves no commit.
+    right = [[True], [False, True]] if deletes else [[True]]
+    if not appends:
+        right = [[], [True]]
+    if not own or marked not in right:
+        raise PublishConflict(
+            f"branch {branch} of {table.name} does not hold exactly the commits of this attempt"
+        )
+    return chain
+
+
+def audit_attempt(
+    table: Table,
+    branch: str,
+    batch_id: str,
+    appended: Snapshot,
+    written: Written,
+    readable: Sequence[Readable],
+    spec: IngestionSpec,
+) -> Audited:
+    """Check counts and files of a written branch.
+
+    Raises:
+        UnknownAddress: Rows came under an address of no file of the batch.
+        LoadError: The counts do not add up in a way that is no single file's fault.
+    """
+    rows, bad_rows = _counts(table, branch, batch_id, appended, written, readable)
+    ours = {item.file.path for item in readable}
+    unknown = written.unknown_rows + sum(n for path, n in rows.items() if path not in ours)
+    if unknown:
+        raise UnknownAddress(
+            f"{unknown} rows of batch {batch_id} have a file address that is none of the batch's",
+            tuple(item for item in readable if not rows.get(item.file.path)),
+        )
+    if sum(rows.values()) != appended.added_records:
+        raise LoadError(
+            f"the rows of batch {batch_id} do not add up: {sum(rows.values())} counted by file, "
+            f"{appended.added_records} written",
+            "Nothing was published; its files wait for the next run.",
+        )
+    bad_files: dict[str, Bad] = {}
+    for item in readable:
+        problem = _problem(item, rows.get(item.file.path, 0))
+        if problem:
+            bad_files[item.file.path] = problem
+    json_files = {r.file.path: r for r in readable if isinstance(r.look.group, JsonGroup)}
+    if any(path in bad_rows for path in json_files):
+        for path in table.rows_like(branch, batch_id, BROKEN_DOCUMENT):
+            bad_files[path] = Bad(
+                "NotJson",
+                "is not a JSON document of the layout that the spec says, or has an object with a "
+                "key twice, or is nested more than 1,000 deep; not loaded",
+            )
+        for path in table.rows_like(branch, batch_id, NOT_UTF8):
+            bad_files[path] = Bad(
+                "WrongEncoding", "has a line that is not UTF-8; JSON is UTF-8, convert the file"
+            )
+    bad_files = too_many_bad_rows(spec, bad_rows) | bad_files
+    return Audited(appended.snapshot_id, rows, bad_rows, bad_files, appended.table_rows)
+
+
+def too_many_bad_rows(spec: IngestionSpec, bad_rows: Mapping[str, int]) -> dict[str, Bad]:
+    """The files that the spec quarantines for their bad rows.
+
+    Args:
+        spec: What it says of bad rows.
+        bad_rows: The bad rows of each file.
+    """
+    if spec.errors.bad_rows != "quarantine":
+        return {}
+    limit = spec.errors.max_bad_rows
+    return {
+        path: Bad(BAD_ROWS, f"has {count} bad rows, and errors.max_bad_rows is {limit}")
+        for path, count in bad_rows.items()
+        if count > limit
+    }
+
+
+def _counts(
+    table: Table,
+    branch: str,
+    batch_id: str,
+    appended: Snapshot,
+    written: Written,
+    readable: Sequence[Readable],
+) -> tuple[dict[str, int], dict[str, int]]:
+    if written.rows is None:
+        rows = {readable[0].file.path: appended.added_records}
+        return rows, table.bad_rows_by_file(branch, batch_id)
+    if sum(written.rows.values()) == appended.added_records and written.bad_rows is not None:
+        return written.rows, written.bad_rows
+    # A task that Spark ran twice was counted twice; the rows themselves tell.
+    return table.rows_by_file(branch, batch_id), table.bad_rows_by_file(branch, batch_id)
+
+
+def _problem(item: Readable, rows: int) -> Bad | None:
+    expected = item.look.rows
+    is_csv = isinstance(item.look.group, CsvGroup)
+    if expected is not None and rows != expected and not (is_csv and rows == 0):
+        if not is_csv:
+            what = f"has {expected} rows by its footer, and {rows} could be read"
+            return Bad("RowsMissing", what)
+        return Bad(
+            "RowsMissing",
+            f"has {expected} records, and Spark made {rows} rows of them; check its quotes and "
+            "line ends, and format.options.quote, escape and multiline",
+        )
+    if rows == 0:
+        return Bad(
+            "NoRows",
+            "is not empty, but Spark read no row from it; if keys of other objects go on below "
+            "its own, as 'a' and 'a/b.csv', rename it",
+        )
+    return None

@@ -1,0 +1,106 @@
+"""Names a bad row of a file with its number, column and value, so that a person can find it."""
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from autoloader_dagster.formats.csv.lines import SEPARATOR
+from autoloader_dagster.formats.frame import Readable
+from autoloader_dagster.formats.outcome import Bad, CsvGroup, Look
+from autoloader_dagster.formats.row_numbers import (
+    RECORD,
+    Cell,
+    as_text,
+    cell_in_record,
+    row_of,
+)
+from autoloader_dagster.sources.base import FileSource
+from autoloader_dagster.specs.format import CsvFormat
+from autoloader_dagster.specs.model import IngestionSpec
+
+# So many bad rows are read again of all files whose reasons name one.
+ROWS_READ = 1_000
+_FILES_NAMED = 20
+_SHOWN = 60
+
+
+def name_bad_rows(
+    spec: IngestionSpec,
+    bad: Mapping[str, Bad],
+    readable: Sequence[Readable],
+    misfits: Callable[[Sequence[Readable]], Iterable[tuple[str, str]]],
+    source: FileSource,
+) -> dict[str, Bad]:
+    """The same reasons, each with a bad row of its file.
+
+    The number of the row is known of small CSV files, which are in memory, and of the first one of
+    the others, whose head is read again for it.
+
+    Args:
+        spec: How the files are written.
+        bad: Files that are quarantined for their bad rows.
+        readable: All files.
+        misfits: Reads files and gives the path and ``_rescued`` of some bad rows.
+        source: Has the files.
+    """
+    chosen = [item for item in readable if item.file.path in bad][:_FILES_NAMED]
+    rescued: dict[str, list[str]] = defaultdict(list)
+    for path, text in misfits(chosen) if chosen else ():
+        rescued[path].append(text)
+    named = dict(bad)
+    unread: FileSource | None = source
+    for item in chosen:
+        row = bad_row(spec, item.look, rescued[item.file.path], unread)
+        if item.look.lines is None:
+            unread = None
+        if row is not None:
+            reason = bad[item.file.path]
+            named[item.file.path] = Bad(reason.error_type, f"{reason.message}; {row}")
+    return named
+
+
+def bad_row(
+    spec: IngestionSpec, look: Look, rescued: Sequence[str], source: FileSource | None = None
+) -> str | None:
+    """The first of some bad rows in words, such as ``row 2: n is 'x'``; None without any.
+
+    Args:
+        spec: How the file is written.
+        look: At the file.
+        rescued: What ``_rescued`` has of its bad rows.
+        source: Has the file, whose head may be read for the number of the row.
+    """
+    found = [values for values in map(_values, rescued) if values]
+    if not found:
+        return None
+    wanted = list(dict.fromkeys(cell for values in found for cell in values.items()))
+    where, cell = "one of them", wanted[0]
+    if isinstance(spec.format, CsvFormat) and isinstance(look.group, CsvGroup) and look.lines:
+        every = set(wanted)
+        # The records are parted already, so a quoted line break is part of its value.
+        for number, line in enumerate(look.lines.text.split(SEPARATOR), 1):
+            there = cell_in_record(line.decode(), look.columns, spec.format.options, every)
+            if there is not None:
+                where, cell = f"row {number:,}", there
+                break
+    elif source is not None:
+        where, cell = row_of(source, look, spec.format, wanted) or (where, cell)
+    return f"{where}: {_in_words(cell, isinstance(spec.format, CsvFormat))}"
+
+
+def _values(text: str) -> dict[str, str]:
+    try:
+        values = json.loads(text)
+    except ValueError:
+        return {}
+    if not isinstance(values, dict):
+        return {}
+    return {name: as_text(value) for name, value in values.items() if value is not None}
+
+
+def _in_words(cell: Cell, is_csv: bool) -> str:
+    name, value = cell
+    shown = repr(value if len(value) <= _SHOWN else f"{value[:_SHOWN]}…")
+    if name != RECORD:
+        return f"{name} is {shown}"
+    return f"it has not the cells of the header: {shown}" if is_csv else f"it is {shown}"

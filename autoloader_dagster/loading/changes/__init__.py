@@ -1,0 +1,1 @@
+"""Changes of what is loaded: undo, reload, retry, dismiss."""

@@ -1,0 +1,1 @@
+"""Brings state and table together after crashes, rollbacks, renames and losses."""

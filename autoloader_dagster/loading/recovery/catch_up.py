@@ -1,0 +1,303 @@
+"""Steps six and recovery: what main holds is the truth, and the state is brought up to it.
+
+A batch whose commit went through without anybody hearing of it (a lost answer, a killed run, a
+paused worker that woke up) is found by the batch id in main's snapshots, and recorded.
+"""
+
+import logging
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+from autoloader_dagster import failpoints
+from autoloader_dagster.errors import AutoloaderError, MainMoved
+from autoloader_dagster.iceberg.delete import Rows
+from autoloader_dagster.loading.batch.branches import branch_name, drop_branches, left_behind
+from autoloader_dagster.loading.ingestion import Ingestion
+from autoloader_dagster.loading.lakehouse import Table
+from autoloader_dagster.loading.recovery.ownership import refuse_other_owner
+from autoloader_dagster.loading.recovery.rollbacks import (
+    take_back_of_old_table,
+    take_back_rolled_back,
+    take_back_vanished,
+)
+from autoloader_dagster.loading.recovery.whose_batches import (
+    Owners,
+    of_others,
+    owners_in,
+    without_rows_of_others,
+)
+from autoloader_dagster.state.records import (
+    Batch,
+    LoadedFile,
+    TableState,
+    UndoneFile,
+)
+
+_log = logging.getLogger(__name__)
+
+# How often main is read again because it moved while something had to be taken back.
+_READINGS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class CaughtUp:
+    """Main as it was when the state had caught up with it.
+
+    Attributes:
+        head: Main's snapshot.
+        table_id: Which table this is, whatever its name.
+    """
+
+    head: int
+    table_id: str
+
+
+def catch_up(ingestion: Ingestion, table: Table, look_into_unknown: bool = True) -> CaughtUp:
+    """Bring the state up to main: record what is there, take back what is there no longer.
+
+    The batches are found in main's snapshots since the last look. If that look's snapshot has
+    expired, the rows tell.
+
+    Args:
+        ingestion: Whose files are about to be loaded. A batch that the state does not know at all,
+            for it was lost or restored, is recorded for those of its files that the rows name.
+        table: Its table.
+        look_into_unknown: Whether to do that; if not, those batches are left for the next time.
+
+    Raises:
+        TableError: The table or its catalog cannot be read. Then nothing is known, and nothing is
+            released.
+        LoadError: Nothing tells whose rows a shared table has, because the state was lost.
+        MainMoved: Other writers moved main again and again while batches were taken back.
+    """
+    for _ in range(_READINGS - 1):
+        try:
+            return _catch_up(ingestion, table, look_into_unknown)
+        except MainMoved as moved:
+            _log.info("%s is read again: %s", table.name, moved)
+    return _catch_up(ingestion, table, look_into_unknown)
+
+
+def _catch_up(ingestion: Ingestion, table: Table, look_into_unknown: bool) -> CaughtUp:
+    store = ingestion.store
+    history = table.history()
+    head = history.heads["main"]
+    table_id = table.table_id()
+    refuse_other_owner(ingestion, table, table_id)
+    state = store.table_state(table.name, ingestion.id)
+    until = state.last_snapshot_id if state else None
+    if state is not None and state.table_uuid not in (None, table_id):
+        take_back_of_old_table(store, table, table_id)
+        until = None
+    taken_back = take_back_rolled_back(store, table, history)
+    main, complete = history.main()
+    seen = next((i for i, s in enumerate(main) if s.snapshot_id == until), None)
+    found = {s.batch_id: s.snapshot_id for s in reversed(main[:seen]) if s.batch_id}
+    in_rows: list[str] = []
+    if seen is None and not (complete and (until is None or until in history.snapshots)):
+        in_rows = table.batch_ids(head)
+        if until is not None and until not in history.snapshots:
+            take_back_vanished(store, table, head)
+    known = store.known_batches([*found, *in_rows])
+    owners = owners_in(history)
+    others = of_others(ingestion, owners)
+    left_out = False
+    for batch_id in [*(b for b in in_rows if b not in found), *found]:
+        batch = known.get(batch_id)
+        of_another = batch.ingestion_id != ingestion.id if batch else batch_id in others
+        if of_another:
+            # In a table that several share; that one follows main as well, by its own policy.
+            continue
+        if batch is not None and batch.status == "RECORDED" and batch_id not in taken_back:
+            continue
+        if batch is None and not look_into_unknown:
+            left_out = True
+            continue
+        _record_from_table(ingestion, table, batch_id, found.get(batch_id), head, owners)
+    # Not past a batch that is to be found the next time.
+    store.save_table_state(
+        table.name, ingestion.id, TableState(table_id, until if left_out else head)
+    )
+    failpoints.reach("followed")
+    drop_branches(table, left_behind(store, [name for name in history.heads if name != "main"]))
+    return CaughtUp(head, table_id)
+
+
+def _record_from_table(
+    ingestion: Ingestion,
+    table: Table,
+    batch_id: str,
+    own_snapshot: int | None,
+    head: int,
+    owners: Owners,
+) -> None:
+    """Record a batch that main has: by its own snapshot, or only by its rows.
+
+    This needs no look at main again: whatever takes the rows out later is recorded later.
+    """
+    store = ingestion.store
+    snapshot_id = head if own_snapshot is None else own_snapshot
+    batch = store.batch(batch_id)
+    kind = batch.kind if batch is not None else table.kind_of(batch_id, snapshot_id)
+    if kind == "undo":
+        _record_undo(ingestion, table, batch_id, snapshot_id, batch)
+        return
+    on_change = ingestion.spec.source.on_change
+    there = table.files_of_batch(batch_id, head)
+    bad = table.bad_rows_by_file("main", batch_id, head)
+    if batch is not None:
+        rows = {file.path: file.rows for file in there}
+        files = [LoadedFile(f.id, rows.get(f.path, 0), bad.get(f.path, 0)) for f in batch.files]
+    else:
+        rows_of = {(file.path, file.modified_at): file.rows for file in there}
+        if not ingestion.spec.table.shared:
+            # Listed later, they would be new. In a shared table they may be another one's.
+            store.add_versions(
+                ingestion.id,
+                ingestion.loaded.tenant,
+                [(file.path, file.modified_at, file.partition_key) for file in there],
+            )
+        known = [
+            row
+            for row in store.files(ingestion.id, paths=[file.path for file in there])
+            if (row.file_path, row.file_modified_at) in rows_of
+        ]
+        if ingestion.spec.table.shared:
+            known = without_rows_of_others(ingestion, table, batch_id, known, owners)
+        files = [
+            LoadedFile(
+                row.id, rows_of[row.file_path, row.file_modified_at], bad.get(row.file_path, 0)
+            )
+            for row in known
+        ]
+        if not files:
+            return
+    store.record(
+        batch_id,
+        snapshot_id,
+        files,
+        seconds=0.0,
+        replace=on_change != "append" if kind == "reload" else on_change == "replace",
+        kind=kind,
+        ingestion_id=ingestion.id,
+        tenant=ingestion.loaded.tenant,
+        table=table.name,
+        own_snapshot=own_snapshot is not None,
+    )
+    _log.info(
+        "batch %s was in %s already, in snapshot %s; it is recorded now",
+        batch_id,
+        table.name,
+        snapshot_id,
+    )
+
+
+def _record_undo(
+    ingestion: Ingestion, table: Table, batch_id: str, snapshot_id: int, batch: Batch | None
+) -> None:
+    store = ingestion.store
+    whose = batch.ingestion_id if batch is not None else ingestion.id
+    undone = table.undone_by(batch_id, snapshot_id)
+    if undone is not None:
+        loaded_by = {(file.path, file.modified_at): file.batch_id for file in undone}
+        if not ingestion.spec.table.shared:
+            # Listed later, they would be new.
+            store.add_versions(
+                whose, ingestion.loaded.tenant, [(path, at, None) for path, at in loaded_by]
+            )
+        known = store.files(whose, paths={file.path for file in undone})
+        files = [
+            UndoneFile(row.id, loaded_by[row.file_path, row.file_modified_at])
+            for row in known
+            if (row.file_path, row.file_modified_at) in loaded_by
+        ]
+    elif batch is not None:
+        files = [UndoneFile(file.id, None) for file in batch.files]
+    else:
+        _log.warning(
+            "batch %s has taken rows out of %s, and nothing tells any more which files they were "
+            "of; if the state does not hold them as undone, they are loaded again",
+            batch_id,
+            table.name,
+        )
+        return
+    if not files and batch is None:
+        # Another ingestion's, in a table that they share.
+        return
+    store.record_undo(
+        batch_id,
+        snapshot_id,
+        files,
+        table.history().snapshots[snapshot_id].removed_records,
+        ingestion_id=whose,
+        tenant=ingestion.loaded.tenant,
+        table=table.name,
+    )
+    _log.info("the undo %s was in %s already; it is recorded now", batch_id, table.name)
+
+
+def _record_undo_without_snapshot(ingestion: Ingestion, table: Table, batch: Batch) -> None:
+    """Record an undo whose snapshot has expired, by the rows of its files, which are gone.
+
+    The snapshot of an attempt that was not published is held by its branch.
+    """
+    if batch.kind != "undo" or batch.snapshot_id is None:
+        return
+    if batch.snapshot_id in table.history().snapshots:
+        return
+    ids = [file.id for file in batch.files]
+    members = list(ingestion.store.files(batch.ingestion_id, ids=ids))
+    loaded = [row for row in members if row.status == "SUCCESS" and row.records_ingested]
+    paths: dict[str, list[str]] = {}
+    for row in loaded:
+        paths.setdefault(row.batch_id or "", []).append(row.file_path)
+    if loaded and not table.count("main", Rows(paths)):
+        ingestion.store.record_undo(
+            batch.batch_id,
+            None,
+            [UndoneFile(row.id, row.batch_id) for row in members],
+            sum(row.records_ingested or 0 for row in loaded),
+            ingestion_id=batch.ingestion_id,
+            tenant=ingestion.loaded.tenant,
+            table=table.name,
+        )
+
+
+def recover(
+    ingestion: Ingestion,
+    open_table: Callable[[str], Table],
+    over_runs: Collection[str] = (),
+    on_fault: Callable[[Batch, AutoloaderError], None] = lambda batch, error: None,
+) -> list[Batch]:
+    """Settle batches whose worker is gone: record those that are in main, release the others.
+
+    Args:
+        ingestion: Whose batches.
+        open_table: Gives the table of a batch by its name; called only if there is one to settle.
+        over_runs: Runs that are known to have ended; their leases need not be waited for.
+        on_fault: Called with a batch that cannot be settled now, and why.
+
+    Returns:
+        The batches that were settled.
+
+    A table that cannot be read leaves its batches as they are, for the next look.
+    """
+    settled: list[Batch] = []
+    for batch in ingestion.store.stale_batches(ingestion.id, over_runs=over_runs):
+        try:
+            table = open_table(batch.table)
+            if table.exists():
+                catch_up(ingestion, table)
+                _record_undo_without_snapshot(ingestion, table, batch)
+                for attempt in range(1, batch.attempt + 1):
+                    table.drop_branch(branch_name(batch.batch_id, attempt))
+            failpoints.reach("settling")
+            ingestion.store.release(
+                batch.batch_id, None, "its worker stopped before the batch was published"
+            )
+        except AutoloaderError as error:
+            _log.warning("batch %s cannot be settled now: %s", batch.batch_id, error)
+            on_fault(batch, error)
+            continue
+        settled.append(batch)
+    return settled

@@ -1,0 +1,130 @@
+"""Keeps a table to the ingestion that loads it, until its state is handed over.
+
+The state knows files by the ingestion, ``tenant/name``. A spec with another name or in another
+tenant's folder knows none of them, and would load all of them again. So a table that is not shared
+carries the name of its ingestion as a property, which a lost state cannot lose.
+"""
+
+from dataclasses import dataclass
+
+from autoloader_dagster.errors import NotLoaded, TableOwned, UsageError
+from autoloader_dagster.loading.ingestion import Ingestion
+from autoloader_dagster.loading.lakehouse import Table
+from autoloader_dagster.state.records import HandOver
+
+
+def owned_in_state(ingestion: Ingestion, table_id: str | None = None) -> str | None:
+    """Why this ingestion must not load its table, as far as the state knows; None if it may.
+
+    Args:
+        ingestion: Which one.
+        table_id: The table that has the name now; default the one that the ingestion followed.
+    """
+    store, name = ingestion.store, ingestion.spec.table.name
+    others = store.loaders_of(name, but=ingestion.id)
+    if not others:
+        return None
+    if table_id is None:
+        state = store.table_state(name, ingestion.id)
+        table_id = state.table_uuid if state else None
+    here = {
+        other
+        for other, tables in others.items()
+        if table_id is None or None in tables or table_id in tables
+    }
+    if ingestion.spec.table.shared:
+        here -= ingestion.loaded.named_ingestions
+        other = store.waiting_paths_of(ingestion.id, here) if here else None
+    else:
+        other = min(here, default=None)
+    return _why(ingestion, other) if other is not None else None
+
+
+def refuse_other_owner(ingestion: Ingestion, table: Table, table_id: str) -> None:
+    """Refuse a table that another ingestion loads; a table of nobody becomes this one's.
+
+    Raises:
+        TableOwned: The table carries the name of another ingestion, or the state knows that
+            another one has loaded it.
+    """
+    owner = None if ingestion.spec.table.shared else table.owner()
+    if owner == ingestion.id:
+        return
+    reason = _why(ingestion, owner) if owner else owned_in_state(ingestion, table_id)
+    if reason is not None:
+        raise TableOwned(reason, how_to_adopt(ingestion, owner))
+    if not ingestion.spec.table.shared:
+        table.set_owner(ingestion.id)
+
+
+def how_to_adopt(ingestion: Ingestion, owner: str | None = None) -> str:
+    """What to do about it."""
+    return (
+        f"If the spec was renamed or moved, run 'autoloader adopt {ingestion.id} --from "
+        f"{owner or 'OLD'}'. If not, give table.name another table, or set table.shared in both "
+        "specs. If the old table was dropped, 'autoloader run' loads the new one."
+    )
+
+
+def _why(ingestion: Ingestion, other: str) -> str:
+    return (
+        f"table {ingestion.spec.table.name} holds files that the ingestion {other} loaded, and "
+        f"{ingestion.id} would load them again"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    """What an adoption hands over.
+
+    Attributes:
+        old: The ingestion whose state it was.
+        new: The ingestion whose state it becomes.
+        table: The table of the new one.
+        state: What of the state is handed over.
+        done: Whether it was done; else it was only looked at.
+    """
+
+    old: str
+    new: str
+    table: str
+    state: HandOver
+    done: bool
+
+
+def adopt(ingestion: Ingestion, old: str, *, dry_run: bool = True) -> Adopted:
+    """Hand the state of an ingestion that has no spec any more over to this one.
+
+    Args:
+        ingestion: The one with a spec.
+        old: ``tenant/name`` of the other; a name alone is of the tenant ``default``.
+        dry_run: Only say what would be handed over.
+
+    Raises:
+        UsageError: A spec of that name exists, or it is this one's own name.
+        NotLoaded: Nothing is known of it.
+        FilesInUse: One of both is at work.
+        LoadError: Both have loaded the same file.
+    """
+    old = old if "/" in old else f"default/{old}"
+    if old == ingestion.id or old in ingestion.loaded.named_ingestions:
+        raise UsageError(
+            f"{old} has a spec of its own, so its state cannot be handed over",
+            "Remove or rename that spec first.",
+        )
+    store, name = ingestion.store, ingestion.spec.table.name
+    with ingestion.connect() as spark:
+        table = ingestion.table(spark, name)
+        owner = table.owner() if table.exists() else None
+        found = store.hand_over(old, ingestion.id, ingestion.loaded.tenant, really=False)
+        if not found.files and not found.batches and owner != old:
+            raise NotLoaded(
+                f"nothing is known of an ingestion {old}, and {name} is not its table",
+                "'autoloader history' and the table's property autoloader.ingestion show names.",
+            )
+        if not dry_run:
+            found = store.hand_over(old, ingestion.id, ingestion.loaded.tenant, really=True)
+            # After the state: if this fails, loading is still refused, and adopting goes on here.
+            if owner is not None and not ingestion.spec.table.shared:
+                table.set_owner(ingestion.id)
+    return Adopted(old, ingestion.id, name, found, not dry_run)

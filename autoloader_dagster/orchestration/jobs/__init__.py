@@ -1,0 +1,1 @@
+"""The jobs beside the assets, with what they share."""

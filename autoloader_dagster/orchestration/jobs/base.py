@@ -1,0 +1,167 @@
+"""What the jobs have in common: how files are chosen, and how a job is made of its one op."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar, cast
+
+import dagster as dg
+from pydantic import Field
+
+from autoloader_dagster.errors import AutoloaderError, SpecGone
+from autoloader_dagster.loading.ingestion import Ingestion
+from autoloader_dagster.loading.recovery.orphans import Orphan, spec_or_orphan
+from autoloader_dagster.orchestration.pages import AssetEvent
+from autoloader_dagster.orchestration.resources import (
+    IN_MEMORY,
+    ProcessedFilesResource,
+    SparkConnectResource,
+    open_ingestion,
+)
+from autoloader_dagster.orchestration.runs.tags import INGESTION_TAG
+from autoloader_dagster.redaction import struck_errors
+from autoloader_dagster.specs.loader import SpecSet
+from autoloader_dagster.specs.values import IDENTIFIER
+
+# What an op returns is for the command line, which has it in memory; Dagster need not keep it.
+RETURNED = dg.Out(io_manager_key=IN_MEMORY)
+
+# More than these nobody reads through; the name is typed in then.
+_MOST_CHOICES = 50
+
+DRY_RUN = "Only say what would be done, and change nothing."
+_FILES = (
+    "The files: names below the source, full addresses, their last part or parts as 2026/a.csv, or "
+    "patterns with * and ?. A file of exactly this name comes before a pattern."
+)
+
+
+class ChosenFiles(dg.Config):
+    """Files of an ingestion."""
+
+    ingestion: str = Field(description="Name of the spec, or tenant/name.")
+    files: list[str] = Field(default=[], description=_FILES)
+
+
+_Config = TypeVar("_Config", bound=dg.Config)
+
+
+def config_fields(config: type[dg.Config], ingestions: Collection[str]) -> dict[str, dg.Field]:
+    """The config fields of a class, all of which take a value only.
+
+    Dagster itself also takes ``{env: NAME}`` for text, numbers and booleans: whoever may start a
+    run could then read any variable of the worker in the run's log.
+
+    Args:
+        config: The class; its field ``ingestion`` is a choice.
+        ingestions: What to choose from, see ``names_to_choose``; empty for any text.
+    """
+    fields = {
+        name: dg.Field(
+            _value_only(_not_null(field)),
+            description=field.description,
+            **({"default_value": field.default_value} if field.default_provided else {}),
+            is_required=field.is_required,
+        )
+        for name, field in config.to_fields_dict().items()
+    }
+    if ingestions:
+        # Dagster takes two of one name for the same type, so its choices are part of the name. Its
+        # message about another value says "not in enum type NameOfASpec_...".
+        digest = hashlib.sha256("\n".join(ingestions).encode()).hexdigest()[:8]
+        choice = dg.Enum(f"NameOfASpec_{digest}", [dg.EnumValue(name) for name in ingestions])
+        fields["ingestion"] = dg.Field(choice, description=fields["ingestion"].description)
+    return fields
+
+
+def names_to_choose(specs: SpecSet, removed: Iterable[str] = ()) -> list[str]:
+    """The names that a job takes for an ingestion, for the Launchpad; none if there are too many.
+
+    Args:
+        specs: All specs. Those that are broken are there too, because the run says what is wrong
+            with them; but not one whose name is what is wrong, because Dagster takes no such
+            choice, and a ``/`` in it would make it the name of another tenant's spec.
+        removed: Ingestions that were there when the run of this process was requested.
+    """
+    known = (*specs.specs, *specs.broken)
+    named = {each.ingestion_id for each in known if _is_name(each.tenant, each.ingestion_id)}
+    ids = named.union(removed)
+    bare = Counter(ingestion.partition("/")[2] for ingestion in ids)
+    names = [*sorted(name for name, count in bare.items() if count == 1), *sorted(ids)]
+    return names if len(ids) <= _MOST_CHOICES else []
+
+
+def _is_name(tenant: str, ingestion_id: str) -> bool:
+    name = ingestion_id.removeprefix(f"{tenant}/")
+    return bool(IDENTIFIER.fullmatch(tenant) and IDENTIFIER.fullmatch(name))
+
+
+def config_of(context: dg.OpExecutionContext, config: type[_Config]) -> _Config:
+    """The config of a run, as an object of the class that ``config_fields`` was given."""
+    return config(**context.op_config)
+
+
+def _not_null(field: dg.Field) -> Any:
+    """The type of a field, without null where its default is something else."""
+    kind = field.config_type
+    null = not field.default_provided or field.default_value is None
+    return kind if null or not isinstance(kind, dg.Noneable) else kind.inner_type
+
+
+def _value_only(kind: Any) -> Any:
+    plain = {dg.StringSource: dg.String, dg.IntSource: dg.Int, dg.BoolSource: dg.Bool}
+    if kind in plain:
+        return plain[kind]
+    if isinstance(kind, dg.Array):
+        return dg.Array(_value_only(kind.inner_type))
+    if isinstance(kind, dg.Noneable):
+        return dg.Noneable(_value_only(kind.inner_type))
+    return kind
+
+
+def op_name(job_name: str) -> str:
+    """Under which a job's config stands; Dagster wants it to differ from the job's own name."""
+    return f"{job_name}_op"
+
+
+def job_of(name: str, op: dg.OpDefinition, description: str) -> dg.JobDefinition:
+    """A job of one op."""
+
+    @dg.job(name=name, description=description)
+    def job() -> None:
+        op()
+
+    return job
+
+
+def log_events(context: dg.OpExecutionContext, events: Iterable[AssetEvent]) -> None:
+    """Write events of an asset from the op of a job."""
+    for event in events:
+        # It takes evaluations of checks as well, which its annotation does not say.
+        context.log_event(cast(Any, event))
+
+
+@contextmanager
+def opened(
+    specs: SpecSet,
+    name: str,
+    spark_connect: SparkConnectResource,
+    processed_files: ProcessedFilesResource,
+) -> Iterator[Ingestion]:
+    """The ingestion of a name; an error of ours fails the run with its own words."""
+    with struck_errors():
+        try:
+            loaded = spec_or_orphan(specs, name, processed_files.store)
+            if isinstance(loaded, Orphan):
+                raise SpecGone(str(loaded), loaded.advice)
+            ingestion = open_ingestion(loaded, specs.connections, spark_connect, processed_files)
+            try:
+                yield ingestion
+            finally:
+                ingestion.store.close()
+        except AutoloaderError as error:
+            raise dg.Failure(
+                description=str(error),
+                metadata={"error": type(error).__name__, INGESTION_TAG: name},
+            ) from error

@@ -1,0 +1,1 @@
+"""Runs: how they are launched, locked, found lost and reported late."""

@@ -1,0 +1,98 @@
+"""Executes a job in this process, as a run of the Dagster instance like any other.
+
+The run is watched from its first moment, shows its progress, and a signal ends it in order.
+"""
+
+import logging
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+
+from autoloader_dagster.orchestration.runs import locks as run_locks
+from autoloader_dagster.orchestration.runs.lost import Ours, fail_lost_runs
+from autoloader_dagster.orchestration.runs.tags import RunFailure, failure_in
+from autoloader_dagster.settings import load_settings
+
+Tell = Callable[[str], None]
+
+_PROGRESS = "progress"
+
+
+def execute_here(
+    job: dg.JobDefinition,
+    instance: dg.DagsterInstance,
+    tags: Mapping[str, str],
+    *,
+    asset_selection: Sequence[dg.AssetKey] | None = None,
+    ops: Mapping[str, Any] | None = None,
+) -> dg.ExecuteInProcessResult:
+    """Execute a job whose definitions have the ``progress_logger``.
+
+    Args:
+        job: What to execute.
+        instance: Where the run is recorded.
+        tags: Of the run.
+        asset_selection: Only these assets; default all of the job.
+        ops: Configuration by the op's name.
+
+    Raises:
+        KeyboardInterrupt: A signal ended the run. Its batch was given back, or is in the table.
+    """
+    settings, run_id = load_settings(), str(uuid.uuid4())
+    # A run that was killed would keep the table's pool slot, and this one would wait for it.
+    fail_lost_runs(instance, settings, Ours())
+    # Before Dagster knows of the run, so that it is watched from its first moment.
+    run_locks.hold(settings, run_id)
+    try:
+        result = job.execute_in_process(
+            instance=instance,
+            run_id=run_id,
+            asset_selection=asset_selection,
+            tags=tags,
+            raise_on_error=False,
+            # Instead of Dagster's own console log.
+            run_config={"loggers": {_PROGRESS: {}}, "ops": dict(ops or {})},
+        )
+    finally:
+        run_locks.let_go(run_id)
+    run_locks.clear(settings, [run_id])
+    if _was_interrupted(result):
+        raise KeyboardInterrupt
+    return result
+
+
+def progress_logger(tell: Tell) -> dict[str, dg.LoggerDefinition]:
+    """Passes on what the asset itself says, and nothing of Dagster's own events."""
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            said = getattr(record, "dagster_meta", {})
+            if not said.get("dagster_event") and record.levelno < logging.WARNING:
+                tell(str(said.get("orig_message", "")))
+
+    @dg.logger
+    def to_tell(init_context: dg.InitLoggerContext) -> logging.Logger:
+        # Not a registered one, which would keep its handler for the next run.
+        logger = logging.Logger("autoloader.progress", logging.DEBUG)  # noqa: LOG001
+        logger.addHandler(Handler())
+        return logger
+
+    return {_PROGRESS: to_tell}
+
+
+def _was_interrupted(result: dg.ExecuteInProcessResult) -> bool:
+    """Whether a signal ended the run; Dagster notes it like any other failure."""
+    errors = [event.step_failure_data.error for event in result.get_step_failure_events()]
+    name = dg.DagsterExecutionInterruptedError.__name__
+    return any(error is not None and error.cls_name == name for error in errors)
+
+
+def failure_of(result: dg.ExecuteInProcessResult) -> RunFailure:
+    """Why a run failed that did."""
+    failure = failure_in(result.get_step_failure_events())
+    if failure is not None:
+        return failure
+    event = result.get_run_failure_event()
+    return RunFailure("", event.message or "the run failed")

@@ -1,0 +1,262 @@
+"""Runs an ingestion's asset now, in this process, as one run of the Dagster instance.
+
+It lists and plans with the sensors' planner and then executes the asset itself, so that the run is
+in Dagster's event log like any other.
+"""
+
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import dagster as dg
+
+from autoloader_dagster.errors import UsageError
+from autoloader_dagster.loading.ingestion import Ingestion
+from autoloader_dagster.orchestration.assets import asset_key, build_asset, build_source
+from autoloader_dagster.orchestration.instance import open_instance
+from autoloader_dagster.orchestration.metadata import notes_of
+from autoloader_dagster.orchestration.pages import report, tick_events
+from autoloader_dagster.orchestration.partitions import partitions_definition
+from autoloader_dagster.orchestration.planning import (
+    RANGE_END,
+    RANGE_START,
+    Planned,
+    look_and_plan,
+    run_tags,
+)
+from autoloader_dagster.orchestration.resources import (
+    ProcessedFilesResource,
+    SparkConnectResource,
+    default_resources,
+    open_ingestion,
+)
+from autoloader_dagster.orchestration.runs.in_process import (
+    Tell,
+    execute_here,
+    failure_of,
+    progress_logger,
+)
+from autoloader_dagster.orchestration.runs.tags import INGESTION_TAG, LISTED_TAG, RunFailure
+from autoloader_dagster.specs.connections import Connections
+from autoloader_dagster.specs.loader import LoadedSpec
+from autoloader_dagster.state.records import BatchRow, FileRow
+
+
+@dataclass(frozen=True, slots=True)
+class FileCounts:
+    """What became of the files; see ``RunReport``."""
+
+    loaded: int = 0
+    unchanged: int = 0
+    quarantined: int = 0
+    skipped: int = 0
+    held: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """What a run came to.
+
+    Attributes:
+        ingestion: ``tenant/name``.
+        run_id: Dagster's run; None if there was nothing to load and none was started.
+        status: SUCCESS or FAILURE, as Dagster shows it.
+        files: Loaded and set aside by this run and its listing; unchanged, held and skipped as
+            they were listed.
+        rows: Rows that were loaded.
+        bad_rows: Of these, the rows with something in ``_rescued``.
+        bytes: Source bytes of the loaded files.
+        seconds: From the listing to the end.
+        batches: The batches that were recorded, oldest first.
+        loaded: The loaded files.
+        set_aside: Files that this run or its listing set aside, with their reasons.
+        failure: Why the run failed.
+        same_content: Loaded files whose content was loaded before under another name, with that.
+        note: Why nothing was listed, in words; empty if something was.
+        notes: What looks like a mistake in the spec, and how to correct it.
+    """
+
+    ingestion: str
+    run_id: str | None
+    status: str
+    files: FileCounts
+    rows: int = 0
+    bad_rows: int = 0
+    bytes: int = 0
+    seconds: float = 0
+    batches: tuple[BatchRow, ...] = ()
+    loaded: tuple[FileRow, ...] = field(default=(), repr=False)
+    set_aside: tuple[FileRow, ...] = ()
+    failure: RunFailure | None = None
+    same_content: Mapping[str, str] = field(default_factory=dict)
+    note: str = ""
+    notes: tuple[str, ...] = ()
+
+
+def run_now(
+    loaded: LoadedSpec,
+    connections: Connections,
+    partition: str | None = None,
+    tell: Tell = lambda text: None,
+) -> RunReport:
+    """List the source and load what is pending, in this process.
+
+    ``DAGSTER_HOME`` must be set; see ``orchestration.home``.
+
+    Args:
+        loaded: What to load.
+        connections: For its source.
+        partition: Load only this partition; default all of them.
+        tell: Told what is being done, for progress.
+
+    Raises:
+        UsageError: There is no such partition.
+        SourceError: The source could not be listed; no run was started then.
+        StateError: The same, for the state.
+        KeyboardInterrupt: A signal ended the run. Its batch was given back, or is in the table.
+    """
+    began = time.monotonic()
+    with open_instance() as instance:
+        # Also before the listing: what it says of a partition does not depend on the files.
+        if partition is not None:
+            _check_partition(loaded, instance, partition, named_keys=False)
+        ingestion = open_ingestion(
+            loaded, connections, SparkConnectResource(), ProcessedFilesResource()
+        )
+        try:
+            known = {row.id: row.retry_count for row in _set_aside(ingestion)}
+            tell(f"list {loaded.spec.source.url}")
+            planned = look_and_plan(
+                ingestion, instance, lambda count: tell(f"list: {count:,} files")
+            )
+            if partition is not None:
+                _check_partition(loaded, instance, partition, named_keys=True)
+            result = None
+            if any(partition is None or partition in plan.keys for plan in planned.plans):
+                tell(f"start a run for {planned.files:,} files")
+                result = _execute(
+                    loaded, connections, instance, _tags(ingestion, planned, partition), tell
+                )
+            else:
+                # No run tells what the listing set aside.
+                report(instance, tick_events(instance, ingestion, asset_key(loaded)))
+            return _report(ingestion, planned, result, known, time.monotonic() - began)
+        finally:
+            ingestion.store.close()
+
+
+def _check_partition(
+    loaded: LoadedSpec, instance: dg.DagsterInstance, key: str, *, named_keys: bool
+) -> None:
+    definition = partitions_definition(loaded)
+    if definition is None:
+        raise UsageError(
+            f"{loaded.ingestion_id} has no partitions (partition.by: none)",
+            "Leave --partition out.",
+        )
+    if isinstance(definition, dg.DynamicPartitionsDefinition):
+        keys = instance.get_dynamic_partitions(definition.name or "") if named_keys else [key]
+        if key not in keys:
+            some = ", ".join(keys[:10]) or "none yet"
+            raise UsageError(
+                f"{loaded.ingestion_id} has no partition '{key}'", f"Its partitions are: {some}."
+            )
+        return
+    if not definition.has_partition_key(key):
+        raise UsageError(
+            f"{loaded.ingestion_id} has no partition '{key}'",
+            f"They begin every {loaded.spec.partition.every}, from "
+            f"{definition.get_first_partition_key()} to {definition.get_last_partition_key()}.",
+        )
+
+
+def _tags(ingestion: Ingestion, planned: Planned, partition: str | None) -> dict[str, str]:
+    if partition is not None:
+        tags = {INGESTION_TAG: ingestion.id, LISTED_TAG: "true"}
+        return tags | {RANGE_START: partition, RANGE_END: partition}
+    # Without a range the asset loads all that is pending, over any gaps, in one run. The digest
+    # keeps a sensor from asking for the same files meanwhile.
+    tags = run_tags(ingestion, planned.plans[0])
+    return {name: value for name, value in tags.items() if name not in (RANGE_START, RANGE_END)}
+
+
+def _execute(
+    loaded: LoadedSpec,
+    connections: Connections,
+    instance: dg.DagsterInstance,
+    tags: dict[str, str],
+    tell: Tell,
+) -> dg.ExecuteInProcessResult:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        definitions = dg.Definitions(
+            assets=[build_asset(loaded, connections), build_source(loaded)],
+            resources=default_resources(),
+            loggers=progress_logger(tell),
+        )
+        return execute_here(
+            definitions.resolve_implicit_global_asset_job_def(),
+            instance,
+            tags,
+            asset_selection=[asset_key(loaded)],
+        )
+
+
+def _set_aside(ingestion: Ingestion) -> list[FileRow]:
+    return list(ingestion.store.files(ingestion.id, statuses=("FAILED", "QUARANTINED")))
+
+
+def _report(
+    ingestion: Ingestion,
+    planned: Planned,
+    result: dg.ExecuteInProcessResult | None,
+    known: dict[int, int],
+    seconds: float,
+) -> RunReport:
+    store, found = ingestion.store, planned.discovery
+    run_id = result.run_id if result else None
+    of_run = list(store.files(ingestion.id, run_id=run_id)) if run_id else []
+    loaded = tuple(row for row in of_run if row.status == "SUCCESS")
+    # A new one, or one that has failed once more.
+    aside = tuple(
+        row
+        for row in _set_aside(ingestion)
+        if known.get(row.id) != row.retry_count or (run_id and row.run_id == run_id)
+    )
+    if result is None and not aside:
+        # What keeps the table empty is news, however old it is.
+        counts = store.counts(ingestion.id).get(ingestion.id, {})
+        if "SUCCESS" not in counts or not counts["SUCCESS"].files:
+            aside = tuple(_set_aside(ingestion))
+    batches = store.batches(ingestion.id, run_id=run_id, limit=10_000) if run_id else []
+    recorded = tuple(batch for batch in reversed(batches) if batch.status == "RECORDED")
+    return RunReport(
+        ingestion=ingestion.id,
+        run_id=run_id,
+        status="SUCCESS" if result is None or result.success else "FAILURE",
+        files=FileCounts(
+            loaded=len(loaded),
+            unchanged=found.unchanged,
+            quarantined=len(aside),
+            skipped=found.skipped + sum(row.status == "SKIPPED" for row in of_run),
+            held=found.held,
+        ),
+        rows=sum(row.records_ingested or 0 for row in loaded),
+        bad_rows=sum(row.bad_records or 0 for row in loaded),
+        bytes=sum(row.bytes_read or 0 for row in loaded),
+        seconds=round(seconds, 3),
+        batches=recorded,
+        loaded=loaded,
+        set_aside=aside,
+        failure=None if result is None or result.success else failure_of(result),
+        same_content=store.same_content(run_id=run_id) if run_id else {},
+        note=planned.empty_because,
+        notes=notes_of(_materializations(result)) if result else (),
+    )
+
+
+def _materializations(result: dg.ExecuteInProcessResult) -> Iterator[dg.AssetMaterialization]:
+    for event in result.all_events:
+        if event.is_step_materialization:
+            yield event.step_materialization_data.materialization

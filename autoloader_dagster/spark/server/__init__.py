@@ -1,0 +1,1 @@
+"""The embedded Spark Connect server: its jars, Java, settings, process and locks."""

@@ -1,0 +1,145 @@
+"""Brings versions into the state that the table has rows of, and the state does not hold as loaded.
+
+A state that was lost may not have listed them yet, and the source may not have them any more. The
+rows tell when such a version was changed, and nothing else that tells it from others.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from sqlalchemy import Connection, bindparam, exists, null, select, text, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from autoloader_dagster.state.database import Database, now, one_of
+from autoloader_dagster.state.guarded import write_guarded
+from autoloader_dagster.state.models import StoredBatch, StoredFile
+from autoloader_dagster.state.records import FileStatus, Guard, LoadedFile
+
+# What the version of such a file begins with, until it is listed.
+UNLISTED = "unlisted since "
+FOUND = "its rows were found in the table"
+
+
+def unlisted_version(modified_at: datetime) -> str:
+    """Stands for the version of a file that is known by its rows only."""
+    return f"{UNLISTED}{modified_at.isoformat(timespec='microseconds')}"
+
+
+def add_versions(
+    database: Database,
+    ingestion_id: str,
+    tenant: str,
+    versions: Sequence[tuple[str, datetime, str | None]],
+) -> None:
+    """Add versions that are not known; see ``ProcessedFiles.add_versions``."""
+    with database.writing(ingestion_id) as connection:
+        moment = now(connection)
+        paths = [path for path, _, _ in versions]
+        known = {
+            (row.file_path, row.file_modified_at)
+            for row in connection.execute(
+                select(StoredFile.file_path, StoredFile.file_modified_at).where(
+                    StoredFile.ingestion_id == ingestion_id,
+                    one_of(StoredFile.file_path, paths, connection),
+                )
+            )
+        }
+        rows = [
+            {
+                "tenant": tenant,
+                "ingestion_id": ingestion_id,
+                "file_path": path,
+                "file_version": unlisted_version(modified_at),
+                "file_size_bytes": 0,
+                "file_modified_at": modified_at,
+                "partition_key": partition_key,
+                "status": "UNDONE",
+                "error_message": FOUND,
+                "discovered_at": moment,
+                "retry_count": 0,
+                "created_at": moment,
+                "updated_at": moment,
+            }
+            for path, modified_at, partition_key in versions
+            if (path, modified_at) not in known
+        ]
+        if rows:
+            dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+            connection.execute(dialect.insert(StoredFile).on_conflict_do_nothing(), rows)
+
+
+def name_listed_versions(connection: Connection, ingestion_id: str) -> None:
+    """Give versions that were known by their rows only the identity that the listing shows."""
+    unlisted = exists().where(
+        StoredFile.ingestion_id == ingestion_id, StoredFile.file_version.startswith(UNLISTED)
+    )
+    if connection.scalar(select(unlisted)):
+        connection.execute(text(_NAME), {"ingestion": ingestion_id, "unlisted": f"{UNLISTED}%"})
+
+
+_NAME = """
+UPDATE processed_files SET
+  file_version = (SELECT l.version FROM autoloader_listing l
+                  WHERE l.file_path = processed_files.file_path),
+  file_etag = (SELECT l.etag FROM autoloader_listing l
+               WHERE l.file_path = processed_files.file_path),
+  file_size_bytes = (SELECT l.size FROM autoloader_listing l
+                     WHERE l.file_path = processed_files.file_path)
+WHERE ingestion_id = :ingestion AND file_version LIKE :unlisted
+  AND EXISTS (SELECT 1 FROM autoloader_listing l
+              WHERE l.file_path = processed_files.file_path
+                AND l.modified_at = processed_files.file_modified_at
+                AND NOT EXISTS (SELECT 1 FROM processed_files f
+                                WHERE f.ingestion_id = :ingestion AND f.file_path = l.file_path
+                                  AND f.file_version = l.version))
+"""
+
+
+def reinstate(
+    database: Database,
+    ingestion_id: str,
+    batch_id: str,
+    files: Sequence[LoadedFile],
+    seen: Mapping[int, FileStatus | None],
+    guard: Guard,
+) -> int:
+    """Note files of a recorded batch as loaded; see ``ProcessedFiles.reinstate``."""
+
+    def write(connection: Connection) -> int:
+        batch = connection.execute(
+            select(StoredBatch.status, StoredBatch.snapshot_id)
+            .where(StoredBatch.id == batch_id)
+            .with_for_update()
+        ).one_or_none()
+        held = connection.execute(
+            select(StoredFile.id, StoredFile.status)
+            .where(one_of(StoredFile.id, [each.file_id for each in files], connection))
+            .with_for_update()
+        )
+        unchanged = {row.id for row in held if row.status == seen.get(row.id)}
+        still = [each for each in files if each.file_id in unchanged]
+        if batch is None or batch.status != "RECORDED" or not still:
+            return 0
+        moment = now(connection)
+        connection.execute(
+            update(StoredFile)
+            .where(StoredFile.id == bindparam("row_id"))
+            .values(
+                status="SUCCESS",
+                batch_id=batch_id,
+                snapshot_id=batch.snapshot_id,
+                records_ingested=bindparam("rows"),
+                bad_records=bindparam("bad_rows"),
+                error_type=null(),
+                error_message=null(),
+                processed_at=moment,
+                updated_at=moment,
+            ),
+            [
+                {"row_id": each.file_id, "rows": each.rows, "bad_rows": each.bad_rows}
+                for each in still
+            ],
+        )
+        return len(still)
+
+    return write_guarded(database, ingestion_id, guard, write)

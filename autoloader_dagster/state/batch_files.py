@@ -1,0 +1,302 @@
+"""Writes down what became of a batch's files: set aside, or in the table."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    Connection,
+    Row,
+    and_,
+    bindparam,
+    func,
+    insert,
+    null,
+    select,
+    update,
+)
+from sqlalchemy.orm import aliased
+
+from autoloader_dagster.errors import StateError
+from autoloader_dagster.redaction import strike
+from autoloader_dagster.state.batches import OPEN, is_loaded
+from autoloader_dagster.state.claims import owned
+from autoloader_dagster.state.database import Database, now, one_of
+from autoloader_dagster.state.file_ids import read_ids, write_ids
+from autoloader_dagster.state.guarded import write_guarded
+from autoloader_dagster.state.models import StoredBatch, StoredFile
+from autoloader_dagster.state.records import (
+    BatchKind,
+    Guard,
+    LoadedFile,
+    SetAside,
+    TableState,
+    no_guard,
+)
+from autoloader_dagster.state.tables import write_table_state
+
+
+def set_aside(
+    database: Database, batch_id: str, owner: str, outcomes: Sequence[SetAside], retries: int
+) -> None:
+    """Take files out of a batch; see ``ProcessedFiles.set_aside``."""
+    with database.reading() as connection:
+        ingestion_id = connection.scalar(
+            select(StoredBatch.ingestion_id).where(StoredBatch.id == batch_id)
+        )
+    with database.writing(ingestion_id) as connection:
+        owned(connection, batch_id, owner)
+        moment = now(connection)
+        rows = connection.execute(
+            select(StoredFile.id, StoredFile.retry_count, StoredFile.run_id).where(
+                StoredFile.batch_id == batch_id, StoredFile.status == "PROCESSING"
+            )
+        )
+        held = {row.id: row for row in rows}
+        # A file that is not held any more was recorded meanwhile by another batch that loaded it.
+        changes = [
+            _change(each, held[each.file_id], batch_id, retries, moment)
+            for each in outcomes
+            if each.file_id in held
+        ]
+        _update_files(connection, changes)
+
+
+def record(
+    database: Database,
+    batch_id: str,
+    snapshot_id: int | None,
+    files: Sequence[LoadedFile],
+    seconds: float,
+    *,
+    replace: bool,
+    kind: BatchKind,
+    ingestion_id: str | None,
+    tenant: str | None,
+    table: str | None,
+    own_snapshot: bool = True,
+    guard: Guard = no_guard,
+) -> None:
+    """Note that a batch is in the table; see ``ProcessedFiles.record``."""
+    with database.reading() as connection:
+        stored = connection.execute(_batch_row(batch_id)).one_or_none()
+    if stored is None and not (ingestion_id and tenant and table):
+        raise StateError(
+            f"Batch {batch_id} is in the table, but the state does not know it",
+            "Run 'autoloader reconcile'.",
+        )
+    whose = stored.ingestion_id if stored else ingestion_id
+
+    def write(connection: Connection) -> None:
+        moment = now(connection)
+        # Read again, now that nobody else can change it.
+        again = _batch_row(batch_id).with_for_update()
+        batch = connection.execute(again).one_or_none()
+        if batch is None:
+            connection.execute(
+                insert(StoredBatch).values(
+                    id=batch_id,
+                    tenant=tenant,
+                    ingestion_id=ingestion_id,
+                    kind=kind,
+                    run_id="",
+                    table=table,
+                    status="RELEASED",
+                    attempt=0,
+                    lease_owner="",
+                    lease_expires_at=moment,
+                    files=0,
+                    bytes=0,
+                    started_at=moment,
+                )
+            )
+            batch = connection.execute(again).one()
+        if batch.status == "RECORDED":
+            if own_snapshot:
+                _refuse_other_snapshot(batch, snapshot_id)
+            return
+        _refuse_missing(connection, batch, files)
+        ids = [each.file_id for each in files]
+        shared = {
+            "status": "SUCCESS",
+            "batch_id": batch_id,
+            "run_id": batch.run_id or None,
+            "snapshot_id": snapshot_id,
+            "processed_at": moment,
+            "processing_duration_ms": round(seconds * 1000),
+            "error_type": None,
+            "error_message": None,
+            "updated_at": moment,
+        }
+        changes = [
+            {"row_id": each.file_id, "records_ingested": each.rows, "bad_records": each.bad_rows}
+            for each in files
+        ]
+        _update_files(connection, changes, {**shared, "bytes_read": StoredFile.file_size_bytes})
+        if replace:
+            _replace_older(connection, batch_id, ids, moment)
+        size = connection.scalar(
+            select(func.coalesce(func.sum(StoredFile.file_size_bytes), 0)).where(
+                one_of(StoredFile.id, ids, connection)
+            )
+        )
+        connection.execute(
+            update(StoredBatch)
+            .where(StoredBatch.id == batch_id)
+            .values(
+                status="RECORDED",
+                snapshot_id=snapshot_id,
+                files=len(ids),
+                rows=sum(each.rows for each in files),
+                bytes=int(size or 0),
+                finished_at=moment,
+                error=None,
+                released_files=None,
+                # A file that is loaded again belongs to its new batch; this tells of the old one.
+                member_files=write_ids(ids),
+            )
+        )
+        if snapshot_id is not None and own_snapshot:
+            write_table_state(
+                connection,
+                batch.table,
+                batch.ingestion_id,
+                TableState(batch.table_uuid, snapshot_id),
+            )
+
+    write_guarded(database, whose, guard, write)
+
+
+def replaced_by(batch_id: str) -> str:
+    """The reason of a version whose rows went when those of a newer one came."""
+    return f"a newer version of the file took its place in batch {batch_id}"
+
+
+def _change(
+    outcome: SetAside, held: Any, batch_id: str, retries: int, moment: datetime
+) -> dict[str, Any]:
+    counts = outcome.count_retry and outcome.status in ("FAILED", "DISCOVERED")
+    tried = held.retry_count + int(counts)
+    status, message = outcome.status, outcome.message
+    if status == "FAILED" and tried > retries:
+        status = "QUARANTINED"
+        message = f"{message or 'it failed'} (tried {tried} times)"
+    again = status == "DISCOVERED"
+    return {
+        "row_id": outcome.file_id,
+        "status": status,
+        "retry_count": tried,
+        "error_type": outcome.error_type,
+        "error_message": None if message is None else strike(message),
+        "batch_id": None if again else batch_id,
+        "run_id": None if again else held.run_id,
+        "processed_at": None if again else moment,
+        "updated_at": moment,
+    }
+
+
+def _update_files(
+    connection: Connection,
+    changes: Sequence[Mapping[str, Any]],
+    shared: Mapping[str, Any] | None = None,
+) -> None:
+    """Update rows by ``row_id``: ``shared`` is the same for all, the rest is each row's own."""
+    if not changes:
+        return
+    own = {name: bindparam(name) for name in changes[0] if name != "row_id"}
+    statement = (
+        update(StoredFile)
+        .where(StoredFile.id == bindparam("row_id"))
+        .values({**own, **(shared or {})})
+    )
+    connection.execute(statement, [dict(each) for each in changes])
+
+
+def _batch_row(batch_id: str) -> Any:
+    return select(
+        StoredBatch.id,
+        StoredBatch.ingestion_id,
+        StoredBatch.kind,
+        StoredBatch.member_files,
+        StoredBatch.run_id,
+        StoredBatch.table,
+        StoredBatch.table_uuid,
+        StoredBatch.status,
+        StoredBatch.snapshot_id,
+    ).where(StoredBatch.id == batch_id)
+
+
+def _refuse_other_snapshot(batch: Row[Any], snapshot_id: int | None) -> None:
+    if batch.snapshot_id != snapshot_id:
+        raise StateError(
+            f"Batch {batch.id} of {batch.ingestion_id} is recorded with snapshot "
+            f"{batch.snapshot_id}, and now snapshot {snapshot_id} of {batch.table} claims it too",
+            "Its rows may be in the table twice: compare the two snapshots before loading more.",
+        )
+
+
+def _refuse_missing(connection: Connection, batch: Row[Any], files: Sequence[LoadedFile]) -> None:
+    """Refuse a record that leaves a file of the batch behind, or names one that is not there.
+
+    Such a file would never be looked at again, or be loaded a second time.
+    """
+    ids = {each.file_id for each in files}
+    known = set(
+        connection.scalars(
+            select(StoredFile.id).where(
+                one_of(StoredFile.id, ids, connection),
+                StoredFile.ingestion_id == batch.ingestion_id,
+            )
+        )
+    )
+    if batch.kind == "load":
+        processing = select(StoredFile.id).where(
+            StoredFile.batch_id == batch.id, StoredFile.status == "PROCESSING"
+        )
+        held = set(connection.scalars(processing))
+    else:
+        held = set(read_ids(batch.member_files or ""))
+    if batch.status in OPEN and held - ids:
+        raise StateError(
+            f"Batch {batch.id} of {batch.ingestion_id} holds {len(held)} files, and the record of "
+            f"its commit leaves {len(held - ids)} of them out",
+            "Set those aside before publishing, or record them with 0 rows. This is a fault of "
+            "autoloader_dagster; please report it.",
+        )
+    if ids - known:
+        raise StateError(
+            f"Batch {batch.id} of {batch.ingestion_id} has loaded {len(ids - known)} files that "
+            "the state does not know",
+            "List the source first ('autoloader files'), then run 'autoloader reconcile'.",
+        )
+
+
+def _replace_older(
+    connection: Connection, batch_id: str, ids: Sequence[int], moment: datetime
+) -> None:
+    """Mark the loaded versions whose rows went when these came."""
+    newer = aliased(StoredFile)
+    loaded = (
+        select(StoredFile.id)
+        .join(
+            newer,
+            and_(
+                newer.ingestion_id == StoredFile.ingestion_id,
+                newer.file_path == StoredFile.file_path,
+                newer.id != StoredFile.id,
+            ),
+        )
+        .where(one_of(newer.id, ids, connection), is_loaded(StoredFile.status))
+    )
+    older = set(connection.scalars(loaded)) - set(ids)
+    if older:
+        connection.execute(
+            update(StoredFile)
+            .where(one_of(StoredFile.id, older, connection))
+            .values(
+                status="REPLACED",
+                error_type=null(),
+                error_message=replaced_by(batch_id),
+                updated_at=moment,
+            )
+        )

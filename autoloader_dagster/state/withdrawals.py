@@ -1,0 +1,315 @@
+"""Takes back what was recorded: batches that main held once and does not hold any more.
+
+Main was rolled back by hand, or the table was made anew. The table is the truth, so their files are
+not loaded any more; whether they are to be loaded again is for the caller to say.
+"""
+
+from collections.abc import Collection, Mapping
+from datetime import datetime
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    and_,
+    bindparam,
+    exists,
+    func,
+    null,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.orm import aliased
+
+from autoloader_dagster.state.batch_files import replaced_by
+from autoloader_dagster.state.database import Database, now, one_of
+from autoloader_dagster.state.file_ids import read_ids, write_ids
+from autoloader_dagster.state.guarded import write_guarded
+from autoloader_dagster.state.models import StoredBatch, StoredFile
+from autoloader_dagster.state.records import (
+    FILE_CHANGED,
+    DisplacedFile,
+    Guard,
+    Withdrawal,
+)
+
+# What a file that is not loaded any more has no longer.
+_NOT_LOADED = {
+    "run_id": null(),
+    "snapshot_id": null(),
+    "processing_started_at": null(),
+    "processed_at": null(),
+    "records_ingested": null(),
+    "bad_records": null(),
+    "bytes_read": null(),
+    "processing_duration_ms": null(),
+    "error_type": null(),
+}
+
+
+def loaded_batches(
+    database: Database, table: str, but_table_uuid: str | None = None
+) -> dict[str, int]:
+    """Rows of the loaded files of each recorded batch; see ``ProcessedFiles.loaded_batches``."""
+    with database.reading() as connection:
+        chosen = (
+            select(StoredBatch.id, func.sum(func.coalesce(StoredFile.records_ingested, 0)))
+            .join(StoredFile, StoredFile.batch_id == StoredBatch.id)
+            .where(
+                StoredBatch.table == table,
+                StoredBatch.status == "RECORDED",
+                StoredFile.status == "SUCCESS",
+            )
+            .group_by(StoredBatch.id)
+        )
+        if but_table_uuid is not None:
+            chosen = chosen.where(
+                or_(StoredBatch.table_uuid.is_(None), StoredBatch.table_uuid != but_table_uuid)
+            )
+        return {batch_id: int(rows) for batch_id, rows in connection.execute(chosen)}
+
+
+def displaced_by(database: Database, batch_id: str) -> list[DisplacedFile]:
+    """Versions whose rows a batch took out; see ``ProcessedFiles.displaced_by``."""
+    with database.reading() as connection:
+        batch = connection.execute(
+            select(StoredBatch.ingestion_id, StoredBatch.kind, StoredBatch.member_files).where(
+                StoredBatch.id == batch_id
+            )
+        ).one_or_none()
+        if batch is None:
+            return []
+        # The files of a load are those that it loaded, and it took out none of them.
+        taken_out = read_ids(batch.member_files or "") if batch.kind != "load" else ()
+        replaced = and_(
+            StoredFile.status == "REPLACED", StoredFile.error_message == replaced_by(batch_id)
+        )
+        undone = and_(
+            StoredFile.status == "UNDONE",
+            one_of(StoredFile.id, taken_out, connection),
+        )
+        rows = connection.execute(
+            select(StoredFile.id, StoredFile.file_path, StoredFile.batch_id).where(
+                StoredFile.ingestion_id == batch.ingestion_id,
+                or_(replaced, undone),
+                StoredFile.batch_id.is_not(None),
+            )
+        )
+        return [DisplacedFile(*row) for row in rows]
+
+
+def withdraw(
+    database: Database,
+    batch_id: str,
+    snapshot_id: int | None,
+    reason: str,
+    back_again: Collection[int],
+    guard: Guard,
+) -> Withdrawal | None:
+    """Take a batch back; see ``ProcessedFiles.withdraw``."""
+    with database.reading() as connection:
+        ingestion_id = connection.scalar(
+            select(StoredBatch.ingestion_id).where(StoredBatch.id == batch_id)
+        )
+
+    def write(connection: Connection) -> Withdrawal | None:
+        moment = now(connection)
+        recorded = and_(StoredBatch.id == batch_id, StoredBatch.status == "RECORDED")
+        if snapshot_id is not None:
+            recorded = and_(recorded, StoredBatch.snapshot_id == snapshot_id)
+        if connection.scalar(select(StoredBatch.id).where(recorded).with_for_update()) is None:
+            return None
+        loaded = and_(StoredFile.batch_id == batch_id, StoredFile.status == "SUCCESS")
+        ids = list(connection.scalars(select(StoredFile.id).where(loaded)))
+        connection.execute(
+            update(StoredFile)
+            .where(loaded)
+            .values(
+                **_NOT_LOADED,
+                status="UNDONE",
+                error_message=reason,
+                updated_at=moment,
+            )
+        )
+        connection.execute(
+            update(StoredFile)
+            .where(
+                one_of(StoredFile.id, back_again, connection),
+                StoredFile.status.in_(("REPLACED", "UNDONE")),
+            )
+            .values(status="SUCCESS", error_message=null(), updated_at=moment)
+        )
+        _release(connection, {batch_id: ids}, reason, moment)
+        return Withdrawal(str(ingestion_id), len(ids))
+
+    return write_guarded(database, ingestion_id, guard, write)
+
+
+def wait_again(database: Database, batch_ids: Collection[str], reason: str, guard: Guard) -> int:
+    """Take batches back and let their files wait; see ``ProcessedFiles.wait_again``."""
+    with database.reading() as connection:
+        ingestion_ids = connection.scalars(
+            select(StoredBatch.ingestion_id)
+            .where(one_of(StoredBatch.id, batch_ids, connection))
+            .distinct()
+            .order_by(StoredBatch.ingestion_id)
+        ).all()
+    return sum(_wait_again(database, each, batch_ids, reason, guard) for each in ingestion_ids)
+
+
+def _wait_again(
+    database: Database, ingestion_id: str, batch_ids: Collection[str], reason: str, guard: Guard
+) -> int:
+
+    def write(connection: Connection) -> int:
+        moment = now(connection)
+        still = list(
+            connection.scalars(
+                select(StoredBatch.id)
+                .where(
+                    one_of(StoredBatch.id, batch_ids, connection),
+                    StoredBatch.ingestion_id == ingestion_id,
+                    StoredBatch.status == "RECORDED",
+                )
+                .with_for_update()
+            )
+        )
+        loaded = and_(
+            one_of(StoredFile.batch_id, still, connection), StoredFile.status == "SUCCESS"
+        )
+        files: dict[str, list[int]] = {batch_id: [] for batch_id in still}
+        for batch_id, file_id in connection.execute(
+            select(StoredFile.batch_id, StoredFile.id).where(loaded)
+        ):
+            files[batch_id].append(file_id)
+        _let_wait(connection, loaded, reason, moment)
+        _release(connection, files, reason, moment)
+        return sum(len(ids) for ids in files.values())
+
+    return write_guarded(database, ingestion_id, guard, write)
+
+
+def files_wait_again(
+    database: Database,
+    ingestion_id: str,
+    loaded_by: Mapping[int, str],
+    reason: str,
+    guard: Guard,
+) -> int:
+    """Requeue loaded files; see ``ProcessedFiles.files_wait_again``."""
+
+    def write(connection: Connection) -> int:
+        held = connection.execute(
+            select(StoredFile.id, StoredFile.batch_id)
+            .where(
+                StoredFile.ingestion_id == ingestion_id,
+                one_of(StoredFile.id, loaded_by, connection),
+                StoredFile.status == "SUCCESS",
+            )
+            .with_for_update()
+        )
+        ids = [row.id for row in held if row.batch_id == loaded_by[row.id]]
+        if not ids:
+            return 0
+        still = and_(one_of(StoredFile.id, ids, connection), StoredFile.status == "SUCCESS")
+        _let_wait(connection, still, reason, now(connection))
+        return len(ids)
+
+    return write_guarded(database, ingestion_id, guard, write)
+
+
+def _let_wait(
+    connection: Connection, loaded: ColumnElement[bool], reason: str, moment: datetime
+) -> None:
+    _let_newer_versions_wait(connection, loaded, reason, moment)
+    connection.execute(
+        update(StoredFile)
+        .where(loaded, _has_newer())
+        .values(**_NOT_LOADED, status="REPLACED", error_message=reason, updated_at=moment)
+    )
+    connection.execute(
+        update(StoredFile)
+        .where(loaded)
+        .values(
+            **_NOT_LOADED,
+            batch_id=null(),
+            status="DISCOVERED",
+            retry_count=0,
+            error_message=reason,
+            updated_at=moment,
+        )
+    )
+
+
+def _has_newer() -> ColumnElement[bool]:
+    """Whether the source has shown another version of the path since this one."""
+    newer = aliased(StoredFile)
+    return exists().where(
+        newer.ingestion_id == StoredFile.ingestion_id,
+        newer.file_path == StoredFile.file_path,
+        newer.id > StoredFile.id,
+        newer.status != "REPLACED",
+    )
+
+
+def _let_newer_versions_wait(
+    connection: Connection, loaded: ColumnElement[bool], reason: str, moment: datetime
+) -> None:
+    """Versions that were left out because an older one was loaded are left out no longer.
+
+    Of a path only the latest waits, because the source has one version of it at a time.
+    """
+    older = (
+        select(StoredFile.ingestion_id, StoredFile.file_path, StoredFile.id)
+        .where(loaded)
+        .subquery()
+    )
+    left_out = or_(
+        and_(StoredFile.status == "SKIPPED", StoredFile.error_type.is_(None)),
+        and_(StoredFile.status == "QUARANTINED", StoredFile.error_type == FILE_CHANGED),
+    )
+    found = connection.execute(
+        select(StoredFile.id, _has_newer().label("outdated"))
+        .join(
+            older,
+            and_(
+                older.c.ingestion_id == StoredFile.ingestion_id,
+                older.c.file_path == StoredFile.file_path,
+                older.c.id < StoredFile.id,
+            ),
+        )
+        .where(left_out)
+    ).all()
+    values = {
+        "error_type": null(),
+        "error_message": reason,
+        "retry_count": 0,
+        "updated_at": moment,
+    }
+    for status, outdated in (("DISCOVERED", False), ("REPLACED", True)):
+        ids = {row.id for row in found if bool(row.outdated) is outdated}
+        connection.execute(
+            update(StoredFile)
+            .where(one_of(StoredFile.id, ids, connection))
+            .values(status=status, **values)
+        )
+
+
+def _release(
+    connection: Connection, files: dict[str, list[int]], reason: str, moment: datetime
+) -> None:
+    """The batches stay, so that they can be recorded again if they turn up in main again."""
+    if not files:
+        return
+    connection.execute(
+        update(StoredBatch)
+        .where(StoredBatch.id == bindparam("batch"))
+        .values(
+            status="RELEASED",
+            snapshot_id=null(),
+            finished_at=moment,
+            error=reason,
+            released_files=bindparam("ids"),
+        ),
+        [{"batch": batch_id, "ids": write_ids(ids)} for batch_id, ids in files.items()],
+    )
