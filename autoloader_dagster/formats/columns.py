@@ -5,11 +5,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from autoloader_dagster.formats.csv.group import CsvGroup
+from autoloader_dagster.formats.csv.options import CsvFormat
+from autoloader_dagster.formats.json.options import JsonFormat
 from autoloader_dagster.formats.json.values import original_of
-from autoloader_dagster.formats.outcome import CsvGroup, Look
+from autoloader_dagster.formats.outcome import Look
 from autoloader_dagster.formats.type_inference import ColumnSample, type_of_most
 from autoloader_dagster.iceberg.column_names import normalise
-from autoloader_dagster.specs.format import CsvFormat, JsonFormat
 from autoloader_dagster.specs.model import IngestionSpec
 
 

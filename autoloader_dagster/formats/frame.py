@@ -6,18 +6,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from autoloader_dagster.formats.columns import columns_of_keys, names_in_files, sniff_columns
+from autoloader_dagster.formats.csv.group import CsvGroup
+from autoloader_dagster.formats.csv.options import CsvFormat
 from autoloader_dagster.formats.csv.read import read_csv
+from autoloader_dagster.formats.found_columns import FoundColumns
 from autoloader_dagster.formats.hints import hint_types
+from autoloader_dagster.formats.json.group import JsonGroup
+from autoloader_dagster.formats.json.options import JsonFormat
 from autoloader_dagster.formats.json.read import read_json
 from autoloader_dagster.formats.json.values import key_of
-from autoloader_dagster.formats.outcome import CsvGroup, JsonGroup, Look, ParquetGroup
-from autoloader_dagster.formats.parquet.columns import FoundColumns, parquet_columns, parquet_names
+from autoloader_dagster.formats.outcome import Look
+from autoloader_dagster.formats.parquet.columns import parquet_columns, parquet_names
+from autoloader_dagster.formats.parquet.group import ParquetGroup
 from autoloader_dagster.formats.parquet.read import prepare, read_parquet
 from autoloader_dagster.formats.reading import ReadContext, united
 from autoloader_dagster.iceberg.column_names import normalise
 from autoloader_dagster.iceberg.columns import Column
 from autoloader_dagster.iceberg.lineage import SourceFile
-from autoloader_dagster.specs.format import CsvFormat, JsonFormat
 from autoloader_dagster.specs.model import IngestionSpec
 
 if TYPE_CHECKING:

@@ -7,25 +7,28 @@ from posixpath import basename
 from autoloader_dagster.errors import FileChanged, SourceAccessDenied
 from autoloader_dagster.formats.compression import detect
 from autoloader_dagster.formats.content import HEAD_BYTES, TAIL_BYTES, Content
+from autoloader_dagster.formats.csv.group import CsvGroup
 from autoloader_dagster.formats.csv.lines import INLINE_BATCH_BYTES
-from autoloader_dagster.formats.csv.look import TakeSample, look_at_csv
+from autoloader_dagster.formats.csv.look import look_at_csv
+from autoloader_dagster.formats.csv.options import CsvFormat
+from autoloader_dagster.formats.json.group import JsonGroup
 from autoloader_dagster.formats.json.look import look_at_json
+from autoloader_dagster.formats.json.options import JsonFormat
 from autoloader_dagster.formats.outcome import (
     Bad,
     Compression,
-    CsvGroup,
     Group,
-    JsonGroup,
     Look,
-    ParquetGroup,
     SetAside,
+    TakeSample,
     Value,
 )
 from autoloader_dagster.formats.parallel import each
+from autoloader_dagster.formats.parquet.group import ParquetGroup
 from autoloader_dagster.formats.parquet.look import look_at_parquet
 from autoloader_dagster.formats.placing import refuse_unreadable_name, stage_as
 from autoloader_dagster.sources.base import FileRef, FileSource
-from autoloader_dagster.specs.format import CsvFormat, Format, JsonFormat
+from autoloader_dagster.specs.format import Format
 
 __all__ = [
     "Bad",

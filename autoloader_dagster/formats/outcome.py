@@ -1,5 +1,6 @@
 """What a look at one file can find."""
 
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -8,6 +9,10 @@ from autoloader_dagster.iceberg.lineage import Lines
 from autoloader_dagster.sources.base import FileRef
 
 Compression = Literal["none", "gzip", "bzip2", "zstd"]
+
+
+# Takes about so many rows.
+TakeSample = Callable[[int], tuple[tuple[object, ...], ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,56 +40,8 @@ class SetAside(Exception):
         super().__init__(message)
 
 
-@dataclass(frozen=True, slots=True)
-class CsvGroup:
-    """What CSV files must share to be read by one reader.
-
-    Attributes:
-        header: The names as they stand in the first record, without a byte order mark; they may be
-            empty or repeat. ``column_1``, ``column_2``, … where the files have no header.
-        multiline: Whether a quoted value holds a line break, so that no line can be read alone.
-        line_end: What ends each record of a file with ``multiline``, because Spark must be told;
-            ``crlf`` also where some end with LF. Otherwise ``lf``.
-    """
-
-    header: tuple[str, ...]
-    multiline: bool
-    line_end: Literal["lf", "crlf", "cr"] = "lf"
-
-
-@dataclass(frozen=True, slots=True)
-class JsonGroup:
-    """What JSON files must share to be read by one reader.
-
-    Attributes:
-        layout: ``lines`` for one record a line, ``document`` for one value a file.
-    """
-
-    layout: Literal["lines", "document"]
-
-
-@dataclass(frozen=True, slots=True)
-class ParquetGroup:
-    """What Parquet files must share to be read by one reader.
-
-    Attributes:
-        names: The top-level columns, in order.
-        schema: A digest of the whole schema, nested types and all.
-        nanoseconds: The top-level columns that hold timestamps in nanoseconds, which Spark reads
-            as numbers, each with whether it is an instant (else it is a local time).
-        old_times: The top-level columns of old 96-bit timestamps that may be finer than
-            microseconds.
-        nulls: The top-level columns that have no type because they have no value.
-    """
-
-    names: tuple[str, ...]
-    schema: str
-    nanoseconds: tuple[tuple[str, bool], ...] = ()
-    old_times: tuple[str, ...] = ()
-    nulls: tuple[str, ...] = ()
-
-
-Group = CsvGroup | JsonGroup | ParquetGroup
+# What files must share to be read by one reader; each format has its own.
+Group = Hashable
 # A CSV cell or a JSON string, a JSON number or boolean, a nested JSON value, or nothing.
 Value = object
 

@@ -8,12 +8,16 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from autoloader_dagster.errors import AutoloaderError
 from autoloader_dagster.formats.compression import decompressed
 from autoloader_dagster.formats.content import Content
+from autoloader_dagster.formats.csv.group import CsvGroup
+from autoloader_dagster.formats.csv.options import CsvFormat, CsvOptions
 from autoloader_dagster.formats.csv.record_scan import RecordScan
 from autoloader_dagster.formats.csv.records import records
-from autoloader_dagster.formats.outcome import CsvGroup, JsonGroup, Look, SetAside
+from autoloader_dagster.formats.json.group import JsonGroup
+from autoloader_dagster.formats.json.options import JsonFormat
+from autoloader_dagster.formats.outcome import Look, SetAside
 from autoloader_dagster.formats.text import checked_text, whole_lines
 from autoloader_dagster.sources.base import FileSource
-from autoloader_dagster.specs.format import CsvFormat, CsvOptions, Format, JsonFormat
+from autoloader_dagster.specs.format import Format
 
 # Of the decompressed text. The rest of a file is not read for the number of a row.
 HEAD_LIMIT = 64 * 2**20

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from autoloader_dagster.formats.csv.delimiter import delimiter_note
+from autoloader_dagster.formats.csv.options import CsvFormat
 from autoloader_dagster.formats.outcome import Look
-from autoloader_dagster.specs.format import CsvFormat
 from autoloader_dagster.specs.model import IngestionSpec
 
 

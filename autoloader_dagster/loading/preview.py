@@ -10,11 +10,11 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from autoloader_dagster.errors import AutoloaderError, LoadError
+from autoloader_dagster.formats.found_columns import found_columns
 from autoloader_dagster.formats.frame import Readable, record_path_of
 from autoloader_dagster.formats.hints import apply_hints
 from autoloader_dagster.formats.look import look_at
 from autoloader_dagster.formats.outcome import Bad, Look
-from autoloader_dagster.formats.parquet.columns import found_columns
 from autoloader_dagster.iceberg.columns import Column
 from autoloader_dagster.iceberg.lineage import LINEAGE_COLUMNS, RESCUED, SOURCE_FILE, SourceFile
 from autoloader_dagster.loading.batch.bad_rows import bad_row

@@ -5,12 +5,12 @@ import random
 import pytest
 
 from autoloader_dagster.formats.content import HEAD_BYTES
+from autoloader_dagster.formats.csv.options import CsvOptions
 from autoloader_dagster.formats.csv.record_scan import RecordScan
 from autoloader_dagster.formats.look import CsvGroup
 from autoloader_dagster.formats.outcome import SetAside
 from autoloader_dagster.formats.text import MAX_LINE_BYTES
 from autoloader_dagster.formats.type_inference import infer_column
-from autoloader_dagster.specs.format import CsvOptions
 from tests.unit.look_steps import SAMPLES, csv, look_at_bytes, look_at_folder
 
 

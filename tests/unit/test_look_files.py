@@ -13,9 +13,9 @@ from autoloader_dagster.formats.columns import sniff_columns
 from autoloader_dagster.formats.compression import detect
 from autoloader_dagster.formats.look import look_at
 from autoloader_dagster.formats.outcome import SetAside
+from autoloader_dagster.formats.parquet.options import ParquetFormat
 from autoloader_dagster.formats.placing import stage_as
 from autoloader_dagster.sources.local import LocalFileSource
-from autoloader_dagster.specs.format import ParquetFormat
 from autoloader_dagster.specs.model import IngestionSpec
 from tests.unit.look_steps import SAMPLES, csv, folder, json, listed, look_at_folder
 

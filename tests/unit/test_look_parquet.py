@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from autoloader_dagster.specs.format import ParquetFormat
+from autoloader_dagster.formats.parquet.options import ParquetFormat
 from tests.unit.look_steps import look_at_bytes
 
 PARQUET = ParquetFormat(type="parquet")

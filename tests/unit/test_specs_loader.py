@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from autoloader_dagster.errors import SpecError
-from autoloader_dagster.specs.format import CsvFormat, JsonFormat
+from autoloader_dagster.formats.csv.options import CsvFormat
+from autoloader_dagster.formats.json.options import JsonFormat
 from autoloader_dagster.specs.loader import BrokenSpec, LoadedSpec, load_specs
 from autoloader_dagster.specs.source import LocalSource
 

@@ -5,8 +5,8 @@ file, which costs it more than parsing one, and parses exactly what was looked a
 """
 
 from autoloader_dagster.formats.content import HEAD_BYTES
+from autoloader_dagster.formats.csv.options import CsvOptions
 from autoloader_dagster.iceberg.lineage import Lines
-from autoloader_dagster.specs.format import CsvOptions
 
 # Half a head, so that the look has it in one piece. From some 200 KB on, Spark's own reader wins.
 INLINE_FILE_BYTES = HEAD_BYTES // 2

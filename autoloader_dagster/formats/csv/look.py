@@ -3,13 +3,14 @@
 import itertools
 import json
 import re
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal
 
 from autoloader_dagster.formats.compression import decompressed
 from autoloader_dagster.formats.content import HEAD_BYTES, Content, gather
+from autoloader_dagster.formats.csv.group import CsvGroup
 from autoloader_dagster.formats.csv.lines import inline_lines, is_small
+from autoloader_dagster.formats.csv.options import CsvOptions
 from autoloader_dagster.formats.csv.reader_limits import (
     MAX_COLUMNS,
     line_end_of,
@@ -17,19 +18,15 @@ from autoloader_dagster.formats.csv.reader_limits import (
 )
 from autoloader_dagster.formats.csv.record_scan import RecordScan
 from autoloader_dagster.formats.csv.records import records
-from autoloader_dagster.formats.outcome import CsvGroup, Look, SetAside, beginning
+from autoloader_dagster.formats.outcome import Look, SetAside, TakeSample, beginning
 from autoloader_dagster.formats.slices import Slices
 from autoloader_dagster.formats.text import checked_text, whole_lines
-from autoloader_dagster.specs.format import CsvOptions
 
 _MARKUP = re.compile(r"<(?:!doctype\b|!--|\?xml\b|html\b|head\b|body\b)", re.IGNORECASE)
 _JSON_START = re.compile(r'\{\s*(?:"[^"]*"\s*:|\}|$)|\[\s*(?:\{|\[|$)|\[\s*"[^"]*"\s*[,\]]')
 
 # Blanks up to here mean nothing.
 _BLANKS = "".join(map(chr, range(33)))
-
-# Takes about so many rows.
-TakeSample = Callable[[int], tuple[tuple[object, ...], ...]]
 
 
 def look_at_csv(content: Content, options: CsvOptions, look: Look) -> tuple[Look, TakeSample]:

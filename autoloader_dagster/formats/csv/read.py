@@ -18,15 +18,15 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from autoloader_dagster.formats.csv.group import CsvGroup
 from autoloader_dagster.formats.csv.inline import CARRIED, inline_or_not, lines_frame
+from autoloader_dagster.formats.csv.options import CsvOptions
 from autoloader_dagster.formats.json.variants import Marks
 from autoloader_dagster.formats.nested import typed_cell
-from autoloader_dagster.formats.outcome import CsvGroup
 from autoloader_dagster.formats.reading import ReadContext, in_table_order, load_files, reader
 from autoloader_dagster.formats.typing import PARSED_BY_READER, typed
 from autoloader_dagster.iceberg.lineage import RESCUED, SourceFile, add_lineage, spark_uri
 from autoloader_dagster.iceberg.sql import literal, quoted
-from autoloader_dagster.specs.format import CsvOptions
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

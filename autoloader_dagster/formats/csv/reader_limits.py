@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING, Literal
 
+from autoloader_dagster.formats.csv.options import CsvOptions
 from autoloader_dagster.formats.csv.records import records
 from autoloader_dagster.formats.outcome import SetAside
-from autoloader_dagster.specs.format import CsvOptions
 
 if TYPE_CHECKING:
     import numpy as np

@@ -14,9 +14,9 @@ sign in ``5" pipe``, is read character by character, as Spark's parser would.
 import re
 from typing import TYPE_CHECKING
 
+from autoloader_dagster.formats.csv.options import CsvOptions
 from autoloader_dagster.formats.csv.reader_limits import lines_of_blanks, refuse_wide_records
 from autoloader_dagster.formats.outcome import SetAside
-from autoloader_dagster.specs.format import CsvOptions
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,7 +7,7 @@ around quotes, and refuses long values.
 import re
 from collections.abc import Iterator
 
-from autoloader_dagster.specs.format import CsvOptions
+from autoloader_dagster.formats.csv.options import CsvOptions
 
 _LINE = re.compile(r"[^\r\n]*")
 _LINE_END = re.compile(r"\r\n|\r|\n|\Z")

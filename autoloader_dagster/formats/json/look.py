@@ -19,6 +19,8 @@ from autoloader_dagster.formats.json.document import (
     records_of,
     truncated,
 )
+from autoloader_dagster.formats.json.group import JsonGroup
+from autoloader_dagster.formats.json.options import JsonOptions
 from autoloader_dagster.formats.json.records import Records
 from autoloader_dagster.formats.json.values import (
     has_half_pairs,
@@ -26,9 +28,8 @@ from autoloader_dagster.formats.json.values import (
     parse,
     simplified,
 )
-from autoloader_dagster.formats.outcome import JsonGroup, Look, SetAside, Value, beginning
+from autoloader_dagster.formats.outcome import Look, SetAside, Value, beginning
 from autoloader_dagster.formats.text import MAX_LINE_BYTES, checked_text
-from autoloader_dagster.specs.format import JsonOptions
 
 # A document up to this size is parsed here; of a larger one only the ends are looked at.
 MAX_DOCUMENT_BYTES = 32 * 2**20

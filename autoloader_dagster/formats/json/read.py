@@ -7,6 +7,7 @@ like. What has a column goes there, what does not fit or has no column goes to `
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from autoloader_dagster.formats.json.options import JsonOptions
 from autoloader_dagster.formats.json.variants import (
     BROKEN_DOCUMENT,
     NOT_UTF8,
@@ -18,7 +19,6 @@ from autoloader_dagster.formats.reading import ReadContext, in_table_order, load
 from autoloader_dagster.formats.typing import is_nested, typed
 from autoloader_dagster.iceberg.lineage import RESCUED, SourceFile, add_lineage
 from autoloader_dagster.iceberg.sql import literal
-from autoloader_dagster.specs.format import JsonOptions
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from autoloader_dagster.formats.content import Content, SeekableContent
-from autoloader_dagster.formats.outcome import Look, ParquetGroup, SetAside, beginning
+from autoloader_dagster.formats.outcome import Look, SetAside, beginning
+from autoloader_dagster.formats.parquet.group import ParquetGroup
 
 if TYPE_CHECKING:
     import pyarrow as pa

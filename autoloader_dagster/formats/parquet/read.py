@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from autoloader_dagster.formats.outcome import ParquetGroup
+from autoloader_dagster.formats.parquet.group import ParquetGroup
 from autoloader_dagster.formats.parquet.same_value import always_fits, as_json, same_value
 from autoloader_dagster.formats.reading import ReadContext, in_table_order, load_files, reader
 from autoloader_dagster.formats.typing import is_nested

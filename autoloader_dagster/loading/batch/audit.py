@@ -4,9 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from autoloader_dagster.errors import LoadError, PublishConflict
+from autoloader_dagster.formats.csv.group import CsvGroup
 from autoloader_dagster.formats.frame import Readable
+from autoloader_dagster.formats.json.group import JsonGroup
 from autoloader_dagster.formats.json.variants import BROKEN_DOCUMENT, NOT_UTF8
-from autoloader_dagster.formats.outcome import Bad, CsvGroup, JsonGroup
+from autoloader_dagster.formats.outcome import Bad
 from autoloader_dagster.iceberg.append import Written
 from autoloader_dagster.iceberg.history import Snapshot
 from autoloader_dagster.loading.lakehouse import Table

@@ -4,9 +4,11 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from autoloader_dagster.formats.csv.group import CsvGroup
 from autoloader_dagster.formats.csv.lines import SEPARATOR
+from autoloader_dagster.formats.csv.options import CsvFormat
 from autoloader_dagster.formats.frame import Readable
-from autoloader_dagster.formats.outcome import Bad, CsvGroup, Look
+from autoloader_dagster.formats.outcome import Bad, Look
 from autoloader_dagster.formats.row_numbers import (
     RECORD,
     Cell,
@@ -15,7 +17,6 @@ from autoloader_dagster.formats.row_numbers import (
     row_of,
 )
 from autoloader_dagster.sources.base import FileSource
-from autoloader_dagster.specs.format import CsvFormat
 from autoloader_dagster.specs.model import IngestionSpec
 
 # So many bad rows are read again of all files whose reasons name one.

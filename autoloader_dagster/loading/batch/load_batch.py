@@ -20,11 +20,11 @@ from autoloader_dagster.errors import (
     TableError,
     TableUnavailable,
 )
+from autoloader_dagster.formats.found_columns import FoundColumns, found_columns
 from autoloader_dagster.formats.frame import Readable, by_group, read_otherwise, record_path_of
 from autoloader_dagster.formats.hints import apply_hints
 from autoloader_dagster.formats.look import look_at
 from autoloader_dagster.formats.outcome import Bad, Look
-from autoloader_dagster.formats.parquet.columns import FoundColumns, found_columns
 from autoloader_dagster.formats.placing import staged_suffix
 from autoloader_dagster.formats.reading import LIST_FOLDERS_FROM, TOO_MANY_TO_LIST
 from autoloader_dagster.iceberg.append import Written
