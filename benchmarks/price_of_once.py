@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 
-from autoloader_dagster.formats.frame import Readable, batch_frame
+from autoloader_dagster.formats.base import Readable
+from autoloader_dagster.formats.frame import batch_frame
 from autoloader_dagster.formats.look import look_at
 from autoloader_dagster.iceberg.append import append_counted
 from autoloader_dagster.iceberg.lineage import SourceFile

@@ -11,10 +11,11 @@ from autoloader_dagster.iceberg.column_names import normalise
 from autoloader_dagster.iceberg.columns import Column
 from autoloader_dagster.iceberg.data_types import name_of_type, not_for_a_table
 from autoloader_dagster.iceberg.sql import quoted
-from autoloader_dagster.specs.model import IngestionSpec
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+    from autoloader_dagster.specs.model import IngestionSpec
 
 _OTHER_NAMES = {
     "integer": "int", "byte": "int", "tinyint": "int", "short": "int", "smallint": "int",
@@ -48,7 +49,7 @@ class HintsApplied:
 
 
 def apply_hints(
-    spec: IngestionSpec,
+    spec: "IngestionSpec",
     hints: Mapping[str, str],
     found: Mapping[str, Sequence[str]],
     table: Sequence[Column],
@@ -94,7 +95,7 @@ def apply_hints(
     return HintsApplied(widen, tuple(hint for hint in unmatched if hint in spec.columns.hints))
 
 
-def _check_widening(spec: IngestionSpec, hint: str, wanted: str, column: str, have: str) -> None:
+def _check_widening(spec: "IngestionSpec", hint: str, wanted: str, column: str, have: str) -> None:
     narrow, wide = (re.fullmatch(r"decimal\((\d+),(\d+)\)", t) for t in (have, wanted))
     if (have, wanted) in {("int", "bigint"), ("float", "double")} or (
         narrow and wide and narrow[2] == wide[2] and int(narrow[1]) < int(wide[1])
@@ -110,7 +111,7 @@ def _check_widening(spec: IngestionSpec, hint: str, wanted: str, column: str, ha
     )
 
 
-def _refuse_slip(spec: IngestionSpec, hint: str, names: Mapping[str, set[str]]) -> None:
+def _refuse_slip(spec: "IngestionSpec", hint: str, names: Mapping[str, set[str]]) -> None:
     """Refuse a hint that matches no column but nearly one, unless the spec expects that.
 
     Raises:
@@ -145,7 +146,7 @@ def _plain(name: str) -> str:
 
 
 def hint_types(
-    spark: "SparkSession", spec: IngestionSpec, format_version: Callable[[], int]
+    spark: "SparkSession", spec: "IngestionSpec", format_version: Callable[[], int]
 ) -> dict[str, str]:
     """The hints with their types as a table shows them.
 

@@ -5,15 +5,10 @@ from dataclasses import replace
 from posixpath import basename
 
 from autoloader_dagster.errors import FileChanged, SourceAccessDenied
+from autoloader_dagster.formats.base import file_format
 from autoloader_dagster.formats.compression import detect
-from autoloader_dagster.formats.content import HEAD_BYTES, TAIL_BYTES, Content
-from autoloader_dagster.formats.csv.group import CsvGroup
+from autoloader_dagster.formats.content import Content
 from autoloader_dagster.formats.csv.lines import INLINE_BATCH_BYTES
-from autoloader_dagster.formats.csv.look import look_at_csv
-from autoloader_dagster.formats.csv.options import CsvFormat
-from autoloader_dagster.formats.json.group import JsonGroup
-from autoloader_dagster.formats.json.look import look_at_json
-from autoloader_dagster.formats.json.options import JsonFormat
 from autoloader_dagster.formats.outcome import (
     Bad,
     Compression,
@@ -24,20 +19,15 @@ from autoloader_dagster.formats.outcome import (
     Value,
 )
 from autoloader_dagster.formats.parallel import each
-from autoloader_dagster.formats.parquet.group import ParquetGroup
-from autoloader_dagster.formats.parquet.look import look_at_parquet
 from autoloader_dagster.formats.placing import refuse_unreadable_name, stage_as
 from autoloader_dagster.sources.base import FileRef, FileSource
-from autoloader_dagster.specs.format import Format
+from autoloader_dagster.specs.section import FormatSection
 
 __all__ = [
     "Bad",
     "Compression",
-    "CsvGroup",
     "Group",
-    "JsonGroup",
     "Look",
-    "ParquetGroup",
     "Value",
     "look_at",
 ]
@@ -52,7 +42,7 @@ _SAMPLE_ROWS, _LEAST_ROWS = 8_000, 50
 def look_at(
     source: FileSource,
     refs: Sequence[FileRef],
-    format: Format,
+    section: FormatSection,
     threads: int = 16,
     sample_files: int = 200,
 ) -> Iterator[Look]:
@@ -65,7 +55,7 @@ def look_at(
     Args:
         source: Where the files are.
         refs: The listed versions.
-        format: How they should be written.
+        section: How they should be written.
         threads: Files that are looked at at the same time where they are waited for.
         sample_files: About how many looks carry a sample.
 
@@ -77,7 +67,7 @@ def look_at(
     rows = max(_SAMPLE_ROWS // max(min(len(refs), sample_files), 1), _LEAST_ROWS)
     samples_of: dict[Group | None, int] = {}
     room = INLINE_BATCH_BYTES
-    found = each(lambda ref: _look_at_one(source, ref, format, rows), refs, threads)
+    found = each(lambda ref: _look_at_one(source, ref, section, rows), refs, threads)
     for i, (look, take_sample) in enumerate(found):
         if look.lines is not None:
             if len(look.lines.text) > room and not look.lines.needed:
@@ -93,31 +83,25 @@ def look_at(
 
 
 def _look_at_one(
-    source: FileSource, ref: FileRef, format: Format, rows: int
+    source: FileSource, ref: FileRef, section: FormatSection, rows: int
 ) -> tuple[Look, TakeSample | None]:
     """Look at one file.
 
     Returns:
         The look, and what takes its sample where that is put off until it is wanted.
     """
-    look = Look(ref)
+    look, reader = Look(ref), file_format(section)
     try:
         refuse_unreadable_name(ref)
         if not ref.size:
             raise SetAside("EmptyFile", "is empty (0 bytes)")
-        is_text = isinstance(format, CsvFormat | JsonFormat)
-        # Small Parquet files are read at once, of others only the ends.
-        content = Content(source, ref, HEAD_BYTES if is_text else TAIL_BYTES)
-        if not is_text:
-            look = replace(look, stage_as=stage_as(ref, format.type, "none"))
-            return look_at_parquet(content, look), None
-        compression = detect(content.head, basename(ref.path))
-        look = replace(
-            look, compression=compression, stage_as=stage_as(ref, format.type, compression)
-        )
-        if isinstance(format, CsvFormat):
-            return look_at_csv(content, format.options, look)
-        return look_at_json(content, format.options, look, rows), None
+        content = Content(source, ref, reader.head_bytes)
+        compression: Compression = "none"
+        if reader.reads_by_suffix:
+            compression = detect(content.head, basename(ref.path))
+        suffix = stage_as(ref, section.type, compression, reader.reads_by_suffix)
+        look = replace(look, compression=compression, stage_as=suffix)
+        return reader.look(content, section, look, rows)
     except SetAside as fault:
         return replace(look, bad=fault.bad), None
     except SourceAccessDenied as error:

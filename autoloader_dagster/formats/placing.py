@@ -53,18 +53,20 @@ def is_misread(path: str) -> bool:
     )
 
 
-def stage_as(ref: FileRef, kind: str, compression: Compression) -> str | None:
+def stage_as(
+    ref: FileRef, kind: str, compression: Compression, by_suffix: bool = True
+) -> str | None:
     """The suffix to stage a file under; None for one that Spark reads well in place.
 
     Args:
         ref: The file.
-        kind: The format: ``csv``, ``json`` or ``parquet``.
+        kind: The format's name.
         compression: What the content is.
+        by_suffix: Spark decompresses such a file as its name says.
     """
     misread = is_misread(ref.path) or ref.content_encoding not in _PLAIN_ENCODINGS
     name = posixpath.basename(ref.path)
-    # A Parquet reader goes by the content alone.
-    if misread or (kind != "parquet" and not fits_name(compression, name)):
+    if misread or (by_suffix and not fits_name(compression, name)):
         return staged_suffix(kind, compression)
     return None
 

@@ -6,6 +6,8 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
+# How names of files become names of columns.
+NameStyle = Literal["normalised", "original"]
 _MAX_LENGTH = 255
 # Iceberg's own columns, and ours.
 RESERVED = frozenset(
@@ -28,7 +30,7 @@ RESERVED = frozenset(
 
 def normalise(
     names: Sequence[str],
-    style: Literal["normalised", "original"] = "normalised",
+    style: NameStyle = "normalised",
     known: Mapping[str, str] | None = None,
     *,
     by_position: bool = True,

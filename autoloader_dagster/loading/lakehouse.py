@@ -8,8 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol
 
+from autoloader_dagster.formats.base import Readable
 from autoloader_dagster.formats.found_columns import FoundColumns
-from autoloader_dagster.formats.frame import Readable, batch_frame, columns_of_files
+from autoloader_dagster.formats.frame import batch_frame, columns_of_files
 from autoloader_dagster.iceberg.append import Written, bad_rows_of, count_bad_rows
 from autoloader_dagster.iceberg.column_trial import refusal_of
 from autoloader_dagster.iceberg.columns import Column

@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-from autoloader_dagster.formats.csv.delimiter import delimiter_note
-from autoloader_dagster.formats.csv.options import CsvFormat
+from autoloader_dagster.formats.base import file_format
 from autoloader_dagster.formats.outcome import Look
 from autoloader_dagster.specs.model import IngestionSpec
 
@@ -15,7 +14,4 @@ def notes_on(spec: IngestionSpec, looks: Sequence[Look]) -> tuple[str, ...]:
         spec: The spec.
         looks: Of the files that can be loaded.
     """
-    if not isinstance(spec.format, CsvFormat):
-        return ()
-    note = delimiter_note(looks, spec.format.options.delimiter)
-    return () if note is None else (note,)
+    return file_format(spec.format).notes(spec.format, looks)

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from autoloader_dagster.errors import AutoloaderError, LoadError
+from autoloader_dagster.formats.base import Readable
 from autoloader_dagster.formats.found_columns import found_columns
-from autoloader_dagster.formats.frame import Readable, record_path_of
 from autoloader_dagster.formats.hints import apply_hints
 from autoloader_dagster.formats.look import look_at
 from autoloader_dagster.formats.outcome import Bad, Look
@@ -207,7 +207,7 @@ def _read(
     folder = ingestion.staging_dir / f"{PREVIEW}{uuid.uuid4().hex[:12]}"
     spec, bad = ingestion.spec, dict[str, Bad]()
     try:
-        staged = stage(ingestion.source, looks, folder, record_path_of(ingestion.spec))
+        staged = stage(ingestion.source, looks, folder, spec.format)
         copies = staged.copies
         readable = [
             Readable(

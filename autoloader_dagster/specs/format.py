@@ -1,12 +1,19 @@
-"""The section ``format``: how the files are written."""
+"""The section ``format``: how the files are written. Each format brings its own keys."""
 
-from typing import Annotated
+from functools import reduce
+from operator import or_
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from autoloader_dagster.formats.csv.options import CsvFormat
-from autoloader_dagster.formats.json.options import JsonFormat
-from autoloader_dagster.formats.parquet.options import ParquetFormat
+from autoloader_dagster.specs.registry import FORMATS, format_of
+from autoloader_dagster.specs.section import FormatSection
 
 UNSUPPORTED_FORMATS = ("avro", "orc", "xml", "text", "binary")
-Format = Annotated[CsvFormat | JsonFormat | ParquetFormat, Field(discriminator="type")]
+
+if TYPE_CHECKING:
+    Format = FormatSection
+else:
+    Format = Annotated[
+        reduce(or_, (format_of(kind).section for kind in FORMATS)), Field(discriminator="type")
+    ]

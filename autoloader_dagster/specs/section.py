@@ -40,3 +40,14 @@ class SpecModel(BaseModel):
     """Base of every part of a spec: unknown keys are errors and nothing changes after loading."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class FormatSection(SpecModel):
+    """The section ``format`` of any kind; each kind adds its keys.
+
+    Attributes:
+        type: The kind, a name in ``autoloader_dagster.specs.registry``.
+    """
+
+    # Any, because each kind narrows it to its own name.
+    type: Any

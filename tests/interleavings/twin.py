@@ -14,7 +14,7 @@ from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
 from autoloader_dagster.errors import CommitUnknown, PublishConflict, TableError
-from autoloader_dagster.formats.frame import Readable
+from autoloader_dagster.formats.base import Readable
 from autoloader_dagster.iceberg.append import Written
 from autoloader_dagster.iceberg.columns import Column
 from autoloader_dagster.iceberg.delete import UNDONE_PROPERTY, Rows, Undone

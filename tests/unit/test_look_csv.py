@@ -5,9 +5,9 @@ import random
 import pytest
 
 from autoloader_dagster.formats.content import HEAD_BYTES
+from autoloader_dagster.formats.csv.group import CsvGroup
 from autoloader_dagster.formats.csv.options import CsvOptions
 from autoloader_dagster.formats.csv.record_scan import RecordScan
-from autoloader_dagster.formats.look import CsvGroup
 from autoloader_dagster.formats.outcome import SetAside
 from autoloader_dagster.formats.text import MAX_LINE_BYTES
 from autoloader_dagster.formats.type_inference import infer_column

@@ -9,12 +9,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from autoloader_dagster.errors import SourceUnavailable
-from autoloader_dagster.formats.columns import sniff_columns
+from autoloader_dagster.formats.base import Readable, file_format
 from autoloader_dagster.formats.compression import detect
 from autoloader_dagster.formats.look import look_at
 from autoloader_dagster.formats.outcome import SetAside
 from autoloader_dagster.formats.parquet.options import ParquetFormat
 from autoloader_dagster.formats.placing import stage_as
+from autoloader_dagster.formats.reading import ReadContext
+from autoloader_dagster.iceberg.columns import Column
 from autoloader_dagster.sources.local import LocalFileSource
 from autoloader_dagster.specs.model import IngestionSpec
 from tests.unit.look_steps import SAMPLES, csv, folder, json, listed, look_at_folder
@@ -37,6 +39,15 @@ def spec(format, **schema) -> IngestionSpec:
             "table": {"name": "lake.a.b"},
         }
     )
+
+
+def columns_in(looks, spec, known=()):
+    """The type and the original name of each column, without Spark."""
+    files = [Readable(look, None) for look in looks]
+    context = ReadContext(None, tuple(known), {}, "")
+    found = file_format(spec.format).columns(context, spec, files, spec.columns.types, lambda: 2)
+    assert {column.name for column in found.columns} == set(found.names)
+    return {column.name: (column.sql_type, column.original) for column in found.columns}
 
 
 def test_looks_come_in_the_order_of_the_files(tmp_path):
@@ -267,59 +278,60 @@ def test_lzma_is_known_by_its_name_only():
 
 def test_columns_of_real_daily_reports():
     looks = look_at_folder(SAMPLES / "covid_daily", csv())
-    columns = sniff_columns(looks, spec(csv(), hints={"FIPS": "string", "deaths": "int"}))
+    columns = columns_in(looks, spec(csv(), hints={"FIPS": "string", "deaths": "int"}))
     assert list(columns)[:3] == ["province_state", "country_region", "last_update"]
     assert columns["province_state"] == ("string", "Province/State")
-    assert columns["last_update"].sql_type == "string"
-    assert columns["confirmed"].sql_type == "bigint"
-    assert columns["deaths"].sql_type == "int"
-    assert columns["lat"].sql_type == "double"
+    assert columns["last_update"][0] == "string"
+    assert columns["confirmed"][0] == "bigint"
+    assert columns["deaths"][0] == "int"
+    assert columns["lat"][0] == "double"
     assert columns["fips"] == ("string", "FIPS")
     assert len(columns) == len(set(columns))
     formats = ("M/d/yyyy H:mm", "M/d/yy H:mm")
     looks = look_at_folder(SAMPLES / "covid_daily", csv(timestamp_formats=formats))
-    columns = sniff_columns(looks, spec(csv(timestamp_formats=formats)))
-    assert columns["last_update"].sql_type == "timestamp"
+    columns = columns_in(looks, spec(csv(timestamp_formats=formats)))
+    assert columns["last_update"][0] == "timestamp"
 
 
 def test_headers_that_differ_in_case_alone_share_their_columns(tmp_path):
     (tmp_path / "a.csv").write_text("Id,Name\n1,x\n")
     (tmp_path / "b.csv").write_text("id,name\n2.5,y\n")
     looks = look_at_folder(tmp_path, csv())
-    columns = sniff_columns(looks, spec(csv(), names="original"))
+    columns = columns_in(looks, spec(csv(), names="original"))
     assert columns == {"Id": ("double", "Id"), "Name": ("string", "Name")}
-    columns = sniff_columns(looks, spec(csv()), columns=["ID", "Extra"])
+    columns = columns_in(looks, spec(csv()), [Column("ID", "int"), Column("Extra", "int")])
     assert columns == {"ID": ("double", "Id"), "name": ("string", "Name")}
 
 
 def test_columns_of_real_weather():
     looks = look_at_folder(SAMPLES / "weather_hourly", csv(null_values=("", "NA")))
-    columns = sniff_columns(looks, spec(csv(null_values=("", "NA"))))
-    assert columns["year"].sql_type == "bigint"
-    assert columns["temp"].sql_type == "double"
-    assert columns["origin"].sql_type == "string"
+    columns = columns_in(looks, spec(csv(null_values=("", "NA"))))
+    assert columns["year"][0] == "bigint"
+    assert columns["temp"][0] == "double"
+    assert columns["origin"][0] == "string"
 
 
 def test_columns_of_real_cloudtrail():
     format = json(record_path="Records")
     looks = [look for look in look_at_folder(SAMPLES / "cloudtrail", format) if look.group]
-    columns = sniff_columns(looks, spec(format))
+    columns = columns_in(looks, spec(format))
     assert columns["eventtime"] == ("timestamp", "eventTime")
-    assert columns["useridentity"].sql_type == "string"
-    assert columns["readonly"].sql_type == "boolean"
+    assert columns["useridentity"][0] == "string"
+    assert columns["readonly"][0] == "boolean"
 
 
 def test_a_json_key_keeps_the_column_it_has(tmp_path):
     (tmp_path / "1.json").write_text('{"ID": 1, "id": 2}\n')
     (tmp_path / "2.json").write_text('{"id": 3, "Id": "x"}\n')
     looks = look_at_folder(tmp_path, json())
-    columns = sniff_columns(looks, spec(json()))
+    columns = columns_in(looks, spec(json()))
     assert columns == {
         "id": ("bigint", "ID"),
         "id_2": ("bigint", "id"),
         "id_3": ("string", "Id"),
     }
-    columns = sniff_columns(looks[1:], spec(json()), known={"ID": "id", "id": "id_2"})
+    known = [Column("id", "bigint", "ID"), Column("id_2", "bigint", "id")]
+    columns = columns_in(looks[1:], spec(json()), known)
     assert columns == {"id_2": ("bigint", "id"), "id_3": ("string", "Id")}
 
 
@@ -327,10 +339,5 @@ def test_columns_without_values_and_hints_for_columns_to_come(tmp_path):
     (tmp_path / "1.csv").write_text("a,b\n")
     (tmp_path / "2.csv").write_text("b,c\n1,\n")
     hints = {"later": "int", "c": "date"}
-    columns = sniff_columns(look_at_folder(tmp_path, csv()), spec(csv(), hints=hints))
+    columns = columns_in(look_at_folder(tmp_path, csv()), spec(csv(), hints=hints))
     assert columns == {"a": ("string", "a"), "b": ("bigint", "b"), "c": ("date", "c")}
-
-
-def test_parquet_files_have_types_of_their_own():
-    with pytest.raises(ValueError, match="types of their own"):
-        sniff_columns([], spec(PARQUET))

@@ -2,9 +2,9 @@ import json as json_module
 
 import pytest
 
+from autoloader_dagster.formats.json.group import JsonGroup
 from autoloader_dagster.formats.json.look import MAX_DOCUMENT_BYTES
 from autoloader_dagster.formats.json.values import NESTED, Number
-from autoloader_dagster.formats.look import JsonGroup
 from autoloader_dagster.formats.text import MAX_LINE_BYTES
 from tests.unit.look_steps import SAMPLES, json, look_at_bytes, look_at_folder
 

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from autoloader_dagster.specs.section import KeyFault, SpecModel
+from autoloader_dagster.specs.section import FormatSection, KeyFault, SpecModel
 from autoloader_dagster.specs.values import Character, Text
 
 
@@ -84,7 +84,7 @@ class CsvOptions(SpecModel):
         return self
 
 
-class CsvFormat(SpecModel):
+class CsvFormat(FormatSection):
     """Delimited text."""
 
     type: Literal["csv"] = Field(description="Comma- or otherwise delimited text.")

@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from autoloader_dagster.specs.section import SpecModel
+from autoloader_dagster.specs.section import FormatSection, SpecModel
 
 
 class JsonOptions(SpecModel):
@@ -38,7 +38,7 @@ class JsonOptions(SpecModel):
         return value
 
 
-class JsonFormat(SpecModel):
+class JsonFormat(FormatSection):
     """JSON lines or JSON documents."""
 
     type: Literal["json"] = Field(description="JSON lines or JSON documents.")

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from autoloader_dagster.formats.found_columns import FoundColumns
 from autoloader_dagster.formats.outcome import Bad
@@ -14,7 +15,9 @@ from autoloader_dagster.iceberg.columns import Column
 from autoloader_dagster.iceberg.data_types import not_for_a_table
 from autoloader_dagster.iceberg.lineage import SourceFile
 from autoloader_dagster.iceberg.table import first_line
-from autoloader_dagster.specs.model import IngestionSpec
+
+if TYPE_CHECKING:
+    from autoloader_dagster.specs.model import IngestionSpec
 
 # Spark's words for a schema that it cannot have, whatever the file holds.
 _OF_THE_SCHEMA = frozenset(
@@ -31,7 +34,7 @@ _OF_THE_SCHEMA = frozenset(
 
 
 def parquet_names(
-    group: ParquetGroup, spec: IngestionSpec, known: Sequence[Column]
+    group: ParquetGroup, spec: "IngestionSpec", known: Sequence[Column]
 ) -> dict[str, str]:
     """For each column of files of one schema, the table's column.
 
@@ -53,23 +56,22 @@ def parquet_names(
 
 def parquet_columns(
     context: ReadContext,
-    spec: IngestionSpec,
+    spec: "IngestionSpec",
     groups: Mapping[ParquetGroup, Sequence[SourceFile]],
-    known: Sequence[Column],
     hints: Mapping[str, str],
     format_version: Callable[[], int],
 ) -> FoundColumns:
     """The columns of these files; a file with a column that no table can have is bad.
 
     Args:
-        context: The session and the source's options.
+        context: The session, the source's options, and the table's columns.
         spec: Style of names; what happens to bad rows.
         groups: The files by schema.
-        known: The table's columns.
         hints: Types by column or original name.
         format_version: Asked for that of Iceberg, that the table has or will have.
     """
     prepare(context, groups)
+    known = context.columns
     bad: dict[str, Bad] = {}
     schemas: dict[ParquetGroup, ParquetSchema] = {}
     for group, files in groups.items():
@@ -130,7 +132,7 @@ def _schema(context: ReadContext, group: ParquetGroup, file: SourceFile) -> Parq
 
 
 def _named(
-    schemas: Mapping[ParquetGroup, ParquetSchema], spec: IngestionSpec, known: Sequence[Column]
+    schemas: Mapping[ParquetGroup, ParquetSchema], spec: "IngestionSpec", known: Sequence[Column]
 ) -> tuple[dict[str, Column], dict[str, set[str]]]:
     """The columns that the table does not have, still without types; and the names of all."""
     columns: dict[str, Column] = {}
@@ -144,7 +146,7 @@ def _named(
     return columns, names
 
 
-def _type(weights: Counter[str], spec: IngestionSpec) -> str:
+def _type(weights: Counter[str], spec: "IngestionSpec") -> str:
     files = Counter({t: count for t, count in weights.items() if t != "void"})
     if spec.errors.bad_rows == "quarantine":
         return type_of_most(files)

@@ -4,10 +4,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from autoloader_dagster.specs.section import SpecModel
+from autoloader_dagster.specs.section import FormatSection
 
 
-class ParquetFormat(SpecModel):
+class ParquetFormat(FormatSection):
     """Apache Parquet."""
 
     type: Literal["parquet"] = Field(description="Apache Parquet.")

@@ -4,10 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from autoloader_dagster.errors import LoadError, PublishConflict
-from autoloader_dagster.formats.csv.group import CsvGroup
-from autoloader_dagster.formats.frame import Readable
-from autoloader_dagster.formats.json.group import JsonGroup
-from autoloader_dagster.formats.json.variants import BROKEN_DOCUMENT, NOT_UTF8
+from autoloader_dagster.formats.base import FileFormat, Readable, file_format
 from autoloader_dagster.formats.outcome import Bad
 from autoloader_dagster.iceberg.append import Written
 from autoloader_dagster.iceberg.history import Snapshot
@@ -112,22 +109,14 @@ def audit_attempt(
             "Nothing was published; its files wait for the next run.",
         )
     bad_files: dict[str, Bad] = {}
+    reader = file_format(spec.format)
     for item in readable:
-        problem = _problem(item, rows.get(item.file.path, 0))
+        problem = _problem(reader, item, rows.get(item.file.path, 0))
         if problem:
             bad_files[item.file.path] = problem
-    json_files = {r.file.path: r for r in readable if isinstance(r.look.group, JsonGroup)}
-    if any(path in bad_rows for path in json_files):
-        for path in table.rows_like(branch, batch_id, BROKEN_DOCUMENT):
-            bad_files[path] = Bad(
-                "NotJson",
-                "is not a JSON document of the layout that the spec says, or has an object with a "
-                "key twice, or is nested more than 1,000 deep; not loaded",
-            )
-        for path in table.rows_like(branch, batch_id, NOT_UTF8):
-            bad_files[path] = Bad(
-                "WrongEncoding", "has a line that is not UTF-8; JSON is UTF-8, convert the file"
-            )
+    if bad_rows:
+        for rescued, reason in reader.broken_rows.items():
+            bad_files |= dict.fromkeys(table.rows_like(branch, batch_id, rescued), reason)
     bad_files = too_many_bad_rows(spec, bad_rows) | bad_files
     return Audited(appended.snapshot_id, rows, bad_rows, bad_files, appended.table_rows)
 
@@ -166,18 +155,10 @@ def _counts(
     return table.rows_by_file(branch, batch_id), table.bad_rows_by_file(branch, batch_id)
 
 
-def _problem(item: Readable, rows: int) -> Bad | None:
-    expected = item.look.rows
-    is_csv = isinstance(item.look.group, CsvGroup)
-    if expected is not None and rows != expected and not (is_csv and rows == 0):
-        if not is_csv:
-            what = f"has {expected} rows by its footer, and {rows} could be read"
-            return Bad("RowsMissing", what)
-        return Bad(
-            "RowsMissing",
-            f"has {expected} records, and Spark made {rows} rows of them; check its quotes and "
-            "line ends, and format.options.quote, escape and multiline",
-        )
+def _problem(reader: FileFormat, item: Readable, rows: int) -> Bad | None:
+    missing = reader.rows_missing(item.look, rows)
+    if missing is not None:
+        return missing
     if rows == 0:
         return Bad(
             "NoRows",

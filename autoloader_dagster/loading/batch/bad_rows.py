@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from autoloader_dagster.formats.csv.group import CsvGroup
 from autoloader_dagster.formats.csv.lines import SEPARATOR
 from autoloader_dagster.formats.csv.options import CsvFormat
-from autoloader_dagster.formats.frame import Readable
+from autoloader_dagster.formats.base import Readable
 from autoloader_dagster.formats.outcome import Bad, Look
 from autoloader_dagster.formats.row_numbers import (
     RECORD,

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import unquote
 
-from autoloader_dagster.formats.frame import Readable
+from autoloader_dagster.formats.base import Readable
 from autoloader_dagster.iceberg.lineage import spark_uri
 from autoloader_dagster.redaction import strike
 from autoloader_dagster.spark.errors import is_environment

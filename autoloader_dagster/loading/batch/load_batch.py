@@ -20,8 +20,9 @@ from autoloader_dagster.errors import (
     TableError,
     TableUnavailable,
 )
+from autoloader_dagster.formats.base import Readable
 from autoloader_dagster.formats.found_columns import FoundColumns, found_columns
-from autoloader_dagster.formats.frame import Readable, by_group, read_otherwise, record_path_of
+from autoloader_dagster.formats.frame import by_group, read_otherwise
 from autoloader_dagster.formats.hints import apply_hints
 from autoloader_dagster.formats.look import look_at
 from autoloader_dagster.formats.outcome import Bad, Look
@@ -117,7 +118,7 @@ class BatchLoad:
         try:
             with self._attempts.or_release():
                 self._files = self._readable(self._look())
-                self._give_back(read_otherwise(self._files))
+                self._give_back(read_otherwise(self._spec.format, self._files))
                 return self._attempts.until_published(
                     lambda: self._attempt(
                         [r for r in self._files if r.file.path in self._members.here]
@@ -156,9 +157,7 @@ class BatchLoad:
         while True:
             looks = [look for look in looks if look.ref.path in self._members.here]
             try:
-                staged = stage(
-                    self._ingestion.source, looks, self._staging, record_path_of(self._spec)
-                )
+                staged = stage(self._ingestion.source, looks, self._staging, self._spec.format)
                 break
             except FileChanged:
                 if not self._members.take_out_changed():

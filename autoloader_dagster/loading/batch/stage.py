@@ -16,12 +16,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from autoloader_dagster.errors import FileChanged, UsageError
-from autoloader_dagster.formats.compression import decompressed
+from autoloader_dagster.formats.base import file_format
 from autoloader_dagster.formats.content import Content
-from autoloader_dagster.formats.json.records import Records
 from autoloader_dagster.formats.outcome import Bad, Look, SetAside
-from autoloader_dagster.formats.text import checked_text
 from autoloader_dagster.sources.base import FileSource
+from autoloader_dagster.specs.section import FormatSection
 from autoloader_dagster.state.store import ProcessedFiles
 
 # What the names of a preview's folders begin with.
@@ -51,7 +50,7 @@ class Staged:
 
 
 def stage(
-    source: FileSource, looks: Sequence[Look], folder: Path, record_path: str | None = None
+    source: FileSource, looks: Sequence[Look], folder: Path, section: FormatSection
 ) -> Staged:
     """Copy what must be copied, in threads.
 
@@ -60,7 +59,7 @@ def stage(
         looks: The files of a batch; those without ``stage_as`` are left where they are, and those
             whose lines are here already need no copy.
         folder: The batch's staging folder; made if anything is staged.
-        record_path: Where JSON that is split keeps its records.
+        section: How the files are written, for those that are split.
 
     Raises:
         FileChanged: A file is not the listed version any more.
@@ -78,9 +77,9 @@ def stage(
         if not look.split:
             staged.copies[path] = _copy(source, look, folder)
             return
-        target = folder / f"{_name(look)}.json"
+        target = folder / f"{_name(look)}.{section.type}"
         try:
-            staged.rows[path] = _split(source, look, target, record_path)
+            staged.rows[path] = _split(source, look, target, section)
             staged.copies[path] = target
         except SetAside as fault:
             staged.bad[path] = fault.bad
@@ -119,20 +118,20 @@ def _copy(source: FileSource, look: Look, folder: Path) -> Path:
     return target
 
 
-def _split(source: FileSource, look: Look, target: Path, record_path: str | None) -> int:
+def _split(source: FileSource, look: Look, target: Path, section: FormatSection) -> int:
     """Write one record a line; returns how many.
 
     Raises:
         SetAside: The file is bad.
     """
-    content = Content(source, look.ref)
-    chunks = checked_text(decompressed(content.chunks(), look.compression), "utf-8")
-    records = Records(chunks, record_path)
+    count = 0
+    records = file_format(section).split(Content(source, look.ref), section, look)
     with open(target, "w", _CHUNK, encoding="utf-8", newline="\n", opener=_for_us_alone) as writer:
-        for written, _ in records:
-            writer.write(written)
+        for record in records:
+            writer.write(record)
             writer.write("\n")
-    return records.count
+            count += 1
+    return count
 
 
 def _for_us_alone(path: str, flags: int) -> int:

@@ -1,0 +1,75 @@
+"""CSV as a format of files."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from autoloader_dagster.formats.base import FileFormat, Readable, by_original
+from autoloader_dagster.formats.columns import CellNames, found_in_samples
+from autoloader_dagster.formats.content import Content
+from autoloader_dagster.formats.csv.delimiter import delimiter_note
+from autoloader_dagster.formats.csv.group import CsvGroup
+from autoloader_dagster.formats.csv.look import look_at_csv
+from autoloader_dagster.formats.csv.options import CsvFormat
+from autoloader_dagster.formats.csv.read import read_csv
+from autoloader_dagster.formats.found_columns import FoundColumns
+from autoloader_dagster.formats.outcome import Bad, Look, TakeSample
+from autoloader_dagster.formats.reading import ReadContext
+from autoloader_dagster.iceberg.column_names import normalise
+from autoloader_dagster.iceberg.lineage import SourceFile
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+    from autoloader_dagster.specs.model import IngestionSpec
+
+
+class Csv(FileFormat[CsvFormat]):
+    """Delimited text."""
+
+    section = CsvFormat
+
+    def look(
+        self, content: Content, section: CsvFormat, look: Look, rows: int
+    ) -> tuple[Look, TakeSample | None]:
+        return look_at_csv(content, section.options, look)
+
+    def notes(self, section: CsvFormat, looks: Sequence[Look]) -> tuple[str, ...]:
+        note = delimiter_note(looks, section.options.delimiter)
+        return () if note is None else (note,)
+
+    def columns(
+        self,
+        context: ReadContext,
+        spec: "IngestionSpec",
+        readable: Sequence[Readable],
+        hints: Mapping[str, str],
+        format_version: Callable[[], int],
+    ) -> FoundColumns:
+        formats = self.own(spec).options.timestamp_formats
+        names = CellNames(spec.columns.names, by_original(context.columns), context.columns)
+        return found_in_samples([r.look for r in readable], spec, names, hints, formats)
+
+    def frames(
+        self, context: ReadContext, spec: "IngestionSpec", readable: Sequence[Readable]
+    ) -> list["DataFrame"]:
+        groups: dict[CsvGroup, list[SourceFile]] = {}
+        for item in readable:
+            assert isinstance(item.look.group, CsvGroup)
+            groups.setdefault(item.look.group, []).append(item.file)
+        known, names = by_original(context.columns), [c.name for c in context.columns]
+        column_of = {
+            g: tuple(normalise(g.header, spec.columns.names, known, columns=names)) for g in groups
+        }
+        return read_csv(context, self.own(spec).options, groups, column_of)
+
+    def rows_missing(self, look: Look, rows: int) -> Bad | None:
+        if look.rows in (None, rows) or rows == 0:
+            return None
+        return Bad(
+            "RowsMissing",
+            f"has {look.rows} records, and Spark made {rows} rows of them; check its quotes and "
+            "line ends, and format.options.quote, escape and multiline",
+        )
+
+
+FORMAT = Csv()

@@ -1,0 +1,89 @@
+"""JSON as a format of files."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from autoloader_dagster.formats.base import FileFormat, Readable, by_original
+from autoloader_dagster.formats.columns import KeyNames, found_in_samples
+from autoloader_dagster.formats.compression import decompressed
+from autoloader_dagster.formats.content import Content
+from autoloader_dagster.formats.found_columns import FoundColumns
+from autoloader_dagster.formats.json.group import JsonGroup
+from autoloader_dagster.formats.json.look import look_at_json
+from autoloader_dagster.formats.json.options import JsonFormat
+from autoloader_dagster.formats.json.read import read_json
+from autoloader_dagster.formats.json.records import Records
+from autoloader_dagster.formats.json.values import key_of
+from autoloader_dagster.formats.json.variants import BROKEN_DOCUMENT, NOT_UTF8
+from autoloader_dagster.formats.outcome import Bad, Look, TakeSample
+from autoloader_dagster.formats.reading import ReadContext
+from autoloader_dagster.formats.text import checked_text
+from autoloader_dagster.iceberg.columns import Column
+from autoloader_dagster.iceberg.lineage import SourceFile
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+    from autoloader_dagster.specs.model import IngestionSpec
+
+_BROKEN = {
+    BROKEN_DOCUMENT: Bad(
+        "NotJson",
+        "is not a JSON document of the layout that the spec says, or has an object with a "
+        "key twice, or is nested more than 1,000 deep; not loaded",
+    ),
+    NOT_UTF8: Bad("WrongEncoding", "has a line that is not UTF-8; JSON is UTF-8, convert the file"),
+}
+
+
+class Json(FileFormat[JsonFormat]):
+    """JSON lines and JSON documents."""
+
+    section = JsonFormat
+
+    def look(
+        self, content: Content, section: JsonFormat, look: Look, rows: int
+    ) -> tuple[Look, TakeSample | None]:
+        return look_at_json(content, section.options, look, rows), None
+
+    def split(self, content: Content, section: JsonFormat, look: Look) -> Iterator[str]:
+        chunks = checked_text(decompressed(content.chunks(), look.compression), "utf-8")
+        for written, _ in Records(chunks, section.options.record_path):
+            yield written
+
+    def columns(
+        self,
+        context: ReadContext,
+        spec: "IngestionSpec",
+        readable: Sequence[Readable],
+        hints: Mapping[str, str],
+        format_version: Callable[[], int],
+    ) -> FoundColumns:
+        formats = self.own(spec).options.timestamp_formats
+        names = KeyNames(spec.columns.names, _by_key(context.columns), context.columns)
+        return found_in_samples([r.look for r in readable], spec, names, hints, formats)
+
+    def frames(
+        self, context: ReadContext, spec: "IngestionSpec", readable: Sequence[Readable]
+    ) -> list["DataFrame"]:
+        names = KeyNames(spec.columns.names, _by_key(context.columns), context.columns)
+        groups: dict[JsonGroup, list[SourceFile]] = {}
+        for item in readable:
+            assert isinstance(item.look.group, JsonGroup)
+            groups.setdefault(item.look.group, []).append(item.file)
+        keys = names.columns_of(item.look for item in readable)
+        # The name in the files of a column that a person made is not known.
+        keys = {c.name: c.name for c in context.columns if c.name not in keys.values()} | keys
+        options = self.own(spec).options
+        return [read_json(context, options, g.layout, files, keys) for g, files in groups.items()]
+
+    @property
+    def broken_rows(self) -> Mapping[str, Bad]:
+        return _BROKEN
+
+
+def _by_key(columns: Sequence[Column]) -> dict[str, str]:
+    return {key_of(original): name for original, name in by_original(columns).items()}
+
+
+FORMAT = Json()
