@@ -12,6 +12,7 @@ FORMATS = {
     "csv": "autoloader_dagster.formats.csv.format",
     "json": "autoloader_dagster.formats.json.format",
     "parquet": "autoloader_dagster.formats.parquet.format",
+    "text": "autoloader_dagster.formats.text_format",
 }
 
 
