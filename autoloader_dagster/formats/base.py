@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 from autoloader_dagster.formats.content import HEAD_BYTES, Content
 from autoloader_dagster.formats.found_columns import FoundColumns
-from autoloader_dagster.formats.outcome import Bad, Look, TakeSample
+from autoloader_dagster.formats.outcome import Bad, Cell, Look, TakeSample
 from autoloader_dagster.formats.reading import ReadContext
 from autoloader_dagster.iceberg.columns import Column
 from autoloader_dagster.iceberg.lineage import SourceFile
@@ -143,6 +143,32 @@ class FileFormat(ABC, Generic[Section]):
         if look.rows is None or look.rows == rows:
             return None
         return Bad("RowsMissing", f"has {look.rows} rows by what it says, and {rows} could be read")
+
+    def finds_rows(self, look: Look) -> bool:
+        """Whether ``row_of`` can find rows of a file."""
+        return False
+
+    def row_of(
+        self, text: Iterator[bytes], section: Section, look: Look, wanted: Sequence[Cell]
+    ) -> tuple[str, Cell] | None:
+        """Where the first of some cells is, as ``row 7``, and the cell.
+
+        Args:
+            text: The head of the file, decompressed.
+            section: How it is written.
+            look: At the file.
+            wanted: The cells.
+        """
+        raise NotImplementedError(f"{type(self).__name__} finds no rows")
+
+    def row_in_look(
+        self, section: Section, look: Look, wanted: Sequence[Cell]
+    ) -> tuple[str, Cell] | None:
+        """The same, of a file whose rows are in the look."""
+        return None
+
+    # What is wrong with a record that cannot be parted into the columns; it follows.
+    broken_record: ClassVar[str] = "it is"
 
 
 def file_format(section: FormatSection) -> FileFormat:

@@ -80,9 +80,7 @@ class KeyNames(Names):
 
     def _name(self, originals: tuple[str, ...], known: dict[str, str], seen: set[str]) -> list[str]:
         together = [*known, *(key for key in originals if key not in known)]
-        named = normalise(
-            together, self._style, known, by_position=False, columns=self._columns
-        )
+        named = normalise(together, self._style, known, by_position=False, columns=self._columns)
         known.update(zip(together, named, strict=True))
         return [known[key] for key in originals]
 

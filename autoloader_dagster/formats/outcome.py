@@ -42,6 +42,10 @@ class SetAside(Exception):
 
 # What files must share to be read by one reader; each format has its own.
 Group = Hashable
+# Where a reader puts a whole record that it cannot part into the columns.
+RECORD = "_row"
+# A column and a value, as ``_rescued`` has them.
+Cell = tuple[str, str]
 # A CSV cell or a JSON string, a JSON number or boolean, a nested JSON value, or nothing.
 Value = object
 

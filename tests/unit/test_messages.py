@@ -9,8 +9,9 @@ import pytest
 from autoloader_dagster.errors import SpecError
 from autoloader_dagster.formats.csv.delimiter import other_delimiter
 from autoloader_dagster.formats.frame import Readable
+from autoloader_dagster.formats.json.values import as_text
 from autoloader_dagster.formats.look import Bad, look_at
-from autoloader_dagster.formats.row_numbers import as_text, row_of
+from autoloader_dagster.formats.row_numbers import row_of
 from autoloader_dagster.iceberg.lineage import SourceFile
 from autoloader_dagster.loading.batch.bad_rows import bad_row, name_bad_rows
 from autoloader_dagster.loading.batch.find_bad_files import short

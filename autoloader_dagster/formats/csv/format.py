@@ -1,6 +1,6 @@
 """CSV as a format of files."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from autoloader_dagster.formats.base import FileFormat, Readable, by_original
@@ -11,8 +11,9 @@ from autoloader_dagster.formats.csv.group import CsvGroup
 from autoloader_dagster.formats.csv.look import look_at_csv
 from autoloader_dagster.formats.csv.options import CsvFormat
 from autoloader_dagster.formats.csv.read import read_csv
+from autoloader_dagster.formats.csv.row_numbers import row_in_lines, row_in_text
 from autoloader_dagster.formats.found_columns import FoundColumns
-from autoloader_dagster.formats.outcome import Bad, Look, TakeSample
+from autoloader_dagster.formats.outcome import Bad, Cell, Look, TakeSample
 from autoloader_dagster.formats.reading import ReadContext
 from autoloader_dagster.iceberg.column_names import normalise
 from autoloader_dagster.iceberg.lineage import SourceFile
@@ -61,6 +62,21 @@ class Csv(FileFormat[CsvFormat]):
             g: tuple(normalise(g.header, spec.columns.names, known, columns=names)) for g in groups
         }
         return read_csv(context, self.own(spec).options, groups, column_of)
+
+    broken_record = "it has not the cells of the header:"
+
+    def finds_rows(self, look: Look) -> bool:
+        return look.lines is None and isinstance(look.group, CsvGroup)
+
+    def row_of(
+        self, text: Iterator[bytes], section: CsvFormat, look: Look, wanted: Sequence[Cell]
+    ) -> tuple[str, Cell] | None:
+        return row_in_text(text, look, section.options, wanted)
+
+    def row_in_look(
+        self, section: CsvFormat, look: Look, wanted: Sequence[Cell]
+    ) -> tuple[str, Cell] | None:
+        return row_in_lines(look.lines, look, section.options, wanted) if look.lines else None
 
     def rows_missing(self, look: Look, rows: int) -> Bad | None:
         if look.rows in (None, rows) or rows == 0:

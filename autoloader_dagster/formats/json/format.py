@@ -13,9 +13,10 @@ from autoloader_dagster.formats.json.look import look_at_json
 from autoloader_dagster.formats.json.options import JsonFormat
 from autoloader_dagster.formats.json.read import read_json
 from autoloader_dagster.formats.json.records import Records
+from autoloader_dagster.formats.json.row_numbers import line_in_text
 from autoloader_dagster.formats.json.values import key_of
 from autoloader_dagster.formats.json.variants import BROKEN_DOCUMENT, NOT_UTF8
-from autoloader_dagster.formats.outcome import Bad, Look, TakeSample
+from autoloader_dagster.formats.outcome import Bad, Cell, Look, TakeSample
 from autoloader_dagster.formats.reading import ReadContext
 from autoloader_dagster.formats.text import checked_text
 from autoloader_dagster.iceberg.columns import Column
@@ -76,6 +77,14 @@ class Json(FileFormat[JsonFormat]):
         keys = {c.name: c.name for c in context.columns if c.name not in keys.values()} | keys
         options = self.own(spec).options
         return [read_json(context, options, g.layout, files, keys) for g, files in groups.items()]
+
+    def finds_rows(self, look: Look) -> bool:
+        return look.group == JsonGroup("lines") and not look.split
+
+    def row_of(
+        self, text: Iterator[bytes], section: JsonFormat, look: Look, wanted: Sequence[Cell]
+    ) -> tuple[str, Cell] | None:
+        return line_in_text(text, wanted)
 
     @property
     def broken_rows(self) -> Mapping[str, Bad]:

@@ -96,3 +96,8 @@ def key_of(original: str) -> str:
             return original
         return key if isinstance(key, str) else original
     return original
+
+
+def as_text(value: object) -> str:
+    """A JSON value as people are shown it."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -4,18 +4,10 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from autoloader_dagster.formats.csv.group import CsvGroup
-from autoloader_dagster.formats.csv.lines import SEPARATOR
-from autoloader_dagster.formats.csv.options import CsvFormat
-from autoloader_dagster.formats.base import Readable
-from autoloader_dagster.formats.outcome import Bad, Look
-from autoloader_dagster.formats.row_numbers import (
-    RECORD,
-    Cell,
-    as_text,
-    cell_in_record,
-    row_of,
-)
+from autoloader_dagster.formats.base import FileFormat, Readable, file_format
+from autoloader_dagster.formats.json.values import as_text
+from autoloader_dagster.formats.outcome import RECORD, Bad, Cell, Look
+from autoloader_dagster.formats.row_numbers import row_of
 from autoloader_dagster.sources.base import FileSource
 from autoloader_dagster.specs.model import IngestionSpec
 
@@ -75,18 +67,12 @@ def bad_row(
     if not found:
         return None
     wanted = list(dict.fromkeys(cell for values in found for cell in values.items()))
-    where, cell = "one of them", wanted[0]
-    if isinstance(spec.format, CsvFormat) and isinstance(look.group, CsvGroup) and look.lines:
-        every = set(wanted)
-        # The records are parted already, so a quoted line break is part of its value.
-        for number, line in enumerate(look.lines.text.split(SEPARATOR), 1):
-            there = cell_in_record(line.decode(), look.columns, spec.format.options, every)
-            if there is not None:
-                where, cell = f"row {number:,}", there
-                break
-    elif source is not None:
-        where, cell = row_of(source, look, spec.format, wanted) or (where, cell)
-    return f"{where}: {_in_words(cell, isinstance(spec.format, CsvFormat))}"
+    reader = file_format(spec.format)
+    there = reader.row_in_look(spec.format, look, wanted)
+    if there is None and source is not None:
+        there = row_of(source, look, spec.format, wanted)
+    where, cell = there or ("one of them", wanted[0])
+    return f"{where}: {_in_words(reader, cell)}"
 
 
 def _values(text: str) -> dict[str, str]:
@@ -99,9 +85,7 @@ def _values(text: str) -> dict[str, str]:
     return {name: as_text(value) for name, value in values.items() if value is not None}
 
 
-def _in_words(cell: Cell, is_csv: bool) -> str:
+def _in_words(reader: FileFormat, cell: Cell) -> str:
     name, value = cell
     shown = repr(value if len(value) <= _SHOWN else f"{value[:_SHOWN]}…")
-    if name != RECORD:
-        return f"{name} is {shown}"
-    return f"it has not the cells of the header: {shown}" if is_csv else f"it is {shown}"
+    return f"{reader.broken_record} {shown}" if name == RECORD else f"{name} is {shown}"
