@@ -260,12 +260,12 @@ def test_a_fault_in_a_key(tmp_path: Path, more: str, fault: str) -> None:
         (
             "type: csv",
             "type: jsonl",
-            ":5  format.type: 'jsonl' is not one of csv, json, parquet; did you mean 'json'?",
+            ":5  format.type: 'jsonl' is not one of csv, json, parquet, text; did you mean 'json'?",
         ),
         (
             "type: csv",
             "type: [csv]",
-            ":5  format.type: what stands here is not one of csv, json, parquet",
+            ":5  format.type: what stands here is not one of csv, json, parquet, text",
         ),
         (
             "  type: csv",
