@@ -18,8 +18,8 @@ from typing import Any
 from urllib.parse import unquote
 
 import yaml
-from autoloader_dagster.sources.registry import open_source
 
+from autoloader_dagster.sources.registry import open_source
 from autoloader_dagster.specs.loader import LoadedSpec, SpecSet, load_specs
 from autoloader_dagster.specs.source import LocalSource
 
