@@ -2,12 +2,13 @@
 
 import json
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecord
 
 from autoloader_dagster.loading.changes.undo import undo
 from autoloader_dagster.loading.ingestion import Ingestion
@@ -98,6 +99,7 @@ def test_a_file_is_undone_traced_and_loaded_again(
         assert metadata["autoloader/rows_taken_out"].value == 2
         assert metadata["autoloader/batch_id"].value == done.json["batch_id"]
         assert metadata["dagster/row_count"].value == 2
+    assert _checked_by(project, "orders") == {done.json["run_id"]}
 
     # It stays out until somebody asks for it.
     assert project.run("run", "orders", "--json").json["files"]["loaded"] == 0
@@ -214,6 +216,7 @@ def test_a_partition_is_loaded_again(project: Project, spark_settings: Settings)
         metadata = latest.asset_materialization.metadata
         names = ("dagster/partition_row_count", "dagster/row_count", "autoloader/rows")
         assert [metadata[name].value for name in names] == [1, 2, 1]
+    assert _checked_by(project, "daily") == {done.json["run_id"]}
 
     (project.folder() / "2026-01-02.csv").unlink()
     gone = project.run("run", "daily", "--reload", "--yes", "--json")
@@ -282,6 +285,7 @@ def test_a_lost_state_is_rebuilt_from_the_table(project: Project) -> None:
     (told,) = found.json["ingestions"]
     assert (told["agrees"], told["applied"], told["rows_in_table"]) == (False, False, 2)
     assert "--apply" in told["findings"][0]["meaning"]
+    assert _checked_by(project, "lost") == {told["run_id"]}
     mended = project.run("reconcile", "orders", "--apply")
     assert mended.code == 0, mended.err
     assert "; mended;" in mended.out
@@ -387,11 +391,23 @@ def project_served(spark_settings: Settings, tmp_path: Path) -> Served:
 def _check(project: Project, name: str) -> dg.AssetCheckEvaluation:
     """The last answer of a check of the table 'refused'."""
     key = dg.AssetCheckKey(dg.AssetKey(["amend", "refused"]), name)
-    with dg.DagsterInstance.from_config(project.environ["DAGSTER_HOME"]) as instance:
-        found = instance.event_log_storage.get_latest_asset_check_execution_by_key([key])
-    evaluation = found[key].evaluation
+    evaluation = _checks(project, key)[key].evaluation
     assert evaluation is not None
     return evaluation
+
+
+def _checked_by(project: Project, table: str) -> set[str]:
+    """The runs that gave the last answers of both checks of a table."""
+    asset = dg.AssetKey(["amend", table])
+    keys = [dg.AssetCheckKey(asset, name) for name in ("every_file_loaded", "no_bad_rows")]
+    return {record.run_id for record in _checks(project, *keys).values()}
+
+
+def _checks(
+    project: Project, *keys: dg.AssetCheckKey
+) -> Mapping[dg.AssetCheckKey, AssetCheckExecutionRecord]:
+    with dg.DagsterInstance.from_config(project.environ["DAGSTER_HOME"]) as instance:
+        return instance.event_log_storage.get_latest_asset_check_execution_by_key(list(keys))
 
 
 def _ids(settings: Settings) -> list[int]:
