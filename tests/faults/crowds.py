@@ -36,6 +36,9 @@ def crowd(ground: Ground, database: str, workers: int, files: int, specs: int) -
         for worker in taken:
             ground.workers.give_back(worker)
     verdict: Verdict = site.check(ingestions=[f"default/{name}" for name in names])
+    for name in names if not verdict else ():
+        with site.late_pages(name) as pages:
+            verdict.disagree.extend(pages.untrue())
     verdict.disagree.extend(wrong)
     case = f"{workers} workers, {files} files, {specs} specs, {database}"
     return Outcome("F3", case, 0, verdict, seconds)

@@ -2,6 +2,7 @@
 
 import random
 import secrets
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,8 @@ from tests.faults.site import Site
 from tests.fixtures.postgres import PostgresServer
 
 DATABASES = ("sqlite", "postgresql")
+# In nanoseconds.
+_DAY = 86_400 * 10**9
 
 
 @dataclass(frozen=True)
@@ -119,10 +122,15 @@ def change_files(site: Site, rng: random.Random, tag: str) -> None:
     there = sorted(path for path in site.versions if path not in site.gone)
     for number, path in enumerate(rng.sample(there, min(len(there), rng.randint(1, 2)))):
         name = Path(path).name
-        site.put(name, rows_of(rng, f"{tag}-{name}-{number}"))
+        _put(site, name, rows_of(rng, f"{tag}-{name}-{number}"))
     for number in range(rng.randint(1, 4)):
         name = f"{tag}-{number}.csv"
-        site.put(name, rows_of(rng, name))
+        _put(site, name, rows_of(rng, name))
+
+
+def _put(site: Site, name: str, content: str) -> None:
+    """Have a file of today or yesterday arrive, so that there are two partitions."""
+    site.put(name, content, time.time_ns() - len(content) % 2 * _DAY)
 
 
 Case = Callable[[Ground, Site, str, int], Outcome]
@@ -138,21 +146,26 @@ def series(
 ) -> list[Outcome]:
     """A case in all its variants, one after the other on one site, whose table grows on.
 
-    A case that cannot come to its end is one that did not settle, and ends the series.
+    After each, Dagster's pages are held against state and table. A case that cannot come to its
+    end is one that did not settle, and ends the series.
     """
     site = ground.site(database)
     site.write_spec(**spec)
     change_files(site, random.Random(seed), "first")
     ground.settle(site, over=[])
     outcomes: list[Outcome] = []
-    for number, variant in enumerate(variants):
-        each = seed * 1000 + number
-        try:
-            outcomes.append(case(ground, site, variant, each))
-        except Exception:
-            stuck = Verdict(unsettled=[traceback.format_exc()])
-            name = f"{getattr(case, '__name__', '')} {variant} {database}"
-            return [*outcomes, Outcome("", name, each, stuck, 0.0)]
+    with site.late_pages() as pages:
+        for number, variant in enumerate(variants):
+            each = seed * 1000 + number
+            try:
+                outcome = case(ground, site, variant, each)
+                if not outcome.verdict and not site.has_dagster:
+                    outcome.verdict.disagree.extend(pages.untrue())
+                outcomes.append(outcome)
+            except Exception:
+                stuck = Verdict(unsettled=[traceback.format_exc()])
+                name = f"{getattr(case, '__name__', '')} {variant} {database}"
+                return [*outcomes, Outcome("", name, each, stuck, 0.0)]
     return outcomes
 
 

@@ -20,8 +20,10 @@ from autoloader_dagster.state.store import ProcessedFiles
 from tests.faults.checker import Verdict, Version, check, version_of
 from tests.faults.ground import Outcome
 from tests.fixtures.catalogs import Catalog, Catalogs
-from tests.fixtures.lake import Lake
+from tests.fixtures.lake import Lake, read_places
+from tests.fixtures.late_pages import LatePages
 from tests.fixtures.proxy import Loss, When
+from tests.fixtures.truth import Rows, rows_by_partition
 
 # The commits of a load that adds a column and replaces a file: the column's name, the column,
 # branch, delete, append, publish, clean-up.
@@ -62,6 +64,8 @@ class Landing:
             table={"name": f"{catalog.name}.{lake.namespace}.{name}"},
             partition={"by": "none"},
         )
+        self._state = f"sqlite:///{lake.root / 'state.db'}"
+        self._pages = LatePages(self.ingestion.loaded, self._state, self._rows)
 
     @property
     def folder(self) -> Path:
@@ -105,17 +109,25 @@ class Landing:
             return [field.name for field in table.schema().fields]
 
     def check(self, *others: "Landing") -> Verdict:
-        """What is wrong, by independent means.
+        """What is wrong, by independent means: of table and state, and then of Dagster's pages.
 
         Args:
             others: Landings whose files are in the same table, and whose state is another one's.
         """
         versions = {k: v for landing in (self, *others) for k, v in landing.versions.items()}
         table = f"{self.lake.namespace}.{self.name}"
-        state = f"sqlite:///{self.lake.root / 'state.db'}"
         with self.catalog.reader() as reader:
-            verdict = check(reader, table, state, [self.ingestion.id], versions)
-        return Verdict(verdict.lost, verdict.double) if others else verdict
+            verdict = check(reader, table, self._state, [self.ingestion.id], versions)
+        if others:
+            verdict = Verdict(verdict.lost, verdict.double)
+        if not verdict:
+            verdict.disagree.extend(self._pages.untrue())
+        return verdict
+
+    def _rows(self) -> Rows:
+        with self.catalog.reader() as reader:
+            places = read_places(reader.load_table(f"{self.lake.namespace}.{self.name}"))
+        return rows_by_partition(places, str(self.folder))
 
 
 @contextmanager

@@ -12,7 +12,11 @@ from typing import Any
 import yaml
 
 from autoloader_dagster.settings import Settings
+from autoloader_dagster.specs.loader import load_specs
 from tests.faults.checker import Verdict, Version, check, version_of
+from tests.fixtures.lake import iceberg_table, read_places
+from tests.fixtures.late_pages import LatePages
+from tests.fixtures.truth import Rows, rows_by_partition
 
 
 @dataclass
@@ -120,6 +124,21 @@ class Site:
                 undone=self.undone,
                 **more,
             )
+
+    def late_pages(self, name: str | None = None) -> LatePages:
+        """Dagster's pages of one of the specs, whose runs told Dagster nothing."""
+        loaded = load_specs(self.root / "specs").get(name or self.name)
+
+        def rows() -> Rows:
+            with iceberg_table(self.settings, loaded.spec.table.name) as table:
+                return rows_by_partition(read_places(table), loaded.spec.source.url)
+
+        return LatePages(loaded, self.database_url, rows)
+
+    @property
+    def has_dagster(self) -> bool:
+        """Whether a case has run a Dagster of its own here, and so looks at its pages itself."""
+        return (self.root / "dagster").exists()
 
 
 @contextmanager

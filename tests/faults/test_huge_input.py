@@ -40,6 +40,9 @@ def test_monstrous_files_are_set_aside_in_bounded_memory(ground: Ground) -> None
         assert statuses[str(fine)] == "SUCCESS"
         assert {statuses[str(path)] for path in monsters} == {"QUARANTINED"}
         assert answer["peak_mb"] < WORKER_MB
+    for place in (site, deep):
+        with place.late_pages() as pages:
+            assert pages.untrue() == []
 
 
 def test_five_thousand_columns_are_loaded(ground: Ground) -> None:
@@ -54,6 +57,8 @@ def test_five_thousand_columns_are_loaded(ground: Ground) -> None:
     assert answer["peak_mb"] < WORKER_MB
     verdict = site.check(aside=[str(wide)])
     assert not verdict, str(verdict)
+    with site.late_pages() as pages:
+        assert pages.untrue() == []
 
 
 def _statuses(answer: dict) -> dict[str, str]:

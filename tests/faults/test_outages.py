@@ -18,14 +18,19 @@ import sqlalchemy as sa
 import yaml
 
 from autoloader_dagster.definitions import load_definitions
+from autoloader_dagster.orchestration.pages import report
 from autoloader_dagster.orchestration.runs import locks as run_locks
 from autoloader_dagster.orchestration.runs.tags import PENDING_TAG, run_failure
+from autoloader_dagster.settings import load_settings
 from autoloader_dagster.spark.server.embedded import EmbeddedServer
 from autoloader_dagster.spark.session import connect
+from autoloader_dagster.specs.loader import load_specs
 from autoloader_dagster.state.store import ProcessedFiles
 from tests.fixtures.catalogs import Catalog, Catalogs
+from tests.fixtures.lake import read_places
 from tests.fixtures.proxy import Proxy
 from tests.fixtures.s3 import S3Bucket
+from tests.fixtures.truth import rows_by_partition, untrue
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
 
@@ -88,6 +93,7 @@ class Site:
                 tick = sensor.evaluate_tick(context)
             except Exception as error:  # Dagster's page of the tick has it
                 return str(error)
+        report(self.instance, tick.asset_events)
         job = definitions.resolve_implicit_global_asset_job_def()
         said = [tick.skip_message or ""]
         for request in tick.run_requests or ():
@@ -135,6 +141,14 @@ class Site:
         with self.catalog.reader() as reader:
             table = reader.load_table(f"{self.namespace}.orders")
             return sorted(table.scan().to_arrow().column("id").to_pylist())
+
+    def untrue(self) -> list[str]:
+        """What the pages say that is not true."""
+        loaded = load_specs(load_settings().specs_dir).get("orders")
+        with self.catalog.reader() as reader:
+            places = read_places(reader.load_table(f"{self.namespace}.orders"))
+        rows = rows_by_partition(places, loaded.spec.source.url)
+        return untrue(self.instance, loaded, self.state_url, rows)
 
     def statuses(self) -> set[str]:
         """Of all files."""
@@ -244,3 +258,4 @@ def test_what_waits_through_an_outage_of_a_day_is_loaded_within_two_ticks(site: 
             after.append(site.tick())
         assert site.in_table() == site.ids, f"{name}: {after}"
         assert site.statuses() == {"SUCCESS"}
+        assert site.untrue() == []

@@ -73,3 +73,4 @@ def test_a_signal_has_the_batch_released_and_a_second_one_ends_it_at_once(
         done = project.run("autoloader_dagster.cli.app", "run", "orders")
         assert "1 files loaded" in done.stdout
     assert project.ids("orders") == [1]
+    assert project.untrue("orders") == []

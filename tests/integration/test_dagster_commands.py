@@ -38,6 +38,7 @@ def test_a_range_loads_its_partitions_and_no_others(project: Project) -> None:
     keys = project.table("daily").column("_partition_key").to_pylist()
     assert sorted(keys) == [f"2026-01-0{day}" for day in (1, 2, 5, 9)]
     assert _root_files() == before, "the repo's root stays clean"
+    assert project.untrue("daily") == []
 
     validated = project.run("dagster", "definitions", "validate")
     assert "Validation successful" in validated.stdout + validated.stderr
@@ -65,6 +66,7 @@ def test_named_keys_and_no_partitions(project: Project) -> None:
         "ap",
     }
     assert project.ids("whole") == [7]
+    assert project.untrue("by_region", "whole") == []
 
 
 def test_a_failed_load_fails_the_run_with_its_message(project: Project) -> None:

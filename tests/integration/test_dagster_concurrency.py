@@ -101,6 +101,7 @@ def test_a_run_that_is_terminated_gives_its_files_back(project: Project) -> None
         gate.touch()
         again = _launch(up, project, {})
         wait_for(lambda: _status(up, again) == "SUCCESS", 90, "the next run")
+        assert project.untrue("daily") == []
     store.close()
     _assert_right(project, project.settings.database_url, "daily", ["daily"])
 
