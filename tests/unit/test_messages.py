@@ -164,7 +164,7 @@ def test_an_unknown_partition_column_is_named_with_those_there_are(tmp_path: Pat
     assert "names the column 'evnt_time'" in caught.value.what
     assert "did you mean 'event_time'?" in caught.value.what
     assert "the columns are id, event_time, " in caught.value.hint
-    for good in ("_partition_key", "bucket(16, id)", "truncate(4, name)", "years(id)"):
+    for good in ("_partition_key", "days(ID)", "bucket(16, id)", "truncate(4, name)", "years(id)"):
         table = loaded.spec.table.model_copy(update={"partition_by": (good,)})
         check_partition_by(loaded.spec.model_copy(update={"table": table}), ["id", "name"])
 
