@@ -214,6 +214,7 @@ def test_a_tick_tells_of_what_its_listing_sets_aside(shown: Shown) -> None:
     dry = shown.job("autoloader_dismiss", files=["*"])
     assert dry.success
     assert shown.check("every_file_loaded") == red
+    assert shown.lake.store.number_of_files(shown.ingestion.id, ("QUARANTINED",)) == 2
     shown.job("autoloader_dismiss", files=["*"], dry_run=False)
     green = shown.check("every_file_loaded")
     assert green is not None
