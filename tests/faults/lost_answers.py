@@ -65,7 +65,6 @@ class Landing:
             partition={"by": "none"},
         )
         self._state = f"sqlite:///{lake.root / 'state.db'}"
-        self._pages = LatePages(self.ingestion.loaded, self._state, self._rows)
 
     @property
     def folder(self) -> Path:
@@ -119,9 +118,11 @@ class Landing:
         with self.catalog.reader() as reader:
             verdict = check(reader, table, self._state, [self.ingestion.id], versions)
         if others:
-            verdict = Verdict(verdict.lost, verdict.double)
+            # The page of one spec does not follow the rows that others load into its table.
+            return Verdict(verdict.lost, verdict.double)
         if not verdict:
-            verdict.disagree.extend(self._pages.untrue())
+            with LatePages(self.ingestion.loaded, self._state, self._rows) as pages:
+                verdict.disagree.extend(pages.untrue())
         return verdict
 
     def _rows(self) -> Rows:
