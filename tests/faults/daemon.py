@@ -12,6 +12,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+import dagster as dg
 import psutil
 
 from autoloader_dagster.specs.loader import load_specs
@@ -20,6 +21,7 @@ from tests.faults.ground import Ground, Outcome, change_files
 from tests.faults.processes import ROOT
 from tests.faults.site import Site
 from tests.fixtures.lake import read_table
+from tests.fixtures.late_pages import add_runs
 from tests.fixtures.truth import untrue_at
 
 SETTLED_SECONDS = 240
@@ -32,6 +34,10 @@ def kill_daemon(ground: Ground, site: Site, _: str, seed: int) -> Outcome:
     site.write_spec(trigger={"on_arrival": {"every": "5s"}}, batch={"max_files": 3})
     killed: list[str] = []
     _make_home(site)
+    loaded = load_specs(site.root / "specs").get(site.name)
+    with dg.DagsterInstance.from_config(str(site.root / "dagster")) as instance:
+        # The first files of a site are loaded by a worker.
+        add_runs(instance, loaded, site.database_url)
     with Daemon(site) as daemon:
         for number in range(KILLS):
             change_files(site, rng, f"e{seed}-{number}")
