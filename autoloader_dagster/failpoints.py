@@ -14,7 +14,8 @@ the second time that the point is reached (default: the first), and ``#*`` every
     sleep:3         so many seconds
     pause:/path     until that file exists; ``/path.reached`` is made when the point is reached
 
-In the process itself, ``on`` has a function called where a point is reached.
+In the process itself, ``on`` has a function called where a point is reached. If it raises
+``Death``, nothing is given back or cleaned up, as if the process had been killed there.
 """
 
 import os
@@ -37,6 +38,7 @@ POINTS = {
     "discovered": "what was listed is recorded",
     "claimed": "a batch has its files and its lease",
     "looked": "every file was looked into; the bad ones have left the batch",
+    "staged": "what Spark cannot read in place is copied",
     "prepared": "the table is there and has the columns",
     "followed": "the state knows what main held, and the branches left behind are still there",
     "caught-up": "the state knows what main holds",
@@ -59,6 +61,10 @@ _PAUSE_LIMIT_SECONDS = 600
 _GRAMMAR = re.compile(
     r"(?P<point>[a-z-]+)(#(?P<nth>[1-9]\d*|\*))?=(?P<action>[a-z]+)(:(?P<argument>.+))?"
 )
+
+
+class Death(BaseException):
+    """Stands for a SIGKILL in the test's own process: no work is released because of it."""
 
 
 @dataclass(frozen=True, slots=True)

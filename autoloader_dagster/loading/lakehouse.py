@@ -216,15 +216,3 @@ class _SparkFrames:
 
 
 SPARK = SparkLakehouse()
-
-
-def append_counted(
-    table: Table,
-    frame: Any,
-    branch: str,
-    batch_id: str,
-    files: Sequence[SourceFile],
-    by_key: bool,
-) -> Written:
-    """Append a frame to a branch, and count its rows by file."""
-    return table.append_counted(frame, branch, batch_id, files, by_key)

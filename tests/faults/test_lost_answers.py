@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from autoloader_dagster import failpoints
 from autoloader_dagster.errors import PublishConflict, TableError
 from autoloader_dagster.iceberg.table import IcebergTable
 from autoloader_dagster.loading.batch.audit import own_chain
@@ -115,7 +116,7 @@ def test_answers_that_are_lost_each_time_end_the_run_and_nothing_is_published(
 
 
 def test_other_writers_between_base_and_publish_cost_an_attempt(
-    lake: Lake, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+    lake: Lake, catalog: Catalog
 ) -> None:
     landing = loaded(lake, catalog, "moved")
     landing.change()
@@ -130,19 +131,17 @@ def test_other_writers_between_base_and_publish_cost_an_attempt(
             f"delete from {name} where _batch_id = 'by-hand'",
         ]
     )
-    real = IcebergTable.fast_forward
 
-    def let_others_go_first(self: IcebergTable, branch: str) -> int:
+    def let_others_go_first() -> None:
         statement = next(by_others, None)
         if statement:
             with connect(lake.settings) as spark:
                 spark.sql(statement)
-        return real(self, branch)
 
-    monkeypatch.setattr(IcebergTable, "fast_forward", let_others_go_first)
     landing.change()
 
-    assert landing.load() == []
+    with failpoints.on("publishing", let_others_go_first):
+        assert landing.load() == []
 
     assert not landing.check(), str(landing.check())
     assert max(batch.attempt for batch in lake.store.batches(landing.ingestion.id)) == 4

@@ -10,19 +10,20 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from autoloader_dagster.iceberg import append as writing_module
-from autoloader_dagster.loading.batch import load_batch as batch_module
 from autoloader_dagster.spark.server.embedded import EmbeddedServer
 from autoloader_dagster.spark.session import connect
 from tests.faults.lost_answers import Landing, lake_of
 from tests.fixtures.catalogs import Catalog, Catalogs
 from tests.fixtures.lake import Lake
+from tests.fixtures.moments import once_at
 from tests.fixtures.proxy import Proxy
 from tests.fixtures.spark import settings_for
 
@@ -138,17 +139,21 @@ def test_a_network_that_is_cut_is_noticed_and_the_next_run_settles(
 
 
 def test_a_session_that_the_server_has_closed_ends_the_run_and_the_next_one_settles(
-    landing: Landing, monkeypatch: pytest.MonkeyPatch
+    landing: Landing,
 ) -> None:
-    real = batch_module.append_counted
+    sessions = []
 
-    def close_it_first(table, *args, **kwargs):
-        table._spark.client.release_session()
-        return real(table, *args, **kwargs)
+    @contextmanager
+    def seen() -> Iterator[Any]:
+        with connect(landing.lake.settings) as session:
+            sessions.append(session)
+            yield session
 
-    monkeypatch.setattr(batch_module, "append_counted", close_it_first)
-    said = landing.load()
-    monkeypatch.undo()
+    ingestion = landing.ingestion
+    landing.ingestion = replace(ingestion, connect=seen)
+    with once_at("writing", lambda: sessions[-1].client.release_session()):
+        said = landing.load()
+    landing.ingestion = ingestion
 
     assert len(said) == 1
     assert "does not know this session any more" in said[0]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from autoloader_dagster import failpoints
 from autoloader_dagster.iceberg.table import IcebergTable
-from autoloader_dagster.loading.batch import load_batch as batch_module
 from autoloader_dagster.loading.batch.attempts import Attempts
 from autoloader_dagster.loading.changes.reload import reload
 from autoloader_dagster.loading.changes.retry import retry
@@ -17,20 +17,11 @@ from autoloader_dagster.loading.discover import discover
 from autoloader_dagster.state.store import ProcessedFiles
 from tests.fixtures import by_hand
 from tests.fixtures.lake import Lake, write_ids
+from tests.fixtures.moments import dying_at, once_at
 
 
 def _replacing(lake: Lake) -> dict[str, str]:
     return {"type": "local", "url": str(lake.folder()), "on_change": "replace"}
-
-
-def _die_at(monkeypatch: pytest.MonkeyPatch, owner: type, method: str) -> None:
-    """Make the process seem to die before a call: nothing after it runs, not even the clean-up."""
-
-    def die(*_args, **_kwargs):
-        monkeypatch.setattr(Attempts, "_let_go", lambda *a: None)
-        raise SystemExit("killed")
-
-    monkeypatch.setattr(owner, method, die)
 
 
 def test_files_of_a_batch_that_was_rolled_back_are_undone_and_not_loaded_again(
@@ -136,9 +127,7 @@ def test_a_rollback_between_the_delete_and_the_append_of_a_batch_is_told_by_the_
     assert lake.ids("between") == Counter([4, 9])
 
 
-def test_a_rollback_while_a_batch_is_written_is_not_undone_by_its_publish(
-    lake: Lake, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_rollback_while_a_batch_is_written_is_not_undone_by_its_publish(lake: Lake) -> None:
     folder = lake.folder()
     write_ids(folder, "a.csv", 1)
     ingestion = lake.ingestion("meanwhile")
@@ -147,18 +136,9 @@ def test_a_rollback_while_a_batch_is_written_is_not_undone_by_its_publish(
     write_ids(folder, "b.csv", 2)
     lake.load(ingestion)
     write_ids(folder, "c.csv", 3)
-    once = iter([True])
-    real = batch_module.append_counted
 
-    def roll_back_after_the_write(*args, **kwargs):
-        written = real(*args, **kwargs)
-        if next(once, False):
-            by_hand.roll_back(lake, "meanwhile", before)
-        return written
-
-    monkeypatch.setattr(batch_module, "append_counted", roll_back_after_the_write)
-
-    lake.load(ingestion)
+    with once_at("written", lambda: by_hand.roll_back(lake, "meanwhile", before)):
+        lake.load(ingestion)
 
     assert lake.ids("meanwhile") == Counter([1, 3])
     assert lake.statuses(ingestion)["b.csv"] == "UNDONE"
@@ -291,17 +271,15 @@ def test_a_table_made_anew_lets_the_files_of_every_spec_on_it_wait(lake: Lake) -
 
 @pytest.mark.parametrize("maintenance", [by_hand.expire, by_hand.compact])
 def test_maintenance_between_a_crash_and_its_recovery_doubles_nothing(
-    lake: Lake, monkeypatch: pytest.MonkeyPatch, maintenance
+    lake: Lake, maintenance
 ) -> None:
     folder = lake.folder()
     write_ids(folder, "a.csv", 1)
     ingestion = lake.ingestion("kept")
     lake.load(ingestion)
     write_ids(folder, "b.csv", 2)
-    _die_at(monkeypatch, ProcessedFiles, "record")
-    with pytest.raises(SystemExit):
+    with dying_at("published"):
         lake.load(ingestion)
-    monkeypatch.undo()
     by_hand.sql(lake, "insert into lake.{ns}.kept select 99, null, 'x', null, null, 'by-hand'")
     by_hand.compact(lake, "kept")
     maintenance(lake, "kept")
@@ -334,13 +312,12 @@ def test_a_crash_while_batches_are_found_by_their_rows_loses_none_of_them(
 
     def die_after_the_first(self: ProcessedFiles, *args, **kwargs) -> None:
         if not next(once, False):
-            monkeypatch.setattr(Attempts, "_let_go", lambda *a: None)
-            raise SystemExit("killed")
+            raise failpoints.Death
         real(self, *args, **kwargs)
 
     with monkeypatch.context() as patch:
         patch.setattr(ProcessedFiles, "record", die_after_the_first)
-        with pytest.raises(SystemExit):
+        with pytest.raises(failpoints.Death):
             lake.load(ingestion)
 
     lake.load(ingestion, over_runs={"run-2"})

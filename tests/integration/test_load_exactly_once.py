@@ -6,27 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from autoloader_dagster import failpoints
 from autoloader_dagster.errors import SparkUnavailable, TableError
 from autoloader_dagster.iceberg.table import IcebergTable
-from autoloader_dagster.loading.batch import load_batch as batch_module
-from autoloader_dagster.loading.batch.attempts import Attempts
 from autoloader_dagster.loading.discover import discover
 from autoloader_dagster.spark.session import connect
 from autoloader_dagster.state.store import ProcessedFiles
 from tests.fixtures.lake import Lake, write_ids
-
-
-def _die_at(monkeypatch: pytest.MonkeyPatch, owner: type, method: str, before: bool) -> None:
-    """Make the process seem to die at a call: nothing after it runs, not even the clean-up."""
-    real = getattr(owner, method)
-
-    def die(self, *args, **kwargs):
-        if not before:
-            real(self, *args, **kwargs)
-        monkeypatch.setattr(Attempts, "_let_go", lambda *a: None)
-        raise SystemExit("killed")
-
-    monkeypatch.setattr(owner, method, die)
+from tests.fixtures.moments import dying_at, once_at
 
 
 def test_only_new_and_changed_files_are_loaded(lake: Lake) -> None:
@@ -83,51 +70,33 @@ def test_a_changed_file_follows_on_change(lake: Lake, on_change: str, expected: 
 
 
 def test_a_file_that_changes_between_listing_and_reading_is_loaded_once_and_whole(
-    lake: Lake, monkeypatch: pytest.MonkeyPatch
+    lake: Lake,
 ) -> None:
     folder = lake.folder()
     write_ids(folder, "a.csv", 1)
     write_ids(folder, "b.csv", 2)
     ingestion = lake.ingestion("moving")
     discover(ingestion)
-    changed = iter([True])
-    real = batch_module.append_counted
 
-    def change_it_after_the_write(*args, **kwargs):
-        written = real(*args, **kwargs)
-        if next(changed, False):
-            write_ids(folder, "b.csv", 20, 21)
-        return written
-
-    monkeypatch.setattr(batch_module, "append_counted", change_it_after_the_write)
-
-    lake.load(ingestion, listed=True)
+    with once_at("written", lambda: write_ids(folder, "b.csv", 20, 21)):
+        lake.load(ingestion, listed=True)
 
     assert lake.ids("moving") == Counter([1, 20, 21])
     assert lake.statuses(ingestion) == {"a.csv": "SUCCESS", "b.csv": "SUCCESS"}
 
 
 @pytest.mark.parametrize("ids", [(2, 3, 4), (2,), (7, 8)], ids=["appended", "cut", "same size"])
-@pytest.mark.parametrize("step", ["look_at", "stage", "append_counted"])
+@pytest.mark.parametrize("step", ["looked", "staged", "written"])
 def test_a_file_that_changes_at_any_step_is_loaded_as_it_is_then(
-    lake: Lake, monkeypatch: pytest.MonkeyPatch, step: str, ids: tuple[int, ...]
+    lake: Lake, step: str, ids: tuple[int, ...]
 ) -> None:
     folder = lake.folder()
     write_ids(folder, "a.csv", 1)
     write_ids(folder, "b.csv", 2, 3)
     ingestion = lake.ingestion("unsteady")
-    real, once = getattr(batch_module, step), iter([True])
 
-    def change_it_then(*args, **kwargs):
-        result = real(*args, **kwargs)
-        result = list(result) if step == "look_at" else result
-        if next(once, False):
-            write_ids(folder, "b.csv", *ids)
-        return result
-
-    monkeypatch.setattr(batch_module, step, change_it_then)
-
-    lake.load(ingestion)
+    with once_at(step, lambda: write_ids(folder, "b.csv", *ids)):
+        lake.load(ingestion)
 
     assert lake.ids("unsteady") == Counter([1, *ids])
     loaded = lake.store.files(ingestion.id, ("SUCCESS",))
@@ -149,37 +118,27 @@ def test_a_file_deleted_between_listing_and_reading_is_skipped(lake: Lake) -> No
     assert lake.statuses(ingestion) == {"a.csv": "SUCCESS", "b.csv": "SKIPPED"}
 
 
-def test_an_answer_that_is_lost_after_publishing_is_caught_up_with(
-    lake: Lake, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_answer_that_is_lost_after_publishing_is_caught_up_with(lake: Lake) -> None:
     write_ids(lake.folder(), "a.csv", 1)
     ingestion = lake.ingestion("lost")
-    real = IcebergTable.fast_forward
 
-    def lose_the_answer(self: IcebergTable, branch: str) -> None:
-        real(self, branch)
+    def lose_the_answer() -> None:
         raise ConnectionError("the answer was lost")
 
-    monkeypatch.setattr(IcebergTable, "fast_forward", lose_the_answer)
-    with pytest.raises(ConnectionError):
+    with failpoints.on("published", lose_the_answer), pytest.raises(ConnectionError):
         lake.load(ingestion)
-    monkeypatch.undo()
 
     assert lake.statuses(ingestion) == {"a.csv": "SUCCESS"}
     assert lake.load(ingestion) == []
     assert lake.ids("lost") == Counter([1])
 
 
-def test_a_run_that_died_before_publishing_is_taken_up(
-    lake: Lake, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_that_died_before_publishing_is_taken_up(lake: Lake) -> None:
     write_ids(lake.folder(), "a.csv", 1)
     ingestion = lake.ingestion("died")
     discover(ingestion)
-    _die_at(monkeypatch, IcebergTable, "fast_forward", before=True)
-    with pytest.raises(SystemExit):
+    with dying_at("publishing"):
         lake.load(ingestion, listed=True)
-    monkeypatch.undo()
     assert lake.statuses(ingestion) == {"a.csv": "PROCESSING"}
     assert lake.load(ingestion) == [], "its lease still holds"
 
@@ -189,15 +148,11 @@ def test_a_run_that_died_before_publishing_is_taken_up(
     assert lake.statuses(ingestion) == {"a.csv": "SUCCESS"}
 
 
-def test_a_run_that_died_after_publishing_is_recorded_and_not_loaded_again(
-    lake: Lake, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_that_died_after_publishing_is_recorded_and_not_loaded_again(lake: Lake) -> None:
     write_ids(lake.folder(), "a.csv", 1)
     ingestion = lake.ingestion("died_late")
-    _die_at(monkeypatch, ProcessedFiles, "record", before=True)
-    with pytest.raises(SystemExit):
+    with dying_at("published"):
         lake.load(ingestion)
-    monkeypatch.undo()
     assert lake.statuses(ingestion) == {"a.csv": "PROCESSING"}
 
     assert lake.load(ingestion, over_runs={"run-1"}) == []
@@ -208,16 +163,13 @@ def test_a_run_that_died_after_publishing_is_recorded_and_not_loaded_again(
 
 @pytest.mark.parametrize("published", [True, False])
 def test_a_file_that_changed_after_its_run_had_died_is_loaded_by_the_next_run(
-    lake: Lake, monkeypatch: pytest.MonkeyPatch, published: bool
+    lake: Lake, published: bool
 ) -> None:
     write_ids(lake.folder(), "a.csv", 1)
     source = {"type": "local", "url": str(lake.folder()), "on_change": "replace"}
     ingestion = lake.ingestion("died_and_changed", source=source)
-    at = "record" if published else "mark_written"
-    _die_at(monkeypatch, ProcessedFiles, at, before=True)
-    with pytest.raises(SystemExit):
+    with dying_at("published" if published else "audited"):
         lake.load(ingestion)
-    monkeypatch.undo()
     write_ids(lake.folder(), "a.csv", 2, 3)
 
     # Its listing comes before the dead run is settled, and leaves the file alone.
@@ -228,54 +180,41 @@ def test_a_file_that_changed_after_its_run_had_died_is_loaded_by_the_next_run(
     assert kept == {"SUCCESS", "REPLACED"}
 
 
-def test_main_that_moved_meanwhile_makes_a_new_attempt(
-    lake: Lake, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_main_that_moved_meanwhile_makes_a_new_attempt(lake: Lake) -> None:
     write_ids(lake.folder(), "a.csv", 1)
     ingestion = lake.ingestion("moved")
     lake.load(ingestion)
     write_ids(lake.folder(), "b.csv", 2)
-    moved = iter([True])
-    real = batch_module.append_counted
 
-    def move_main(*args, **kwargs):
-        written = real(*args, **kwargs)
-        if next(moved, False):
-            with connect(lake.settings) as spark:
-                name = ingestion.spec.table.name
-                spark.sql(f"insert into {name} select 99, null, 'x', null, null, 'by-hand'")
-        return written
+    def move_main() -> None:
+        with connect(lake.settings) as spark:
+            name = ingestion.spec.table.name
+            spark.sql(f"insert into {name} select 99, null, 'x', null, null, 'by-hand'")
 
-    monkeypatch.setattr(batch_module, "append_counted", move_main)
-
-    lake.load(ingestion)
+    with once_at("written", move_main):
+        lake.load(ingestion)
 
     assert lake.ids("moved") == Counter([1, 2, 99])
     (row,) = [b for b in lake.store.batches(ingestion.id) if b.attempt == 2]
     assert row.status == "RECORDED"
 
 
-def test_a_branch_that_came_back_on_another_base_is_not_published(
-    lake: Lake, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_branch_that_came_back_on_another_base_is_not_published(lake: Lake) -> None:
     write_ids(lake.folder(), "a.csv", 1)
     ingestion = lake.ingestion("zombie")
     lake.load(ingestion)
     write_ids(lake.folder(), "b.csv", 2)
-    once = iter([True])
-    real = batch_module.append_counted
 
-    def branch_is_dropped_and_made_anew(table, frame, branch, *args, **kwargs):
-        if next(once, False):
+    def drop_the_branch_and_make_it_again() -> None:
+        with connect(lake.settings) as spark:
+            table = IcebergTable(spark, ingestion.spec.table.name)
+            (branch,) = table.branches()
             table.drop_branch(branch)
-            with connect(lake.settings) as spark:
-                spark.sql(f"insert into {table.name} select 99, null, 'x', null, null, 'by-hand'")
+            spark.sql(f"insert into {table.name} select 99, null, 'x', null, null, 'by-hand'")
             table.create_branch(branch, table.head())
-        return real(table, frame, branch, *args, **kwargs)
 
-    monkeypatch.setattr(batch_module, "append_counted", branch_is_dropped_and_made_anew)
-
-    lake.load(ingestion)
+    with once_at("writing", drop_the_branch_and_make_it_again):
+        lake.load(ingestion)
 
     assert lake.ids("zombie") == Counter([1, 2, 99])
 
@@ -323,17 +262,15 @@ def test_a_table_with_another_layout_is_refused_and_nothing_is_lost(lake: Lake) 
     assert lake.statuses(ingestion) == {"a.csv": "DISCOVERED"}
 
 
-def test_a_dead_server_releases_the_batch(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dead_server_releases_the_batch(lake: Lake) -> None:
     write_ids(lake.folder(), "a.csv", 1)
     ingestion = lake.ingestion("dead")
 
-    def server_is_gone(*args, **kwargs):
+    def server_is_gone() -> None:
         raise SparkUnavailable("the server is gone", "start it")
 
-    monkeypatch.setattr(batch_module, "append_counted", server_is_gone)
-    with pytest.raises(SparkUnavailable):
+    with failpoints.on("writing", server_is_gone), pytest.raises(SparkUnavailable):
         lake.load(ingestion)
-    monkeypatch.undo()
 
     assert lake.statuses(ingestion) == {"a.csv": "DISCOVERED"}
     lake.load(ingestion)
@@ -364,23 +301,16 @@ def test_an_emptied_file_that_shared_a_data_file_with_others_loses_only_its_rows
     assert lake.ids("shared_data_file") == Counter([0, 10, 1, 11, 22, 3, 13])
 
 
-def test_attempts_leave_no_branch_behind(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_attempts_leave_no_branch_behind(lake: Lake) -> None:
     folder = lake.folder()
     write_ids(folder, "a.csv", 1)
     ingestion = lake.ingestion("tidy")
     lake.load(ingestion)
     write_ids(folder, "b.csv", 2)
     gone = write_ids(folder, "c.csv", 3)
-    real = batch_module.append_counted
 
-    def delete_it_after_the_write(*args, **kwargs):
-        written = real(*args, **kwargs)
-        gone.unlink(missing_ok=True)
-        return written
-
-    monkeypatch.setattr(batch_module, "append_counted", delete_it_after_the_write)
-
-    lake.load(ingestion)
+    with once_at("written", gone.unlink):
+        lake.load(ingestion)
 
     with connect(lake.settings) as spark:
         heads = IcebergTable(spark, ingestion.spec.table.name).history().heads

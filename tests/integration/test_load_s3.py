@@ -6,7 +6,6 @@ import logging
 import secrets
 import traceback
 from collections import Counter
-from collections.abc import Callable
 from contextlib import closing
 from datetime import datetime, timezone
 from typing import Any
@@ -18,8 +17,6 @@ import pytest
 
 from autoloader_dagster.errors import AutoloaderError, SourceAccessDenied, SpecError
 from autoloader_dagster.formats.csv import lines as csv_lines
-from autoloader_dagster.loading.batch import load_batch as batch_module
-from autoloader_dagster.loading.batch.stage import stage
 from autoloader_dagster.loading.discover import discover
 from autoloader_dagster.orchestration.assets import build_asset
 from autoloader_dagster.orchestration.resources import ProcessedFilesResource, SparkConnectResource
@@ -28,6 +25,7 @@ from autoloader_dagster.spark.session import connect
 from autoloader_dagster.specs.connections import load_connections
 from autoloader_dagster.state.store import ProcessedFiles
 from tests.fixtures.lake import Lake
+from tests.fixtures.moments import once_at
 from tests.fixtures.s3 import S3Bucket
 from tests.integration.s3_steps import keys_are, s3_ingestion
 
@@ -194,12 +192,9 @@ def test_an_object_replaced_after_the_listing_is_loaded_once_and_whole(
     def replace() -> None:
         s3_bucket.put_many({"in/b.csv": _csv(20, 21), "in/_c.csv": _csv(30)})
 
-    if when == "before the look":
-        replace()
-    else:
-        _once_after(monkeypatch, "stage" if when == "after the look" else "append_counted", replace)
-
-    lake.load(ingestion, listed=True)
+    point = {"before the look": "claimed", "after the look": "staged"}.get(when, "written")
+    with once_at(point, replace):
+        lake.load(ingestion, listed=True)
 
     assert lake.ids("moving") == Counter([1, 20, 21, 30])
     assert set(lake.statuses(ingestion).values()) == {"SUCCESS"}
@@ -207,15 +202,15 @@ def test_an_object_replaced_after_the_listing_is_loaded_once_and_whole(
 
 # The same size within the same second: then only the etag tells.
 @pytest.mark.parametrize("ids", [(7, 8), (2, 3, 4), (2,)], ids=["same size", "appended", "cut"])
-@pytest.mark.parametrize("step", ["stage", "append_counted"])
+@pytest.mark.parametrize("step", ["staged", "written"])
 def test_an_object_that_is_changed_in_mid_load_is_loaded_as_it_is_then(
     lake: Lake, s3_bucket: S3Bucket, monkeypatch: pytest.MonkeyPatch, step: str, ids: tuple[int]
 ) -> None:
     s3_bucket.put_many({"in/a.csv": _csv(1), "in/b.csv": _csv(2, 3)})
     ingestion = s3_ingestion(lake, s3_bucket, "unsteady")
-    _once_after(monkeypatch, step, lambda: s3_bucket.put("in/b.csv", _csv(*ids)))
 
-    lake.load(ingestion)
+    with once_at(step, lambda: s3_bucket.put("in/b.csv", _csv(*ids))):
+        lake.load(ingestion)
 
     assert lake.ids("unsteady") == Counter([1, *ids])
     loaded = lake.store.files(ingestion.id, ("SUCCESS",))
@@ -225,32 +220,19 @@ def test_an_object_that_is_changed_in_mid_load_is_loaded_as_it_is_then(
 
 
 @pytest.mark.parametrize("format_name", ["csv", "parquet"])
-@pytest.mark.parametrize("step", ["stage", "append_counted"])
+@pytest.mark.parametrize("step", ["staged", "written"])
 def test_an_object_deleted_in_mid_load_is_skipped(
-    lake: Lake, s3_bucket: S3Bucket, monkeypatch: pytest.MonkeyPatch, step: str, format_name: str
+    lake: Lake, s3_bucket: S3Bucket, step: str, format_name: str
 ) -> None:
     content = _csv if format_name == "csv" else _parquet
     s3_bucket.put_many({"in/a": content(1), "in/b": content(2)})
     ingestion = s3_ingestion(lake, s3_bucket, "gone", format={"type": format_name})
-    _once_after(monkeypatch, step, lambda: s3_bucket.delete("in/a"))
 
-    lake.load(ingestion)
+    with once_at(step, lambda: s3_bucket.delete("in/a")):
+        lake.load(ingestion)
 
     assert lake.ids("gone") == Counter([2])
     assert lake.statuses(ingestion) == {"a": "SKIPPED", "b": "SUCCESS"}
-
-
-def _once_after(monkeypatch: pytest.MonkeyPatch, step: str, happens: Callable[[], None]) -> None:
-    """Let something happen after a step of the first attempt: ``stage`` or ``append_counted``."""
-    real, once = getattr(batch_module, step), iter([True])
-
-    def stepped(*args: Any, **kwargs: Any) -> Any:
-        result = real(*args, **kwargs)
-        if next(once, False):
-            happens()
-        return result
-
-    monkeypatch.setattr(batch_module, step, stepped)
 
 
 def test_the_state_may_be_in_postgresql(
@@ -406,8 +388,7 @@ def test_the_secret_key_is_written_and_shown_nowhere(
     assert materialize()
     # The keys are right for the listing and the look, and Spark is refused.
     s3_bucket.put_many({"in/c.csv": _csv(3), "in/d.csv": _csv(4)})
-    with monkeypatch.context() as refusing:
-        refusing.setattr(batch_module, "stage", _refuse_from_now_on(s3_bucket))
+    with once_at("looked", lambda: s3_bucket.server._free_calls("0")):
         assert not materialize()
     s3_bucket.server._free_calls("inf")
     options = ingestion.source.spark_options()
@@ -425,11 +406,3 @@ def test_the_secret_key_is_written_and_shown_nowhere(
     written = [*lake.root.rglob("*"), *lake.settings.home.rglob("*")]
     assert (lake.settings.spark_dir / "logs").is_dir()
     assert [p for p in written if p.is_file() and canary.encode() in p.read_bytes()] == []
-
-
-def _refuse_from_now_on(bucket: S3Bucket) -> Callable[..., Any]:
-    def staged(*args: Any, **kwargs: Any) -> Any:
-        bucket.server._free_calls("0")
-        return stage(*args, **kwargs)
-
-    return staged

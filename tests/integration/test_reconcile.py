@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from autoloader_dagster.errors import SourceNotFound, TableError
-from autoloader_dagster.loading.batch.attempts import Attempts
 from autoloader_dagster.loading.batch.branches import branch_name
 from autoloader_dagster.loading.discover import discover
 from autoloader_dagster.loading.ingestion import Ingestion
@@ -17,6 +16,7 @@ from autoloader_dagster.state.records import Difference
 from autoloader_dagster.state.store import ProcessedFiles
 from tests.fixtures import by_hand
 from tests.fixtures.lake import Lake, write_ids
+from tests.fixtures.moments import dying_at
 
 
 def _new_state(lake: Lake, url: str) -> None:
@@ -231,23 +231,15 @@ def test_specs_that_share_a_table_each_find_their_own_after_the_state_was_lost(
         assert _finds_nothing(ingestion(name))
 
 
-def test_batches_and_branches_of_killed_runs_are_named_and_settled(
-    lake: Lake, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_batches_and_branches_of_killed_runs_are_named_and_settled(lake: Lake) -> None:
     folder = lake.folder()
     write_ids(folder, "a.csv", 1)
     ingestion = lake.ingestion("killed")
     (loaded,) = lake.load(ingestion)
     write_ids(folder, "b.csv", 2)
 
-    def die(*_args, **_kwargs):
-        raise SystemExit("killed")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Attempts, "_let_go", lambda *a: None)
-        patch.setattr(Attempts, "publish", die)
-        with pytest.raises(SystemExit):
-            lake.load(ingestion)
+    with dying_at("audited"):
+        lake.load(ingestion)
     left = branch_name(loaded.batch_id, 1)
     by_hand.sql(lake, f"alter table lake.{{ns}}.killed create branch {left}")
 
@@ -294,9 +286,7 @@ def test_what_cannot_be_read_changes_nothing(lake: Lake) -> None:
     assert _state(ingestion) == before
 
 
-def test_a_catalog_that_cannot_be_read_changes_nothing(
-    lake: Lake, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_catalog_that_cannot_be_read_changes_nothing(lake: Lake) -> None:
     write_ids(lake.folder(), "a.csv", 1)
     ingestion = lake.ingestion("unreachable")
     lake.load(ingestion)

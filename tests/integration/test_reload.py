@@ -8,8 +8,6 @@ import pytest
 
 from autoloader_dagster.errors import FilesInUse, NotLoaded
 from autoloader_dagster.iceberg.table import IcebergTable
-from autoloader_dagster.loading.batch import load_batch as batch_module
-from autoloader_dagster.loading.batch.attempts import Attempts
 from autoloader_dagster.loading.changes.reload import plan_reload, reload
 from autoloader_dagster.loading.changes.undo import undo
 from autoloader_dagster.loading.ingestion import BatchOutcome, Ingestion
@@ -17,6 +15,7 @@ from autoloader_dagster.spark.session import connect
 from autoloader_dagster.state.records import PartitionKeys
 from autoloader_dagster.state.store import ProcessedFiles
 from tests.fixtures.lake import Lake, write_ids
+from tests.fixtures.moments import dying_at, once_at
 
 
 def _reload(ingestion: Ingestion, **options) -> list[BatchOutcome]:
@@ -32,14 +31,6 @@ def _kept(outcomes: list[BatchOutcome]) -> dict[str, str]:
 def _by_day(lake: Lake, name: str, **parts) -> Ingestion:
     partition = {"by": "path", "pattern": "{yyyy}-{MM}-{dd}*.csv", "start": "2026-01-01"}
     return lake.ingestion(name, partition=partition, **parts)
-
-
-def _die_at(monkeypatch: pytest.MonkeyPatch, owner: type, method: str) -> None:
-    def die(self, *args, **kwargs):
-        monkeypatch.setattr(Attempts, "_let_go", lambda *a: None)
-        raise SystemExit("killed")
-
-    monkeypatch.setattr(owner, method, die)
 
 
 def test_a_partition_is_loaded_again_in_the_place_of_its_rows(lake: Lake) -> None:
@@ -154,21 +145,16 @@ def test_batches_are_bounded_and_each_is_one_publish(lake: Lake) -> None:
     assert lake.ids("bounded") == Counter(range(5))
 
 
-@pytest.mark.parametrize("point", ["fast_forward", "record"])
-def test_a_reload_that_died_is_settled_with_one_of_the_two(
-    lake: Lake, monkeypatch: pytest.MonkeyPatch, point: str
-) -> None:
+@pytest.mark.parametrize("point", ["publishing", "published"])
+def test_a_reload_that_died_is_settled_with_one_of_the_two(lake: Lake, point: str) -> None:
     folder = lake.folder()
     write_ids(folder, "a.csv", 1)
     ingestion = lake.ingestion("died")
     (first,) = lake.load(ingestion)
     write_ids(folder, "a.csv", 10, 11)
-    owner = IcebergTable if point == "fast_forward" else ProcessedFiles
-    _die_at(monkeypatch, owner, point)
-    with pytest.raises(SystemExit):
+    with dying_at(point):
         _reload(ingestion)
-    monkeypatch.undo()
-    published = point == "record"
+    published = point == "published"
     (loaded,) = lake.store.files(ingestion.id, ("SUCCESS",))
     assert loaded.batch_id == first.batch_id
 
@@ -181,9 +167,7 @@ def test_a_reload_that_died_is_settled_with_one_of_the_two(
     assert batch.status == ("RECORDED" if published else "RELEASED")
 
 
-def test_a_reload_that_meets_a_load_of_the_new_version_leaves_it(
-    lake: Lake, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_reload_that_meets_a_load_of_the_new_version_leaves_it(lake: Lake) -> None:
     folder = lake.folder()
     write_ids(folder, "a.csv", 1)
     write_ids(folder, "b.csv", 2)
@@ -191,73 +175,51 @@ def test_a_reload_that_meets_a_load_of_the_new_version_leaves_it(
     ingestion = lake.ingestion("race", source=source)
     lake.load(ingestion)
     os.utime(write_ids(folder, "a.csv", 10, 11), (1e9, 1e9))
-    real, once = batch_module.append_counted, iter([True])
 
-    def a_load_comes_first(*args, **kwargs):
-        if next(once, False):
-            lake.load(ingestion)
-        return real(*args, **kwargs)
-
-    monkeypatch.setattr(batch_module, "append_counted", a_load_comes_first)
-
-    outcomes = _reload(ingestion)
+    with once_at("writing", lambda: lake.load(ingestion)):
+        outcomes = _reload(ingestion)
 
     assert "loaded or undone by another batch meanwhile" in _kept(outcomes)["a.csv"]
     assert lake.ids("race") == Counter([10, 11, 2])
 
 
-def test_a_load_that_meets_a_reload_of_its_file_leaves_it(
-    lake: Lake, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_load_that_meets_a_reload_of_its_file_leaves_it(lake: Lake) -> None:
     folder = lake.folder()
     write_ids(folder, "a.csv", 1)
     source = {"type": "local", "url": str(folder), "on_change": "replace"}
     ingestion = lake.ingestion("race_back", source=source)
     lake.load(ingestion)
     write_ids(folder, "a.csv", 10, 11)
-    real, once = batch_module.append_counted, iter([True])
 
-    def a_reload_comes_first(*args, **kwargs):
-        if next(once, False):
-            _reload(ingestion)
-        return real(*args, **kwargs)
-
-    monkeypatch.setattr(batch_module, "append_counted", a_reload_comes_first)
-
-    lake.load(ingestion)
+    with once_at("writing", lambda: _reload(ingestion)):
+        lake.load(ingestion)
 
     assert lake.ids("race_back") == Counter([10, 11])
     assert [f.status for f in lake.store.files(ingestion.id)] == ["REPLACED", "SUCCESS"]
 
 
-def test_a_file_undone_during_its_reload_stays_undone(
-    lake: Lake, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_undone_during_its_reload_stays_undone(lake: Lake) -> None:
     folder = lake.folder()
     write_ids(folder, "a.csv", 1)
     write_ids(folder, "b.csv", 2)
     ingestion = lake.ingestion("undone")
     lake.load(ingestion)
     a_row = next(f for f in lake.store.files(ingestion.id) if f.file_path.endswith("a.csv"))
-    real, once = batch_module.append_counted, iter([True])
 
-    def an_undo_comes_first(*args, **kwargs):
-        if next(once, False):
-            with pytest.raises(FilesInUse, match="the reload"):
-                undo(ingestion, ["a.csv"], run_id="u")
-            # As an undo does that was published before this reload was claimed.
-            with lake.store._database.writing() as connection:
-                connection.exec_driver_sql(
-                    f"update processed_files set status = 'UNDONE' where id = {a_row.id}"
-                )
-            with connect(lake.settings) as spark:
-                name = ingestion.spec.table.name
-                spark.sql(f"delete from {name} where _source_file = '{a_row.file_path}'")
-        return real(*args, **kwargs)
+    def an_undo_comes_first() -> None:
+        with pytest.raises(FilesInUse, match="the reload"):
+            undo(ingestion, ["a.csv"], run_id="u")
+        # As an undo does that was published before this reload was claimed.
+        with lake.store._database.writing() as connection:
+            connection.exec_driver_sql(
+                f"update processed_files set status = 'UNDONE' where id = {a_row.id}"
+            )
+        with connect(lake.settings) as spark:
+            name = ingestion.spec.table.name
+            spark.sql(f"delete from {name} where _source_file = '{a_row.file_path}'")
 
-    monkeypatch.setattr(batch_module, "append_counted", an_undo_comes_first)
-
-    outcomes = _reload(ingestion)
+    with once_at("writing", an_undo_comes_first):
+        outcomes = _reload(ingestion)
 
     assert list(_kept(outcomes)) == ["a.csv"]
     assert lake.ids("undone") == Counter([2])

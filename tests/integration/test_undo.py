@@ -12,7 +12,6 @@ from autoloader_dagster import failpoints
 from autoloader_dagster.errors import FilesInUse, NotAsLoaded, NotLoaded, TableError, UsageError
 from autoloader_dagster.iceberg import delete as taking_out
 from autoloader_dagster.iceberg.table import IcebergTable
-from autoloader_dagster.loading.batch.attempts import Attempts
 from autoloader_dagster.loading.changes.retry import retry
 from autoloader_dagster.loading.changes.undo import UndoOutcome, undo
 from autoloader_dagster.loading.changes.undo_plan import plan_undo
@@ -21,6 +20,7 @@ from autoloader_dagster.spark.session import connect
 from autoloader_dagster.state.records import Amendment
 from autoloader_dagster.state.store import ProcessedFiles
 from tests.fixtures.lake import Lake, write_ids
+from tests.fixtures.moments import dying_at, once_at
 
 
 def _undo(ingestion: Ingestion, *names: str, **options) -> UndoOutcome:
@@ -35,14 +35,6 @@ def _sql(lake: Lake, statement: str) -> list:
 def _replacing(lake: Lake, name: str, **parts) -> Ingestion:
     source = {"type": "local", "url": str(lake.folder()), "on_change": "replace"}
     return lake.ingestion(name, source=source, **parts)
-
-
-def _die_at(monkeypatch: pytest.MonkeyPatch, owner: type, method: str) -> None:
-    def die(self, *args, **kwargs):
-        monkeypatch.setattr(Attempts, "_let_go", lambda *a: None)
-        raise SystemExit("killed")
-
-    monkeypatch.setattr(owner, method, die)
 
 
 def _new_state(lake: Lake, tmp_path: Path) -> None:
@@ -240,17 +232,13 @@ def test_rows_go_however_the_table_deletes_and_after_a_compaction(
     assert lake.ids("modes") == Counter([0, 10, 2, 12])
 
 
-def test_an_undo_that_died_after_publishing_is_recorded_by_the_next_run(
-    lake: Lake, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_undo_that_died_after_publishing_is_recorded_by_the_next_run(lake: Lake) -> None:
     write_ids(lake.folder(), "a.csv", 1)
     write_ids(lake.folder(), "b.csv", 2)
     ingestion = lake.ingestion("died_late")
     lake.load(ingestion)
-    _die_at(monkeypatch, ProcessedFiles, "record_undo")
-    with pytest.raises(SystemExit):
+    with dying_at("published"):
         _undo(ingestion, "a.csv")
-    monkeypatch.undo()
     assert lake.statuses(ingestion) == {"a.csv": "SUCCESS", "b.csv": "SUCCESS"}
 
     assert lake.load(ingestion, over_runs={"undo-run"}) == []
@@ -260,16 +248,12 @@ def test_an_undo_that_died_after_publishing_is_recorded_by_the_next_run(
     assert (batch.status, batch.rows) == ("RECORDED", 1)
 
 
-def test_an_undo_that_is_tried_again_takes_out_nothing_that_was_loaded_since(
-    lake: Lake, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_undo_that_is_tried_again_takes_out_nothing_that_was_loaded_since(lake: Lake) -> None:
     write_ids(lake.folder(), "a.csv", 1, 2)
     ingestion = lake.ingestion("tried_again")
     lake.load(ingestion)
-    with monkeypatch.context() as killed:
-        _die_at(killed, ProcessedFiles, "record_undo")
-        with pytest.raises(SystemExit):
-            _undo(ingestion, "*.csv")
+    with dying_at("published"):
+        _undo(ingestion, "*.csv")
     write_ids(lake.folder(), "b.csv", 3)
     lake.load(ingestion)
 
@@ -285,17 +269,13 @@ def test_an_undo_that_is_tried_again_takes_out_nothing_that_was_loaded_since(
     assert undo(ingestion, ["*.csv"], run_id="third").rows == 1
 
 
-def test_an_undo_whose_snapshot_expired_before_anybody_heard_of_it_is_recorded(
-    lake: Lake, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_undo_whose_snapshot_expired_before_anybody_heard_of_it_is_recorded(lake: Lake) -> None:
     write_ids(lake.folder(), "a.csv", 1)
     write_ids(lake.folder(), "b.csv", 2)
     ingestion = lake.ingestion("expired")
     lake.load(ingestion)
-    _die_at(monkeypatch, ProcessedFiles, "record_undo")
-    with pytest.raises(SystemExit):
+    with dying_at("published"):
         _undo(ingestion, "a.csv")
-    monkeypatch.undo()
     with connect(lake.settings) as spark:
         table = IcebergTable(spark, ingestion.spec.table.name)
         for branch in table.branches():
@@ -313,16 +293,12 @@ def test_an_undo_whose_snapshot_expired_before_anybody_heard_of_it_is_recorded(
     assert lake.ids("expired") == Counter([2, 9])
 
 
-def test_an_undo_that_died_before_publishing_has_changed_nothing(
-    lake: Lake, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_undo_that_died_before_publishing_has_changed_nothing(lake: Lake) -> None:
     write_ids(lake.folder(), "a.csv", 1)
     ingestion = lake.ingestion("died_early")
     lake.load(ingestion)
-    _die_at(monkeypatch, IcebergTable, "fast_forward")
-    with pytest.raises(SystemExit):
+    with dying_at("publishing"):
         _undo(ingestion, "a.csv")
-    monkeypatch.undo()
     with pytest.raises(FilesInUse, match=r"a\.csv of default/died_early: the undo \S+ is at work"):
         _undo(ingestion, "a.csv")
 
@@ -337,20 +313,15 @@ def test_an_undo_that_died_before_publishing_has_changed_nothing(
         assert set(IcebergTable(spark, outcome.table).history().heads) == {"main"}
 
 
-def test_an_answer_that_is_lost_after_publishing_is_caught_up_with(
-    lake: Lake, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_answer_that_is_lost_after_publishing_is_caught_up_with(lake: Lake) -> None:
     write_ids(lake.folder(), "a.csv", 1)
     ingestion = lake.ingestion("lost")
     lake.load(ingestion)
-    real = IcebergTable.fast_forward
 
-    def lose_the_answer(self: IcebergTable, branch: str) -> None:
-        real(self, branch)
+    def lose_the_answer() -> None:
         raise ConnectionError("the answer was lost")
 
-    monkeypatch.setattr(IcebergTable, "fast_forward", lose_the_answer)
-    with pytest.raises(ConnectionError):
+    with failpoints.on("published", lose_the_answer), pytest.raises(ConnectionError):
         _undo(ingestion, "a.csv")
 
     assert lake.statuses(ingestion) == {"a.csv": "UNDONE"}
@@ -422,26 +393,15 @@ def test_a_replace_that_is_published_during_an_undo_wins_for_its_file(lake: Lake
     assert lake.ids("race") == Counter([10, 11])
 
 
-def test_an_undo_that_is_published_during_a_replace_hinders_it_not(
-    lake: Lake, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from autoloader_dagster.loading.batch import load_batch as batch_module
-
+def test_an_undo_that_is_published_during_a_replace_hinders_it_not(lake: Lake) -> None:
     folder = lake.folder()
     write_ids(folder, "a.csv", 1)
     ingestion = _replacing(lake, "race_back")
     lake.load(ingestion)
     write_ids(folder, "a.csv", 10, 11)
-    real, once = batch_module.append_counted, iter([True])
 
-    def an_undo_comes_first(*args, **kwargs):
-        if next(once, False):
-            _undo(ingestion, "a.csv")
-        return real(*args, **kwargs)
-
-    monkeypatch.setattr(batch_module, "append_counted", an_undo_comes_first)
-
-    lake.load(ingestion)
+    with once_at("writing", lambda: _undo(ingestion, "a.csv")):
+        lake.load(ingestion)
 
     assert lake.ids("race_back") == Counter([10, 11])
     versions = [f.status for f in lake.store.files(ingestion.id)]

@@ -104,6 +104,8 @@ class Attempts:
             if self._let_go(error) and not isinstance(error, LeaseLost):
                 raise taken_over(self._batch.batch_id) from error
             raise
+        except failpoints.Death:
+            raise
         except BaseException as error:
             self._let_go(error)
             raise

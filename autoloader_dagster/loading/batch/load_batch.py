@@ -49,7 +49,6 @@ from autoloader_dagster.loading.batch.lease import Lease
 from autoloader_dagster.loading.batch.partition_columns import check_partition_by
 from autoloader_dagster.loading.batch.stage import stage, unstage
 from autoloader_dagster.loading.ingestion import BatchOutcome, Ingestion
-from autoloader_dagster.loading.lakehouse import append_counted
 from autoloader_dagster.loading.notes import notes_on
 from autoloader_dagster.spark.errors import is_environment
 from autoloader_dagster.spark.session import translate
@@ -162,6 +161,7 @@ class BatchLoad:
             except FileChanged:
                 if not self._members.take_out_changed():
                     raise
+        failpoints.reach("staged")
         self._members.quarantine(staged.bad)
         source, copies = self._ingestion.source, staged.copies
         return [
@@ -363,8 +363,7 @@ class BatchLoad:
                 failpoints.reach("deleted")
             failpoints.reach("writing")
             written = (
-                append_counted(
-                    self._table,
+                self._table.append_counted(
                     self._frame(readable),
                     branch,
                     batch_id,
