@@ -3,11 +3,13 @@
 Loading it reads the spec files and nothing else: no network, no Java, no database.
 """
 
+import os
 import warnings
 from dataclasses import dataclass
 
 import dagster as dg
 
+from autoloader_dagster import failpoints
 from autoloader_dagster.errors import SpecError
 from autoloader_dagster.orchestration.assets import (
     asset_key,
@@ -91,6 +93,7 @@ def _built(loaded: LoadedSpec, connections: Connections) -> _Built:
 
 def load_definitions(settings: Settings | None = None) -> dg.Definitions:
     """Definitions for the specs of the settings' folder; none if there is no such folder."""
+    failpoints.arm_from(os.environ)
     settings = settings or load_settings()
     try:
         specs = load_specs(settings.specs_dir)

@@ -23,7 +23,7 @@ import re
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,6 +99,16 @@ def arm(text: str) -> None:
         _armed.clear()
         _armed.update(faults)
         _armed_by = text
+
+
+def arm_from(environ: Mapping[str, str]) -> None:
+    """Arm what ``AUTOLOADER_FAILPOINTS`` names, if it is set; for the entry points of a process.
+
+    Raises:
+        UsageError: As ``arm``.
+    """
+    if environ.get(VARIABLE):
+        arm(environ[VARIABLE])
 
 
 def reach(point: str) -> None:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
-from autoloader_dagster import failpoints
 from autoloader_dagster.errors import UsageError
 from autoloader_dagster.redaction import remember
 
@@ -69,14 +68,10 @@ class Settings:
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     """Read the settings from the environment; relative paths are relative to the working folder.
 
-    A test may arm the points of ``failpoints`` in this process by its own variable.
-
     Raises:
         UsageError: A setting has an impossible value.
     """
     env = os.environ if environ is None else environ
-    if env.get(failpoints.VARIABLE):
-        failpoints.arm(env[failpoints.VARIABLE])
     home = _path("AUTOLOADER_HOME", env.get("AUTOLOADER_HOME") or ".autoloader")
     if "?" in str(home):
         # SQLite's addresses end there: the state and the catalog would be somewhere else.

@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from autoloader_dagster import errors
+from autoloader_dagster import errors, failpoints
 from autoloader_dagster.cli import (
     adopt,
     demo,
@@ -101,6 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
+    failpoints.arm_from(os.environ)
     code = app(args=arguments, prog_name="autoloader", standalone_mode=False)
     return code if isinstance(code, int) else 0
 

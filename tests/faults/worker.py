@@ -91,7 +91,7 @@ def _work(jobs: IO[str], answers: IO[str]) -> None:
 
 
 def _do(job: dict[str, Any]) -> list[dict[str, Any]]:
-    failpoints.arm("")
+    failpoints.arm(job["environ"].get(failpoints.VARIABLE, ""))
     _set_clock(job.get("clock", 0))
     os.environ.update(job["environ"])
     settings = load_settings({**os.environ, **job["environ"]})

@@ -14,7 +14,6 @@ import pytest
 import autoloader_dagster
 from autoloader_dagster import failpoints
 from autoloader_dagster.errors import InjectedFault, UsageError
-from autoloader_dagster.settings import load_settings
 
 
 @pytest.fixture(autouse=True)
@@ -51,7 +50,7 @@ def test_every_point_of_the_registry_is_in_the_code_and_no_other_is() -> None:
 )
 def test_what_names_no_point_or_action_is_refused_and_arms_nothing(text: str) -> None:
     with pytest.raises(UsageError, match="AUTOLOADER_FAILPOINTS has"):
-        load_settings({"HOME": "/nowhere", "AUTOLOADER_FAILPOINTS": text})
+        failpoints.arm_from({"AUTOLOADER_FAILPOINTS": text})
     failpoints.reach("claimed")
 
 
@@ -63,10 +62,10 @@ def test_a_point_that_is_not_armed_does_nothing() -> None:
 
 
 def test_a_point_acts_the_time_it_is_told_to() -> None:
-    load_settings({"HOME": "/nowhere", "AUTOLOADER_FAILPOINTS": "claimed#2=raise, written#*=raise"})
+    failpoints.arm_from({"AUTOLOADER_FAILPOINTS": "claimed#2=raise, written#*=raise"})
     failpoints.reach("claimed")
-    # The settings are read many times in a process.
-    load_settings({"HOME": "/nowhere", "AUTOLOADER_FAILPOINTS": "claimed#2=raise, written#*=raise"})
+    # Definitions are loaded many times in a process.
+    failpoints.arm_from({"AUTOLOADER_FAILPOINTS": "claimed#2=raise, written#*=raise"})
     with pytest.raises(InjectedFault, match="'claimed' was reached"):
         failpoints.reach("claimed")
     failpoints.reach("claimed")
