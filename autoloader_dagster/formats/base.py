@@ -47,11 +47,13 @@ class FileFormat(ABC, Generic[Section]):
         head_bytes: How much of a file is read at once when it is looked at.
         reads_by_suffix: Spark decompresses a file as its name says, so a file whose content is
             compressed otherwise is staged. False where the content alone counts.
+        broken_record: Words before a record that cannot be split into the columns.
     """
 
     section: ClassVar[type[FormatSection]]
     head_bytes: ClassVar[int] = HEAD_BYTES
     reads_by_suffix: ClassVar[bool] = True
+    broken_record: ClassVar[str] = "it is"
 
     def own(self, spec: "IngestionSpec") -> Section:
         """The section ``format`` of a spec of this format."""
@@ -166,9 +168,6 @@ class FileFormat(ABC, Generic[Section]):
     ) -> tuple[str, Cell] | None:
         """The same, of a file whose rows are in the look."""
         return None
-
-    # What is wrong with a record that cannot be parted into the columns; it follows.
-    broken_record: ClassVar[str] = "it is"
 
 
 def file_format(section: FormatSection) -> FileFormat:

@@ -28,6 +28,7 @@ class Csv(FileFormat[CsvFormat]):
     """Delimited text."""
 
     section = CsvFormat
+    broken_record = "it has not the cells of the header:"
 
     def look(
         self, content: Content, section: CsvFormat, look: Look, rows: int
@@ -62,8 +63,6 @@ class Csv(FileFormat[CsvFormat]):
             g: tuple(normalise(g.header, spec.columns.names, known, columns=names)) for g in groups
         }
         return read_csv(context, self.own(spec).options, groups, column_of)
-
-    broken_record = "it has not the cells of the header:"
 
     def finds_rows(self, look: Look) -> bool:
         return look.lines is None and isinstance(look.group, CsvGroup)
