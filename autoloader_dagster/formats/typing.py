@@ -72,7 +72,12 @@ def _like(raw: str, pattern: str) -> str:
 
 
 def _dashes(raw: str) -> str:
-    return f"substring({raw}, 5, 1) = '-' and substring({raw}, 8, 1) = '-' and {raw} >= '0001'"
+    # The last character too, because Spark takes 2024-01-1T for a date.
+    last = f"substring({raw}, 10, 1) between '0' and '9'"
+    return (
+        f"substring({raw}, 5, 1) = '-' and substring({raw}, 8, 1) = '-' and {last} "
+        f"and {raw} >= '0001'"
+    )
 
 
 def _time(raw: str, sql_type: str, formats: Sequence[str]) -> str:
