@@ -64,7 +64,7 @@ _GRAMMAR = re.compile(
 
 
 class Death(BaseException):
-    """Stands for a SIGKILL in the test's own process: no work is released because of it."""
+    """Acts as a SIGKILL in the test's own process: no work is released because of it."""
 
 
 @dataclass(frozen=True, slots=True)

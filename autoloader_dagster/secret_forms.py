@@ -1,7 +1,7 @@
 """The forms in which libraries write a secret, as regular expressions.
 
 They quote and escape it character by character, once or several times, and which characters
-depends on what stands beside it: ``repr`` of a whole message escapes other quotes than ``repr`` of
+depends on what is beside it: ``repr`` of a whole message escapes other quotes than ``repr`` of
 the secret does. So each character matches itself and all its escapes.
 """
 

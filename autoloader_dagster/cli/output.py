@@ -209,9 +209,7 @@ def _csv_cell(value: object) -> object:
         return value.hex()
     if isinstance(value, datetime):
         return value.isoformat()
-    as_dict = getattr(value, "asDict", None)
-    if as_dict is not None:
-        value = as_dict(recursive=True)
+    # A struct is a tuple.
     if isinstance(value, list | dict | tuple):
         return json.dumps(_jsonable(value), ensure_ascii=False, default=str)
     # Bytes that are no UTF-8 cannot come out of Spark, but half a surrogate pair could.

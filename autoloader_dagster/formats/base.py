@@ -13,6 +13,7 @@ from autoloader_dagster.formats.content import HEAD_BYTES, Content
 from autoloader_dagster.formats.found_columns import FoundColumns
 from autoloader_dagster.formats.outcome import Bad, Cell, Look, TakeSample
 from autoloader_dagster.formats.reading import ReadContext
+from autoloader_dagster.iceberg.column_names import normalise
 from autoloader_dagster.iceberg.columns import Column
 from autoloader_dagster.iceberg.lineage import SourceFile
 from autoloader_dagster.specs.registry import format_of
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from autoloader_dagster.specs.model import IngestionSpec
 
 Section = TypeVar("Section", bound=FormatSection)
+Group = TypeVar("Group")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +50,14 @@ class FileFormat(ABC, Generic[Section]):
         reads_by_suffix: Spark decompresses a file as its name says, so a file whose content is
             compressed otherwise is staged. False where the content alone counts.
         broken_record: Words before a record that cannot be split into the columns.
+        counted_by: What ``Look.rows`` of a file is known from.
     """
 
     section: ClassVar[type[FormatSection]]
     head_bytes: ClassVar[int] = HEAD_BYTES
     reads_by_suffix: ClassVar[bool] = True
     broken_record: ClassVar[str] = "it is"
+    counted_by: ClassVar[str] = "the look at it"
 
     def own(self, spec: "IngestionSpec") -> Section:
         """The section ``format`` of a spec of this format."""
@@ -144,7 +148,8 @@ class FileFormat(ABC, Generic[Section]):
         """Why a file is bad that gave so many rows; None if they are as many as expected."""
         if look.rows is None or look.rows == rows:
             return None
-        return Bad("RowsMissing", f"has {look.rows} rows by what it says, and {rows} could be read")
+        what = f"has {look.rows} rows by {self.counted_by}, and {rows} could be read"
+        return Bad("RowsMissing", what)
 
     def finds_rows(self, look: Look) -> bool:
         """Whether ``row_of`` can find rows of a file."""
@@ -173,6 +178,25 @@ class FileFormat(ABC, Generic[Section]):
 def file_format(section: FormatSection) -> FileFormat:
     """The format that reads files of a section."""
     return format_of(section.type)
+
+
+def files_by_group(
+    readable: Sequence[Readable], kind: type[Group]
+) -> dict[Group, list[SourceFile]]:
+    """The files that one reader may read together, all of groups of one kind."""
+    groups: dict[Group, list[SourceFile]] = {}
+    for item in readable:
+        assert isinstance(item.look.group, kind)
+        groups.setdefault(item.look.group, []).append(item.file)
+    return groups
+
+
+def names_of_cells(
+    originals: Sequence[str], context: ReadContext, spec: "IngestionSpec"
+) -> list[str]:
+    """The table's column of each name, or of each position without a name, of one file."""
+    known, columns = by_original(context.columns), [c.name for c in context.columns]
+    return normalise(originals, spec.columns.names, known, columns=columns)
 
 
 def by_original(columns: Sequence[Column]) -> dict[str, str]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from autoloader_dagster.formats.base import FileFormat, Readable
+from autoloader_dagster.formats.base import FileFormat, Readable, names_of_cells
 from autoloader_dagster.formats.compression import decompressed
 from autoloader_dagster.formats.content import Content
 from autoloader_dagster.formats.found_columns import FoundColumns
@@ -63,8 +63,9 @@ class Lines(FileFormat[TextFormat]):
         hints: Mapping[str, str],
         format_version: Callable[[], int],
     ) -> FoundColumns:
-        column = Column(_LINE, hints.get(_LINE, "string"), _LINE)
-        return FoundColumns((column,), {_LINE: (_LINE,)}, hints)
+        name = _column(context, spec)
+        sql_type = hints.get(name) or hints.get(_LINE, "string")
+        return FoundColumns((Column(name, sql_type, _LINE),), {name: (_LINE,)}, hints)
 
     def frames(
         self, context: ReadContext, spec: "IngestionSpec", readable: Sequence[Readable]
@@ -77,16 +78,23 @@ class Lines(FileFormat[TextFormat]):
         of_file = [F.col("_metadata.file_path").alias("_file")] if len(files) > 1 else []
         text = r"regexp_replace(value, '\\r\\z', '')"
         rows = lines.select(F.expr(text).alias("_text"), *of_file)
+        name = _column(context, spec)
         types = {column.name: column.sql_type for column in context.columns}
-        value = typed("_text", types[_LINE])
+        value = typed("_text", types[name])
         misfit = "if(_value is null, to_json(named_struct('line', _text)), null)"
         rows = rows.select("*", F.expr(value).alias("_value")).select(
-            F.col("_value").alias(_LINE),
+            F.col("_value").alias(name),
             F.expr(misfit).alias(RESCUED),
             *(["_file"] if of_file else []),
         )
         rows = add_lineage(context.spark, rows, files, context.batch_id)
-        return [in_table_order(rows, context, [_LINE])]
+        return [in_table_order(rows, context, [name])]
+
+
+def _column(context: ReadContext, spec: "IngestionSpec") -> str:
+    """The table's column of the lines, which a person may have renamed."""
+    (name,) = names_of_cells([_LINE], context, spec)
+    return name
 
 
 FORMAT = Lines()

@@ -11,6 +11,7 @@ import pytest
 
 from autoloader_dagster.formats.base import FileFormat
 from autoloader_dagster.specs.registry import FORMATS, format_of
+from tests.fixtures import by_hand
 from tests.fixtures.lake import Lake
 
 
@@ -101,3 +102,18 @@ def test_a_line_that_does_not_fit_its_hint_is_rescued(lake: Lake) -> None:
     lake.load(lake.ingestion("numbers", **parts))
     rows = lake.rows("numbers", "line", "_rescued")
     assert rows == [(1, None), (None, '{"line":"two"}')]
+
+
+def test_the_column_of_lines_may_be_renamed(lake: Lake) -> None:
+    folder = lake.folder("renamed")
+    parts = {"source": {"type": "local", "url": str(folder)}, "format": {"type": "text"}}
+    for number, name in enumerate(["line", "message", "Line"]):
+        if number:
+            before = lake.table("renamed_lines").column_names[0]
+            alter = f"alter table lake.{{ns}}.renamed_lines rename column {before} to {name}"
+            by_hand.sql(lake, alter)
+        (folder / f"{number}.txt").write_text(f"{number}\n")
+        lake.load(lake.ingestion("renamed_lines", **parts))
+
+        wanted = [(str(each),) for each in range(number + 1)]
+        assert lake.rows("renamed_lines", name) == wanted

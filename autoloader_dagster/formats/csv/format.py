@@ -3,7 +3,13 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from autoloader_dagster.formats.base import FileFormat, Readable, by_original
+from autoloader_dagster.formats.base import (
+    FileFormat,
+    Readable,
+    by_original,
+    files_by_group,
+    names_of_cells,
+)
 from autoloader_dagster.formats.columns import CellNames, found_in_samples
 from autoloader_dagster.formats.content import Content
 from autoloader_dagster.formats.csv.delimiter import delimiter_note
@@ -15,8 +21,6 @@ from autoloader_dagster.formats.csv.row_numbers import row_in_lines, row_in_text
 from autoloader_dagster.formats.found_columns import FoundColumns
 from autoloader_dagster.formats.outcome import Bad, Cell, Look, TakeSample
 from autoloader_dagster.formats.reading import ReadContext
-from autoloader_dagster.iceberg.column_names import normalise
-from autoloader_dagster.iceberg.lineage import SourceFile
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -54,14 +58,8 @@ class Csv(FileFormat[CsvFormat]):
     def frames(
         self, context: ReadContext, spec: "IngestionSpec", readable: Sequence[Readable]
     ) -> list["DataFrame"]:
-        groups: dict[CsvGroup, list[SourceFile]] = {}
-        for item in readable:
-            assert isinstance(item.look.group, CsvGroup)
-            groups.setdefault(item.look.group, []).append(item.file)
-        known, names = by_original(context.columns), [c.name for c in context.columns]
-        column_of = {
-            g: tuple(normalise(g.header, spec.columns.names, known, columns=names)) for g in groups
-        }
+        groups = files_by_group(readable, CsvGroup)
+        column_of = {g: tuple(names_of_cells(g.header, context, spec)) for g in groups}
         return read_csv(context, self.own(spec).options, groups, column_of)
 
     def finds_rows(self, look: Look) -> bool:

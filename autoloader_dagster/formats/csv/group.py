@@ -9,7 +9,7 @@ class CsvGroup:
     """What CSV files must share to be read by one reader.
 
     Attributes:
-        header: The names as they stand in the first record, without a byte order mark; they may be
+        header: The names as they are in the first record, without a byte order mark; they may be
             empty or repeat. ``column_1``, ``column_2``, … where the files have no header.
         multiline: Whether a quoted value holds a line break, so that no line can be read alone.
         line_end: What ends each record of a file with ``multiline``, because Spark must be told;

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from autoloader_dagster.formats.base import FileFormat, Readable, by_original
+from autoloader_dagster.formats.base import FileFormat, Readable, by_original, files_by_group
 from autoloader_dagster.formats.columns import KeyNames, found_in_samples
 from autoloader_dagster.formats.compression import decompressed
 from autoloader_dagster.formats.content import Content
@@ -19,8 +19,6 @@ from autoloader_dagster.formats.json.variants import BROKEN_DOCUMENT, NOT_UTF8
 from autoloader_dagster.formats.outcome import Bad, Cell, Look, TakeSample
 from autoloader_dagster.formats.reading import ReadContext
 from autoloader_dagster.formats.text import checked_text
-from autoloader_dagster.iceberg.columns import Column
-from autoloader_dagster.iceberg.lineage import SourceFile
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -61,18 +59,14 @@ class Json(FileFormat[JsonFormat]):
         format_version: Callable[[], int],
     ) -> FoundColumns:
         formats = self.own(spec).options.timestamp_formats
-        names = KeyNames(spec.columns.names, _by_key(context.columns), context.columns)
-        return found_in_samples([r.look for r in readable], spec, names, hints, formats)
+        looks = [r.look for r in readable]
+        return found_in_samples(looks, spec, _names(context, spec), hints, formats)
 
     def frames(
         self, context: ReadContext, spec: "IngestionSpec", readable: Sequence[Readable]
     ) -> list["DataFrame"]:
-        names = KeyNames(spec.columns.names, _by_key(context.columns), context.columns)
-        groups: dict[JsonGroup, list[SourceFile]] = {}
-        for item in readable:
-            assert isinstance(item.look.group, JsonGroup)
-            groups.setdefault(item.look.group, []).append(item.file)
-        keys = names.columns_of(item.look for item in readable)
+        groups = files_by_group(readable, JsonGroup)
+        keys = _names(context, spec).columns_of(item.look for item in readable)
         # The name in the files of a column that a person made is not known.
         keys = {c.name: c.name for c in context.columns if c.name not in keys.values()} | keys
         options = self.own(spec).options
@@ -91,8 +85,9 @@ class Json(FileFormat[JsonFormat]):
         return _BROKEN
 
 
-def _by_key(columns: Sequence[Column]) -> dict[str, str]:
-    return {key_of(original): name for original, name in by_original(columns).items()}
+def _names(context: ReadContext, spec: "IngestionSpec") -> KeyNames:
+    known = {key_of(original): name for original, name in by_original(context.columns).items()}
+    return KeyNames(spec.columns.names, known, context.columns)
 
 
 FORMAT = Json()

@@ -3,17 +3,16 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from autoloader_dagster.formats.base import FileFormat, Readable
+from autoloader_dagster.formats.base import FileFormat, Readable, files_by_group
 from autoloader_dagster.formats.content import TAIL_BYTES, Content
 from autoloader_dagster.formats.found_columns import FoundColumns
-from autoloader_dagster.formats.outcome import Bad, Look, TakeSample
+from autoloader_dagster.formats.outcome import Look, TakeSample
 from autoloader_dagster.formats.parquet.columns import parquet_columns, parquet_names
 from autoloader_dagster.formats.parquet.group import ParquetGroup
 from autoloader_dagster.formats.parquet.look import look_at_parquet
 from autoloader_dagster.formats.parquet.options import ParquetFormat
 from autoloader_dagster.formats.parquet.read import prepare, read_parquet
 from autoloader_dagster.formats.reading import ReadContext
-from autoloader_dagster.iceberg.lineage import SourceFile
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -28,6 +27,7 @@ class Parquet(FileFormat[ParquetFormat]):
     # Small files are read at once, of others only the ends.
     head_bytes = TAIL_BYTES
     reads_by_suffix = False
+    counted_by = "its footer"
 
     def look(
         self, content: Content, section: ParquetFormat, look: Look, rows: int
@@ -42,12 +42,14 @@ class Parquet(FileFormat[ParquetFormat]):
         hints: Mapping[str, str],
         format_version: Callable[[], int],
     ) -> FoundColumns:
-        return parquet_columns(context, spec, _groups(readable), hints, format_version)
+        return parquet_columns(
+            context, spec, files_by_group(readable, ParquetGroup), hints, format_version
+        )
 
     def frames(
         self, context: ReadContext, spec: "IngestionSpec", readable: Sequence[Readable]
     ) -> list["DataFrame"]:
-        groups = _groups(readable)
+        groups = files_by_group(readable, ParquetGroup)
         prepare(context, groups)
         return [
             read_parquet(context, files, group, parquet_names(group, spec, context.columns))
@@ -58,20 +60,6 @@ class Parquet(FileFormat[ParquetFormat]):
         # Files of 96-bit timestamps make Spark read a whole query with its other Parquet reader,
         # which fails on files that the usual one reads. No file may depend on what is beside it.
         return isinstance(look.group, ParquetGroup) and bool(look.group.old_times)
-
-    def rows_missing(self, look: Look, rows: int) -> Bad | None:
-        if look.rows in (None, rows):
-            return None
-        what = f"has {look.rows} rows by its footer, and {rows} could be read"
-        return Bad("RowsMissing", what)
-
-
-def _groups(readable: Sequence[Readable]) -> dict[ParquetGroup, list[SourceFile]]:
-    groups: dict[ParquetGroup, list[SourceFile]] = {}
-    for item in readable:
-        assert isinstance(item.look.group, ParquetGroup)
-        groups.setdefault(item.look.group, []).append(item.file)
-    return groups
 
 
 FORMAT = Parquet()
