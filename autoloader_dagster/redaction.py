@@ -35,6 +35,8 @@ class _Memory:
     def add(self, secret: str) -> None:
         with self._lock:
             if secret in self._secrets:
+                # The one that was read last is forgotten last.
+                self._secrets[secret] = self._secrets.pop(secret)
                 return
             self._secrets[secret] = None
             while len(self._secrets) > _KEPT:

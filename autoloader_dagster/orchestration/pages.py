@@ -17,9 +17,6 @@ from autoloader_dagster.orchestration.jobs import metadata as job_metadata
 from autoloader_dagster.orchestration.row_counts import row_counts
 from autoloader_dagster.orchestration.runs.late_events import missed_events
 
-# Batches of failed runs of which ticks of this process have found the events.
-_told_batches: set[str] = set()
-
 AssetEvent = dg.AssetMaterialization | dg.AssetCheckEvaluation
 
 
@@ -146,7 +143,7 @@ def tick_events(
     # An event of a tick is written a while after the tick has counted. If a run loaded meanwhile,
     # the event would hide the run's own one, and show the count from before.
     if not ingestion.store.has_open_batch(ingestion.id):
-        told += missed_events(instance, ingestion, key, (), _told_batches)
+        told += missed_events(instance, ingestion, key, ())
         seen = {event.partition for event in told}
         told += settled_partitions(instance, ingestion, key, seen)
     if told:

@@ -312,6 +312,9 @@ def _engine(url: URL) -> Engine:
             connect_args={
                 "connect_timeout": _CONNECT_TIMEOUT_SECONDS,
                 "client_encoding": "utf8",
+                # A pooler may give each transaction another connection, and a statement that was
+                # prepared on one is unknown on the next.
+                "prepare_threshold": None,
             },
         )
         event.listen(engine, "connect", _on_postgresql_connect)

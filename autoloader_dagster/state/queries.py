@@ -4,6 +4,7 @@ import hashlib
 from array import array
 from collections import defaultdict
 from collections.abc import Collection, Iterator
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import BigInteger, ColumnElement, Connection, Select, cast, func, select
@@ -197,6 +198,28 @@ def batches(
         latest = latest.where(StoredBatch.run_id == run_id)
     with database.reading() as connection:
         return [BatchRow(**row) for row in connection.execute(latest).mappings()]
+
+
+def batches_since(
+    database: Database,
+    ingestion_id: str,
+    moment: datetime | None,
+    also: Collection[str],
+    limit: int,
+) -> list[BatchRow]:
+    """The batches from a moment on; see ``ProcessedFiles.batches_since``."""
+    of_ingestion = StoredBatch.ingestion_id == ingestion_id
+    oldest_first = select(*_BATCH_COLUMNS).order_by(StoredBatch.started_at, StoredBatch.id)
+    later = oldest_first.where(of_ingestion).limit(limit)
+    if moment is not None:
+        later = later.where(StoredBatch.started_at >= moment)
+    with database.reading() as connection:
+        rows = [BatchRow(**row) for row in connection.execute(later).mappings()]
+        missing = {*also} - {row.id for row in rows}
+        if missing:
+            named = oldest_first.where(of_ingestion, one_of(StoredBatch.id, missing, connection))
+            rows = [*(BatchRow(**row) for row in connection.execute(named).mappings()), *rows]
+    return rows
 
 
 def known_batches(database: Database, ids: Collection[str]) -> dict[str, KnownBatch]:

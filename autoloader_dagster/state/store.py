@@ -639,6 +639,19 @@ class ProcessedFiles:
         """The latest batches, the newest first."""
         return queries.batches(self._database, ingestion_id, run_id, limit)
 
+    def batches_since(
+        self, ingestion_id: str, moment: datetime | None, also: Collection[str], limit: int
+    ) -> list[BatchRow]:
+        """The batches that began at a moment or later, the oldest first.
+
+        Args:
+            ingestion_id: Whose batches.
+            moment: None for all of them.
+            also: Ids of earlier batches that are wanted too; they come first.
+            limit: The most that are given of those from the moment on.
+        """
+        return queries.batches_since(self._database, ingestion_id, moment, also, limit)
+
     def number_of_files(self, ingestion_id: str, statuses: Collection[FileStatus]) -> int:
         """How many file versions have one of these statuses; cheap, however many there are."""
         return totals.number_of_files(self._database, ingestion_id, statuses)

@@ -491,6 +491,20 @@ def test_settings_of_the_server_change_nothing(postgres_database_url: str) -> No
     state.close()
 
 
+def test_no_statement_is_kept_on_a_connection(postgres_database_url: str) -> None:
+    """A pooler in transaction mode may run the next transaction on another connection."""
+    state = ProcessedFiles(postgres_database_url)
+    state.set_up()
+    state.close()
+    database = Database(postgres_database_url)
+    prepared = text("SELECT count(*) FROM pg_prepared_statements")
+    # psycopg prepares a statement once it has run five times.
+    for _ in range(8):
+        with database.reading() as connection:
+            assert connection.scalar(prepared) == 0
+    database.close()
+
+
 def _wait_for_a_waiter(connection: Connection) -> None:
     """Wait until another connection waits for a lock of this one."""
     waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")

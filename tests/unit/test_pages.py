@@ -4,7 +4,7 @@ import os
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import dagster as dg
@@ -24,6 +24,7 @@ from autoloader_dagster.orchestration.resources import (
 )
 from autoloader_dagster.orchestration.runs import locks as run_locks
 from autoloader_dagster.orchestration.runs.run_job import op_name
+from autoloader_dagster.orchestration.runs.told import Told, read_told, write_told
 from autoloader_dagster.orchestration.triggers import build_sensor
 from autoloader_dagster.specs.loader import load_specs
 from autoloader_dagster.state.records import Batch, Claim, LoadedFile, SetAside
@@ -107,8 +108,8 @@ class Shown:
         url = f"sqlite:///{self.lake.root / 'state.db'}"
         return untrue(self.instance, self.ingestion.loaded, url, rows)
 
-    def claim(self) -> Batch:
-        run = dg.DagsterRun("shown", str(uuid.uuid4()), status=dg.DagsterRunStatus.SUCCESS)
+    def claim(self, status: dg.DagsterRunStatus = dg.DagsterRunStatus.SUCCESS) -> Batch:
+        run = dg.DagsterRun("shown", str(uuid.uuid4()), status=status)
         self.instance.add_run(run)
         batch = self.ingestion.store.claim(
             Claim(
@@ -127,9 +128,14 @@ class Shown:
         assert batch is not None
         return batch
 
-    def load(self, rows: int, bad_rows: int = 0) -> None:
+    def load(
+        self,
+        rows: int,
+        bad_rows: int = 0,
+        run: dg.DagsterRunStatus = dg.DagsterRunStatus.SUCCESS,
+    ) -> None:
         """Have the state say that what waits is loaded, each file with so many rows."""
-        batch = self.claim()
+        batch = self.claim(run)
         files = [LoadedFile(file.id, rows, bad_rows) for file in batch.files]
         self.ingestion.store.record(batch.batch_id, 7, files, 1.0)
 
@@ -400,6 +406,59 @@ def test_one_tick_tells_all_that_runs_have_not_told(shown: Shown) -> None:
             f"page: {_DAYS[1]} is shown with 10 rows, and has {{'state': 10, 'table': 9}}",
             "page: the table is shown with 20 rows, and has {'state': 20, 'table': 19}",
         ]
+
+
+def test_a_batch_is_told_of_however_many_came_after_it(shown: Shown) -> None:
+    """Thirty runs died untold, and none of the last twenty is the first."""
+    folder = shown.lake.folder()
+    url = f"sqlite:///{shown.lake.root / 'state.db'}"
+    rows: dict[str | None, int] = {}
+    for day in (f"2026-01-{day:02}" for day in range(1, 31)):
+        write_ids(folder, f"{day}.csv", 1)
+        discover(shown.ingestion)
+        shown.load(rows=10)
+        rows[day] = 10
+    with LatePages(shown.ingestion.loaded, url, lambda: rows) as pages:
+        assert pages.untrue() == []
+
+
+def test_batches_that_are_told_are_not_looked_at_again(shown: Shown) -> None:
+    folder = shown.lake.folder()
+    for day in _DAYS[:2]:
+        write_ids(folder, f"{day}.csv", 1)
+        discover(shown.ingestion)
+        shown.load(rows=10, run=dg.DagsterRunStatus.FAILURE)
+    told = [event for event in shown.tick().asset_events if event.asset_key == shown.key]
+    assert {e.partition for e in told if isinstance(e, dg.AssetMaterialization)} == {*_DAYS[:2]}
+    assert list(read_told(shown.instance, shown.key).open.values()) == [1, 1]
+    # The events are in the log now, and the second tick finds them there.
+    assert shown.tick().asset_events == []
+    assert read_told(shown.instance, shown.key).open == {}
+    # A batch of a run that goes on is kept in mind until the run has ended.
+    write_ids(folder, f"{_DAYS[2]}.csv", 1)
+    discover(shown.ingestion)
+    shown.load(rows=10, run=dg.DagsterRunStatus.STARTED)
+    shown.tick()
+    (batch,) = read_told(shown.instance, shown.key).open
+    run = shown.instance.get_run_by_id(_run_of(shown, batch))
+    assert run is not None
+    shown.instance.report_run_failed(run)
+    (event,) = shown.tick().asset_events[:1]
+    assert event.partition == _DAYS[2]
+
+
+def test_a_position_that_a_wrong_clock_left_hides_nothing(shown: Shown) -> None:
+    ahead = datetime.now(timezone.utc) + timedelta(days=400)
+    write_told(shown.instance, shown.key, Told(ahead))
+    write_ids(shown.lake.folder(), f"{_DAYS[0]}.csv", 1)
+    discover(shown.ingestion)
+    shown.load(rows=10, run=dg.DagsterRunStatus.FAILURE)
+    shown.tick()
+    assert _rows(shown.events()) == {_DAYS[0]: (10, 10)}
+
+
+def _run_of(shown: Shown, batch_id: str) -> str:
+    return {b.id: b.run_id for b in shown.ingestion.store.batches(shown.ingestion.id)}[batch_id]
 
 
 def _rows(events: dict[str | None, dg.AssetMaterialization]) -> dict[str | None, tuple[Any, Any]]:

@@ -85,6 +85,15 @@ def test_a_secret_that_another_one_begins_with_is_struck_whole(between: str) -> 
         assert first not in struck
 
 
+def test_a_secret_that_is_used_all_the_time_outlives_keys_that_change() -> None:
+    steady = secrets.token_hex(16)
+    for _ in range(2):
+        remember(steady)
+        for _ in range(300):
+            remember(secrets.token_hex(16))
+    assert strike(f"before {steady} after") == "before *** after"
+
+
 def test_a_line_of_a_secret_is_struck_too() -> None:
     key = f"-----BEGIN KEY-----\n{secrets.token_hex(16)}\n{secrets.token_hex(16)}\n"
     remember(key)

@@ -7,53 +7,85 @@ that the state recorded; the table's columns and the rate are left out, for nobo
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
+from datetime import datetime, timedelta, timezone
 
 import dagster as dg
 
 from autoloader_dagster.loading.ingestion import BatchOutcome, FileOutcome, Ingestion
 from autoloader_dagster.orchestration import metadata as keys
 from autoloader_dagster.orchestration.row_counts import row_counts
-from autoloader_dagster.orchestration.runs.tags import failed_runs
+from autoloader_dagster.orchestration.runs.tags import has_failed, run_statuses
+from autoloader_dagster.orchestration.runs.told import read_told, write_told
 from autoloader_dagster.state.records import BatchRow
 
-# A batch is looked at by each of the runs that come soon after it. Two events of one partition
-# that were left out for longer than this are left out for good; the state still knows.
-_BATCHES = 20
-_EVENTS = 100
+# Of one look. What is left is looked at by the next one.
+_BATCHES = 1_000
+_TOLD_AT_ONCE = 50
 _PAGE = 1_000
+# After so many looks an event is taken for written, although its time says that it is too old.
+_LOOKS = 3
+# A released batch may be found in the table after all, if its worker was only slow.
+_RELEASED_FOR = timedelta(days=1)
+# Between the clock of the state and that of whoever writes events.
+_CLOCKS_DIFFER = timedelta(days=2)
 
 
 def missed_events(
-    instance: dg.DagsterInstance,
-    ingestion: Ingestion,
-    key: dg.AssetKey,
-    told_now: Collection[str],
-    seen: set[str] | None = None,
+    instance: dg.DagsterInstance, ingestion: Ingestion, key: dg.AssetKey, told_now: Collection[str]
 ) -> Iterator[dg.AssetMaterialization]:
-    """What the latest batches brought or took out and no event tells of.
+    """What batches brought or took out and no event tells of, from the last look on.
 
     Args:
-        instance: Whose events are looked at.
+        instance: Whose events are looked at, and who keeps how far they were.
         ingestion: Whose batches.
         key: Its asset.
         told_now: Batches that this run tells of by itself.
-        seen: Batches of which events were found earlier, for whoever asks often. They are not
-            looked at again, and what is found now is added.
     """
-    done = {*told_now, *(seen or ())}
-    recorded = [
-        batch
-        for batch in ingestion.store.batches(ingestion.id, limit=_BATCHES)
-        if batch.status == "RECORDED" and batch.run_id and batch.id not in done
-    ]
-    failed = failed_runs(instance, {batch.run_id for batch in recorded})
-    for batch in reversed(recorded):
-        if batch.run_id in failed:
-            tell = _undone if batch.kind == "undo" else _loaded
-            events = list(tell(instance, ingestion, key, batch))
-            if seen is not None and not events:
-                seen.add(batch.id)
+    now = datetime.now(timezone.utc)
+    told = read_told(instance, key)
+    batches = ingestion.store.batches_since(ingestion.id, told.since(now), told.open, _BATCHES)
+    runs = run_statuses(instance, {batch.run_id for batch in batches})
+    moment = told.moment
+    still_open: dict[str, int] = {}
+    at_once = 0
+    for number, batch in enumerate(batches):
+        looks = told.open.get(batch.id, 0)
+        if at_once == _TOLD_AT_ONCE:
+            rest = {each.id for each in batches[number:]}
+            still_open |= {name: count for name, count in told.open.items() if name in rest}
+            break
+        if looks == _LOOKS or _is_settled(batch, runs.get(batch.run_id), now):
+            pass
+        elif batch.id in told_now or not _has_died(batch, runs.get(batch.run_id)):
+            still_open[batch.id] = looks
+        elif events := list(_tell(instance, ingestion, key, batch)):
+            at_once += 1
+            # Dagster writes them after this, so the next look sees whether it did.
+            still_open[batch.id] = looks + 1
             yield from events
+        moment = batch.started_at if moment is None else max(moment, batch.started_at)
+    after = told.moved(moment, still_open)
+    if after != told:
+        write_told(instance, key, after)
+
+
+def _is_settled(batch: BatchRow, run: dg.DagsterRunStatus | None, now: datetime) -> bool:
+    """Whether there is nothing to tell of a batch, and never will be."""
+    if batch.status == "RELEASED":
+        return now - batch.started_at > _RELEASED_FOR
+    # This Dagster does not know the run: the state serves another one too, or was there before it.
+    return batch.status == "RECORDED" and run in (None, dg.DagsterRunStatus.SUCCESS)
+
+
+def _has_died(batch: BatchRow, run: dg.DagsterRunStatus | None) -> bool:
+    return batch.status == "RECORDED" and run is not None and has_failed(run)
+
+
+def _tell(
+    instance: dg.DagsterInstance, ingestion: Ingestion, key: dg.AssetKey, batch: BatchRow
+) -> Iterator[dg.AssetMaterialization]:
+    tell = _undone if batch.kind == "undo" else _loaded
+    return tell(instance, ingestion, key, batch)
 
 
 def _loaded(
@@ -77,7 +109,7 @@ def _loaded(
         seconds,
     )
     groups = keys.by_partition(outcome)
-    for partition, counts in _untold(instance, ingestion, key, groups, batch.id).items():
+    for partition, counts in _untold(instance, ingestion, key, groups, batch).items():
         yield dg.AssetMaterialization(
             asset_key=key,
             partition=partition,
@@ -93,7 +125,7 @@ def _undone(
 ) -> Iterator[dg.AssetMaterialization]:
     recorded = ingestion.store.batch(batch.id)
     files = Counter(file.partition_key for file in recorded.files) if recorded else Counter()
-    for partition, counts in _untold(instance, ingestion, key, files, batch.id).items():
+    for partition, counts in _untold(instance, ingestion, key, files, batch).items():
         yield dg.AssetMaterialization(
             asset_key=key,
             partition=partition,
@@ -113,10 +145,10 @@ def _untold(
     ingestion: Ingestion,
     key: dg.AssetKey,
     partitions: Collection[str | None],
-    batch_id: str,
+    batch: BatchRow,
 ) -> dict[str | None, dict[str, dg.MetadataValue]]:
     """The row counts of those partitions of a batch that no event tells of."""
-    told = _told(instance, key, list(partitions), batch_id)
+    told = _told(instance, key, list(partitions), batch)
     return row_counts(ingestion, [each for each in partitions if each not in told])
 
 
@@ -124,22 +156,24 @@ def _told(
     instance: dg.DagsterInstance,
     key: dg.AssetKey,
     partitions: Sequence[str | None],
-    batch_id: str,
+    batch: BatchRow,
 ) -> set[str | None]:
     """The partitions of a batch that an event tells of, by few queries for all of them."""
     named = [each for each in partitions if each is not None]
-    chosen = dg.AssetRecordsFilter(key, asset_partitions=named) if named else key
+    since = batch.started_at - _CLOCKS_DIFFER
+    chosen = dg.AssetRecordsFilter(
+        key, asset_partitions=named or None, after_timestamp=since.timestamp()
+    )
     told: set[str | None] = set()
-    left = _EVENTS * len(partitions)
     cursor: str | None = None
-    while left > 0 and len(told) < len(partitions):
-        page = instance.fetch_materializations(chosen, limit=min(left, _PAGE), cursor=cursor)
+    while len(told) < len(partitions):
+        page = instance.fetch_materializations(chosen, limit=_PAGE, cursor=cursor)
         for record in page.records:
             event = record.asset_materialization
-            batch = event.metadata.get(keys.BATCH_ID) if event else None
-            if event is not None and batch is not None and batch.value == batch_id:
+            batch_id = event.metadata.get(keys.BATCH_ID) if event else None
+            if event is not None and batch_id is not None and batch_id.value == batch.id:
                 told.add(event.partition)
         if not page.has_more:
             break
-        left, cursor = left - len(page.records), page.cursor
+        cursor = page.cursor
     return told

@@ -36,22 +36,29 @@ _ENDED = {
 }
 
 
-def ended_runs(instance: dg.DagsterInstance, run_ids: Iterable[str]) -> set[str]:
-    """Which of these runs have ended, so that nobody works on their batches any more."""
+def run_statuses(
+    instance: dg.DagsterInstance, run_ids: Iterable[str]
+) -> dict[str, dg.DagsterRunStatus]:
+    """The status of each of these runs that Dagster knows."""
     asked = list(run_ids)
     if not asked:
-        return set()
-    found = instance.get_runs(dg.RunsFilter(run_ids=asked))
-    return {run.run_id for run in found if run.status in _ENDED}
+        return {}
+    return {run.run_id: run.status for run in instance.get_runs(dg.RunsFilter(run_ids=asked))}
+
+
+def has_failed(status: dg.DagsterRunStatus) -> bool:
+    """Whether a run ended badly, so that it may not have told of all that it loaded."""
+    return status in _ENDED - {dg.DagsterRunStatus.SUCCESS}
+
+
+def ended_runs(instance: dg.DagsterInstance, run_ids: Iterable[str]) -> set[str]:
+    """Which of these runs have ended, so that nobody works on their batches any more."""
+    return {run for run, status in run_statuses(instance, run_ids).items() if status in _ENDED}
 
 
 def failed_runs(instance: dg.DagsterInstance, run_ids: Iterable[str]) -> set[str]:
-    """Which of these runs ended badly, and so may not have told of all that they loaded."""
-    asked = list(run_ids)
-    if not asked:
-        return set()
-    found = instance.get_runs(dg.RunsFilter(run_ids=asked))
-    return {run.run_id for run in found if run.status in _ENDED - {dg.DagsterRunStatus.SUCCESS}}
+    """Which of these runs ended badly."""
+    return {run for run, status in run_statuses(instance, run_ids).items() if has_failed(status)}
 
 
 def failed_tries(instance: dg.DagsterInstance, run: dg.DagsterRun) -> set[str]:
