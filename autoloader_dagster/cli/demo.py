@@ -14,8 +14,8 @@ from autoloader_dagster.cli.project import open_specs, open_state
 from autoloader_dagster.cli.run import raise_failure
 from autoloader_dagster.errors import AutoloaderError, UsageError
 from autoloader_dagster.settings import Settings, load_settings
+from autoloader_dagster.sources.base import source_kind
 from autoloader_dagster.specs.loader import LoadedSpec, SpecSet
-from autoloader_dagster.specs.source import LocalSource
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -131,7 +131,7 @@ def _set_the_stage(settings: Settings) -> _Stage:
     loaded = {each.spec: specs.get(each.spec) for each in _DEMOS}
     for each in _DEMOS:
         spec = loaded[each.spec].spec
-        landing = isinstance(spec.source, LocalSource) and Path(spec.source.url).parent
+        landing = source_kind(spec.source).local and Path(spec.source.url).parent
         if spec.table.name != each.table or not landing or landing.name != "landing":
             raise UsageError(
                 f"the demo starts {each.spec} afresh, and its spec was changed to another table or "

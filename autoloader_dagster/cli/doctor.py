@@ -251,17 +251,13 @@ def _orphans(orphans: list[Orphan]) -> Finding:
 
 
 def _source(loaded: LoadedSpec, specs: SpecSet, settings: Settings) -> Finding:
-    from autoloader_dagster.sources.registry import open_source
-    from autoloader_dagster.specs.source import S3Source
+    from autoloader_dagster.sources.registry import open_source_of
 
     name, source = f"source of {loaded.ingestion_id}", loaded.spec.source
-    connection = None
-    if isinstance(source, S3Source) and source.connection:
-        connection = specs.connections.get(loaded.tenant, source.connection).resolve()
     # A thread, so that a mount or a host that hangs cannot hold the doctor up.
     pool = ThreadPoolExecutor(1, "doctor")
     try:
-        pages = open_source(loaded.spec, connection, loaded.fence).list_pages()
+        pages = open_source_of(loaded, specs.connections).list_pages()
         page = pool.submit(next, pages, None).result(timeout=_SOURCE_SECONDS)
     except FutureTimeoutError:
         return Finding(

@@ -19,6 +19,7 @@ from autoloader_dagster.orchestration.resources import (
 )
 from autoloader_dagster.orchestration.runs.tags import INGESTION_TAG, LISTED_TAG, ended_runs
 from autoloader_dagster.redaction import struck_errors
+from autoloader_dagster.sources.base import source_kind
 from autoloader_dagster.specs.connections import Connections
 from autoloader_dagster.specs.dagster_names import BROKEN_SPECS
 from autoloader_dagster.specs.loader import BrokenSpec, LoadedSpec
@@ -52,7 +53,7 @@ def build_source(loaded: LoadedSpec) -> dg.AssetSpec:
         source_key(loaded),
         group_name=_group(loaded),
         description=f"Files below {loaded.spec.source.url}",
-        kinds={loaded.spec.source.type if loaded.spec.source.type != "local" else "file"},
+        kinds={source_kind(loaded.spec.source).dagster_kind},
         metadata={"dagster/uri": dg.MetadataValue.text(loaded.spec.source.url)},
     )
 

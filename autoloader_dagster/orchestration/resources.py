@@ -11,9 +11,8 @@ from pydantic import Field, PrivateAttr
 from autoloader_dagster.loading.ingestion import Ingestion
 from autoloader_dagster.orchestration.runs import locks as run_locks
 from autoloader_dagster.settings import Settings, check_remote, load_settings
-from autoloader_dagster.specs.connections import Connections, ResolvedConnection
+from autoloader_dagster.specs.connections import Connections
 from autoloader_dagster.specs.loader import LoadedSpec
-from autoloader_dagster.specs.source import S3Source
 from autoloader_dagster.state.store import ProcessedFiles
 
 if TYPE_CHECKING:
@@ -114,20 +113,13 @@ def open_ingestion(
     settings: Settings | None = None,
 ) -> Ingestion:
     """An ingestion with its source, its credentials resolved now."""
-    from autoloader_dagster.sources.registry import open_source
+    from autoloader_dagster.sources.registry import open_source_of
 
     settings = settings or load_settings()
     return Ingestion(
         loaded=loaded,
-        source=open_source(loaded.spec, _resolved_connection(loaded, connections), loaded.fence),
+        source=open_source_of(loaded, connections),
         store=processed_files.store,
         connect=spark.session,
         staging_dir=settings.staging_dir,
     )
-
-
-def _resolved_connection(loaded: LoadedSpec, connections: Connections) -> ResolvedConnection | None:
-    source = loaded.spec.source
-    if not isinstance(source, S3Source) or source.connection is None:
-        return None
-    return connections.get(loaded.tenant, source.connection).resolve()

@@ -1,9 +1,23 @@
-"""What a source of files must offer; the rest of the package knows sources only through this."""
+"""What a source of files must offer; the rest of the package knows sources only through this.
 
+A kind of source is a module, or a folder, with an object ``SOURCE``, and a line in
+``autoloader_dagster.specs.registry``.
+"""
+
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import IO, Protocol
+from pathlib import Path
+from typing import IO, Any, ClassVar, Generic, Literal, Protocol, TypeVar, get_args
+
+from autoloader_dagster.sources.filters import FileFilter
+from autoloader_dagster.specs.connection_section import ConnectionSection
+from autoloader_dagster.specs.registry import source_of
+from autoloader_dagster.specs.source_section import SourceSection
+from autoloader_dagster.specs.tenants import Fence, TenantRules
+
+Section = TypeVar("Section", bound=SourceSection)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,3 +98,80 @@ class FileSource(Protocol):
     def spark_options(self) -> dict[str, str]:
         """Reader options that carry the connection's credentials and endpoint to Spark."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """What a tenant must not do with a source.
+
+    Attributes:
+        what: That, as ``read 's3://beta/in'``.
+        by: The rules of ``_tenant.yaml`` that would allow it.
+    """
+
+    what: str
+    by: Literal["buckets", "folders"]
+
+
+class SourceKind(ABC, Generic[Section]):
+    """One kind of source.
+
+    Attributes:
+        section: The model of the section ``source`` for this kind; its ``type`` is the name.
+        connection: The model of an entry of ``_connections.yaml`` for this kind; None if it needs
+            no connection.
+        schemes: How its addresses begin, before ``://``; the first is that of the files' paths.
+            Empty for folders.
+        local: Whether it reads folders of this machine, which the Spark server sees too.
+        dagster_kind: What Dagster shows on the asset that stands for the files.
+    """
+
+    section: ClassVar[type[SourceSection]]
+    connection: ClassVar[type[ConnectionSection] | None] = None
+    schemes: ClassVar[tuple[str, ...]] = ()
+    local: ClassVar[bool] = False
+    dagster_kind: ClassVar[str]
+
+    @property
+    def name(self) -> str:
+        """The kind, as ``source.type`` names it."""
+        (name,) = get_args(self.section.model_fields["type"].annotation)
+        return name
+
+    def absolute_url(self, section: Section, file: Path) -> str:
+        """The url, whole.
+
+        Args:
+            section: As it is written.
+            file: The spec file, whose folder is where a relative path starts.
+        """
+        return section.url
+
+    @abstractmethod
+    def refused(self, section: Section, file: Path, rules: TenantRules) -> Refused | None:
+        """What a tenant must not read; None if its rules allow the source.
+
+        Args:
+            section: As it is written.
+            file: The spec file.
+            rules: What the tenant may name.
+        """
+
+    @abstractmethod
+    def open(
+        self, section: Section, chosen: FileFilter, spec: str, connection: Any, fence: Fence | None
+    ) -> FileSource:
+        """The source. Nothing is read, and no SDK imported, before its first use.
+
+        Args:
+            section: With a whole url.
+            chosen: The spec's filters.
+            spec: Name of the spec, for messages.
+            connection: What its connection was resolved to; None if the section names none.
+            fence: Where local files may be; None for everywhere.
+        """
+
+
+def source_kind(section: SourceSection) -> SourceKind:
+    """The kind that opens the sources of a section."""
+    return source_of(section.type)

@@ -1,23 +1,36 @@
-"""From a spec to its source: the one place that knows which kinds there are."""
+"""From a spec to its source, by its kind."""
 
-from autoloader_dagster.sources.base import FileSource
+from typing import TYPE_CHECKING, Any
+
+from autoloader_dagster.sources.base import FileSource, source_kind
 from autoloader_dagster.sources.filters import FileFilter
-from autoloader_dagster.sources.local import LocalFileSource
-from autoloader_dagster.sources.s3.source import S3FileSource
-from autoloader_dagster.specs.connections import ResolvedConnection
-from autoloader_dagster.specs.model import IngestionSpec
-from autoloader_dagster.specs.source import LocalSource
 from autoloader_dagster.specs.tenants import Fence
+
+if TYPE_CHECKING:
+    from autoloader_dagster.specs.connections import Connections
+    from autoloader_dagster.specs.loader import LoadedSpec
+    from autoloader_dagster.specs.model import IngestionSpec
+
+
+def open_source_of(loaded: "LoadedSpec", connections: "Connections") -> FileSource:
+    """The source of a loaded spec; the secrets of its connection are read now.
+
+    Raises:
+        SpecError: A secret is missing, or a glob of the spec is impossible.
+    """
+    name = loaded.spec.source.named_connection
+    connection = None if name is None else connections.get(loaded.tenant, name).resolve()
+    return open_source(loaded.spec, connection, loaded.fence)
 
 
 def open_source(
-    spec: IngestionSpec, connection: ResolvedConnection | None, fence: Fence | None = None
+    spec: "IngestionSpec", connection: Any = None, fence: Fence | None = None
 ) -> FileSource:
     """The source of a spec. Nothing is read, and no SDK imported, before its first use.
 
     Args:
-        spec: A loaded spec; a local url is absolute in it.
-        connection: What ``source.connection`` stands for; None if the spec names none.
+        spec: A loaded spec; its url is whole.
+        connection: What ``source.connection`` was resolved to; None if the spec names none.
         fence: Where local files may be; None for everywhere.
 
     Raises:
@@ -25,6 +38,4 @@ def open_source(
     """
     source = spec.source
     chosen = FileFilter(source.include, source.exclude, source.modified_after)
-    if isinstance(source, LocalSource):
-        return LocalFileSource(source.url, chosen, spec.name, fence)
-    return S3FileSource(source.url, chosen, spec.name, connection)
+    return source_kind(source).open(source, chosen, spec.name, connection, fence)

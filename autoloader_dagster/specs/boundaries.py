@@ -1,18 +1,17 @@
 """Checks that a tenant's specs and connections name only what ``_tenant.yaml`` allows it."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from autoloader_dagster.specs.dagster_names import DEFAULT_TENANT
 from autoloader_dagster.specs.model import IngestionSpec
+from autoloader_dagster.specs.registry import source_of
 from autoloader_dagster.specs.secrets import ENV_REFERENCE, SecretRef
-from autoloader_dagster.specs.source import LocalSource
 from autoloader_dagster.specs.tenants import TENANTS_FILE, TenantRules, Tenants, is_below
 
 if TYPE_CHECKING:
-    from autoloader_dagster.specs.connections import S3Settings
+    from autoloader_dagster.specs.connection_section import ConnectionSection
 
 Refusal = tuple[tuple[str, ...], str]
 
@@ -42,14 +41,9 @@ def refused_of_spec(
     spec: IngestionSpec, file: Path, tenant: str, rules: TenantRules
 ) -> Iterator[Refusal]:
     """What a spec names and may not, each with its key."""
-
-    def may_not(what: str, allowed: tuple[str, ...], kind: str) -> str:
-        listed = ", ".join(allowed) or "none"
-        return f"tenant '{tenant}' may not {what}; its {kind} in {TENANTS_FILE}: {listed}"
-
     table, source = spec.table, spec.source
     if not rules.owns(table.name):
-        message = may_not(f"write '{table.name}'", rules.namespaces, "namespaces")
+        message = rules.may_not(tenant, f"write '{table.name}'", "namespaces")
         yield ("table", "name"), message
     for key in table.properties:
         if any(word in key.lower() for word in _OUTSIDE):
@@ -57,55 +51,28 @@ def refused_of_spec(
                 ("table", "properties", key),
                 f"tenant '{tenant}' may not set where or how a table is stored",
             )
-    if not isinstance(source, LocalSource):
-        if not rules.may_read_bucket(source.url):
-            message = may_not(f"read '{source.url}'", rules.buckets, "buckets")
-            yield ("source", "url"), message
-        return
-    folder = local_folder(source, file)
-    if not rules.may_read_folder(folder):
-        real = os.path.realpath(folder)
-        led = "" if real == folder else f", which leads to '{real}'"
-        message = may_not(f"read '{folder}'{led}", rules.folders, "folders")
+    refused = source_of(source.type).refused(source, file, rules)
+    if refused is not None:
+        message = rules.may_not(tenant, refused.what, refused.by)
         yield ("source", "url"), message
 
 
 def refused_of_connection(
-    settings: "S3Settings", file: Path, tenant: str, rules: TenantRules
+    settings: "ConnectionSection", file: Path, tenant: str, rules: TenantRules
 ) -> Iterator[Refusal]:
     """What a connection of a tenant's own names and may not, each with its key."""
-    for key in ("endpoint_url", "region", "access_key_id", "secret_access_key", "session_token"):
+    for key in type(settings).model_fields:
         value = getattr(settings, key)
         name = _variable(value)
         if name is not None and not rules.may_name_variable(name):
-            listed = ", ".join(rules.variables) or "none"
-            yield (
-                (key,),
-                f"tenant '{tenant}' may not use the variable {name}; its variables in "
-                f"{TENANTS_FILE}: {listed}",
-            )
+            yield (key,), rules.may_not(tenant, f"use the variable {name}", "variables")
         if isinstance(value, SecretRef) and value.kind == "file":
             path = file.parent / Path(value.where).expanduser()
             if not is_below(path, secret_folders(file, rules)):
-                listed = ", ".join(rules.secret_folders) or "none"
-                yield (
-                    (key,),
-                    f"tenant '{tenant}' may not use the file {value.where}; its secret_folders in "
-                    f"{TENANTS_FILE}: {listed}",
-                )
-    if settings.profile is not None and settings.profile not in rules.profiles:
-        listed = ", ".join(rules.profiles) or "none"
-        yield (
-            ("profile",),
-            f"tenant '{tenant}' may not use this profile; its profiles in {TENANTS_FILE}: {listed}",
-        )
-    if not (settings.access_key_id or settings.profile or settings.anonymous):
-        # Signed with the worker's own credentials, whose token would go to any endpoint.
-        yield (
-            ("access_key_id",),
-            f"is missing; tenant '{tenant}' may not use the worker's own credentials. Write "
-            "access_key_id and secret_access_key, or anonymous: true",
-        )
+                what = f"use the file {value.where}"
+                yield (key,), rules.may_not(tenant, what, "secret_folders")
+    for key, message in settings.refused(tenant, rules):
+        yield (key,), message
 
 
 def secret_folders(file: Path, rules: TenantRules) -> tuple[str, ...]:
@@ -113,15 +80,8 @@ def secret_folders(file: Path, rules: TenantRules) -> tuple[str, ...]:
     return (*rules.secret_folders, str(file.parent))
 
 
-def local_folder(source: LocalSource, file: Path) -> str:
-    """The folder of a local source, absolute; a relative one starts from the spec file's folder."""
-    # Links stay as they are written: the path is the files' identity, and must not change when
-    # 'current' points to another release.
-    return os.path.normpath(file.absolute().parent / Path(source.url).expanduser())
-
-
-def _variable(value: str | SecretRef | None) -> str | None:
+def _variable(value: Any) -> str | None:
     if isinstance(value, SecretRef):
         return value.where if value.kind == "env" else None
-    match = ENV_REFERENCE.fullmatch(value) if value else None
+    match = ENV_REFERENCE.fullmatch(value) if isinstance(value, str) else None
     return match[1] if match else None

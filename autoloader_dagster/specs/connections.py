@@ -4,142 +4,26 @@ Secrets are read when the connection is used, so that loading the specs needs no
 """
 
 import os
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from typing import Any, Literal
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    SecretStr,
-    ValidationError,
-    model_validator,
-)
+from pydantic import ValidationError, create_model
 
 from autoloader_dagster.errors import SpecError
 from autoloader_dagster.specs.boundaries import refused_of_connection, secret_folders
+from autoloader_dagster.specs.connection_section import ConnectionSection, References
 from autoloader_dagster.specs.dagster_names import DEFAULT_TENANT
 from autoloader_dagster.specs.fault import SpecFault, shown_path
 from autoloader_dagster.specs.file_names import misnamed
 from autoloader_dagster.specs.plain_words import faults_of
-from autoloader_dagster.specs.secrets import ENV_REFERENCE, Secret, SecretRef, read_variable
-from autoloader_dagster.specs.section import KeyFault
-from autoloader_dagster.specs.source import UNSUPPORTED_SOURCES
+from autoloader_dagster.specs.registry import SOURCES, UNSUPPORTED_SOURCES, source_of
 from autoloader_dagster.specs.tenants import TenantRules, Tenants, is_below
 from autoloader_dagster.specs.values import IDENTIFIER, did_you_mean
 from autoloader_dagster.specs.yaml_document import Document, read_document
 
 CONNECTIONS_FILE = "_connections.yaml"
-
-# It becomes a part of host names and messages, so it must not be a secret by mistake.
-_REGION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
-
-
-def _plain_url(value: str) -> str:
-    # Anywhere, for a password may hold slashes.
-    if "@" in value:
-        raise ValueError("a user name or password stands in it; use access_key_id and its like")
-    try:
-        parts = urlsplit(value)
-        port_is_valid = parts.port is None or parts.port > 0
-    except ValueError:
-        raise ValueError("is not an address; write it like https://host:9000") from None
-    if parts.scheme not in ("http", "https") or not parts.hostname or not port_is_valid:
-        raise ValueError("is not an address; write it like https://host:9000")
-    if parts.query or parts.fragment or parts.path not in ("", "/"):
-        raise ValueError("holds more than scheme, host and port; leave the rest out")
-    return value.rstrip("/")
-
-
-def _url_or_variable(value: Any) -> Any:
-    written_out = isinstance(value, str) and not ENV_REFERENCE.fullmatch(value)
-    return _plain_url(value) if written_out else value
-
-
-def _region_or_variable(value: Any) -> Any:
-    written_out = isinstance(value, str) and not ENV_REFERENCE.fullmatch(value)
-    return _plain_region(value) if written_out else value
-
-
-def _plain_region(value: str) -> str:
-    if not _REGION.fullmatch(value):
-        raise ValueError("is not a region; write it like eu-central-1")
-    return value
-
-
-class S3Settings(BaseModel):
-    """How to reach Amazon S3, or a store that speaks its protocol."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-    type: Literal["s3"] = Field(description="The kind of source that it is for.")
-    endpoint_url: Annotated[str, BeforeValidator(_url_or_variable)] | None = Field(
-        default=None, description="Address of the store, or env:NAME. Default: Amazon's own."
-    )
-    region: Annotated[str, BeforeValidator(_region_or_variable)] | None = Field(
-        default=None, description="Region, or env:NAME. Default: as the AWS SDK finds it."
-    )
-    access_key_id: Secret | None = Field(default=None, description="env:NAME or file:path.")
-    secret_access_key: Secret | None = Field(default=None, description="env:NAME or file:path.")
-    session_token: Secret | None = Field(default=None, description="env:NAME or file:path.")
-    profile: str | None = Field(
-        default=None, description="A profile of the AWS configuration files, instead of keys."
-    )
-    path_style: bool | None = Field(
-        default=None,
-        description="Whether the bucket stands in the path (host/bucket) and not in the host name. "
-        "Default: true with an endpoint_url, false without.",
-    )
-    anonymous: bool = Field(default=False, description="Sign nothing: public buckets.")
-
-    @model_validator(mode="after")
-    def _one_way_in(self) -> "S3Settings":
-        if self.secret_access_key and not self.access_key_id:
-            raise KeyFault("is missing; secret_access_key needs it", "access_key_id")
-        if self.access_key_id and not self.secret_access_key:
-            raise KeyFault("is missing; access_key_id needs it", "secret_access_key")
-        if self.session_token and not self.access_key_id:
-            raise KeyFault("is missing; session_token needs it", "access_key_id")
-        if self.access_key_id and self.profile:
-            raise KeyFault("cannot stand beside access_key_id; keep one of them", "profile")
-        if self.anonymous and (self.access_key_id or self.profile):
-            raise KeyFault("cannot stand beside keys or a profile; keep one of them", "anonymous")
-        return self
-
-
-@dataclass(frozen=True)
-class ResolvedS3Connection:
-    """An S3 connection with its secrets, which ``repr`` and ``str`` do not show.
-
-    Attributes:
-        name: Its name in ``_connections.yaml``.
-        endpoint_url: Address without a trailing slash; None for Amazon's own.
-        region: None to let the AWS SDK find it.
-        access_key_id: None without explicit keys.
-        secret_access_key: None without explicit keys.
-        session_token: Only with temporary keys.
-        profile: A profile of the AWS configuration files.
-        path_style: Whether the bucket stands in the path.
-        anonymous: Whether requests go unsigned.
-    """
-
-    name: str
-    endpoint_url: str | None
-    region: str | None
-    access_key_id: SecretStr | None
-    secret_access_key: SecretStr | None
-    session_token: SecretStr | None
-    profile: str | None
-    path_style: bool
-    anonymous: bool
-
-
-ResolvedConnection = ResolvedS3Connection
 
 
 @dataclass(frozen=True)
@@ -155,7 +39,7 @@ class Connection:
 
     name: str
     file: Path
-    settings: S3Settings
+    settings: ConnectionSection
     secrets_in: tuple[str, ...] | None = None
 
     @property
@@ -163,8 +47,8 @@ class Connection:
         """The kind of source that it is for."""
         return self.settings.type
 
-    def resolve(self, environ: Mapping[str, str] | None = None) -> ResolvedConnection:
-        """Read the secrets, now.
+    def resolve(self, environ: Mapping[str, str] | None = None) -> Any:
+        """What its kind of source needs, with the secrets read now.
 
         Args:
             environ: Where ``env:NAME`` is looked up; default ``os.environ``.
@@ -172,43 +56,12 @@ class Connection:
         Raises:
             SpecError: A variable or file is missing, or what it holds cannot be used.
         """
-        env = os.environ if environ is None else environ
-
-        def secret(ref: SecretRef | None) -> SecretStr | None:
-            return None if ref is None else ref.read(self.name, self.file.parent, env, allowed)
 
         def allowed(path: Path) -> bool:
             return self.secrets_in is None or is_below(path, self.secrets_in)
 
-        def text(value: str | None) -> str | None:
-            variable = ENV_REFERENCE.fullmatch(value) if value else None
-            return read_variable(variable[1], self.name, env) if variable else value
-
-        chosen = self.settings
-        endpoint = text(chosen.endpoint_url)
-        try:
-            endpoint = endpoint and _plain_url(endpoint)
-        except ValueError as error:
-            raise SpecError(
-                f"connection '{self.name}': endpoint_url ({chosen.endpoint_url}): {error}"
-            ) from None
-        region = text(chosen.region)
-        if region is not None and not _REGION.fullmatch(region):
-            raise SpecError(
-                f"connection '{self.name}': region ({chosen.region}) is not a region",
-                "Write it like eu-central-1.",
-            )
-        return ResolvedS3Connection(
-            name=self.name,
-            endpoint_url=endpoint,
-            region=region,
-            access_key_id=secret(chosen.access_key_id),
-            secret_access_key=secret(chosen.secret_access_key),
-            session_token=secret(chosen.session_token),
-            profile=chosen.profile,
-            path_style=bool(endpoint) if chosen.path_style is None else chosen.path_style,
-            anonymous=chosen.anonymous,
-        )
+        env = os.environ if environ is None else environ
+        return self.settings.resolve(References(self.name, self.file.parent, env, allowed))
 
 
 @dataclass(frozen=True)
@@ -333,10 +186,11 @@ def _load_scope(
     for name, entry in (data or {}).items():
         wrong = _faults_of_entry(document, name, entry)
         if not wrong:
+            model = source_of(entry["type"]).connection
             try:
-                settings = S3Settings.model_validate(entry)
+                settings = model.model_validate(entry)
             except ValidationError as error:
-                wrong = faults_of(error, S3Settings, document, below=(name,), secret=True)
+                wrong = faults_of(error, model, document, below=(name,), secret=True)
             else:
                 refused = refused_of_connection(settings, file, tenant, rules) if rules else ()
                 wrong = [document.fault((name, *key), message) for key, message in refused]
@@ -357,4 +211,13 @@ def _faults_of_entry(document: Document, name: str, entry: Any) -> list[SpecFaul
         return [document.fault((name,), "is not a section; keys go below it, such as type: s3")]
     if entry.get("type") in UNSUPPORTED_SOURCES:
         return [document.fault((name, "type"), f"{entry['type']} is not supported yet")]
+    kinds = tuple(kind for kind in SOURCES if source_of(kind).connection is not None)
+    if entry.get("type") in kinds:
+        return []
+    one_of_them: Any = Literal[kinds]
+    typed = create_model("Typed", type=one_of_them)
+    try:
+        typed.model_validate(entry)
+    except ValidationError as error:
+        return faults_of(error, typed, document, below=(name,), secret=True)
     return []

@@ -5,8 +5,10 @@ tenant. So the loader compares these names, and a spec that takes another's is b
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from autoloader_dagster.specs.model import IngestionSpec
+if TYPE_CHECKING:
+    from autoloader_dagster.specs.model import IngestionSpec
 
 DEFAULT_TENANT = "default"
 # The first part of the keys of broken specs; the last one is a file's name, so no table has it.
@@ -38,7 +40,7 @@ class DagsterNames:
         return "__".join(self.asset)
 
 
-def dagster_names(spec: IngestionSpec, tenant: str, name: str) -> DagsterNames:
+def dagster_names(spec: "IngestionSpec", tenant: str, name: str) -> DagsterNames:
     """The names of a spec.
 
     Args:

@@ -9,9 +9,6 @@ from pydantic import Field
 from autoloader_dagster.specs.registry import FORMATS, format_of
 from autoloader_dagster.specs.section import FormatSection
 
-# Names that mean something, and are not built yet.
-UNSUPPORTED_FORMATS = tuple({"avro", "orc", "xml", "text", "binary"} - FORMATS.keys())
-
 if TYPE_CHECKING:
     Format = FormatSection
 else:

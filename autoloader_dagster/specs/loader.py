@@ -14,7 +14,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from autoloader_dagster.errors import SpecError, SpecNotFound
-from autoloader_dagster.specs.boundaries import local_folder, refused_of_file, refused_of_spec
+from autoloader_dagster.specs.boundaries import refused_of_file, refused_of_spec
 from autoloader_dagster.specs.connections import Connections, load_connections
 from autoloader_dagster.specs.dagster_names import (
     BROKEN_SPECS,
@@ -27,7 +27,7 @@ from autoloader_dagster.specs.dagster_names import (
 from autoloader_dagster.specs.fault import SpecFault, shown_path
 from autoloader_dagster.specs.model import IngestionSpec
 from autoloader_dagster.specs.plain_words import faults_of
-from autoloader_dagster.specs.source import LocalSource, S3Source
+from autoloader_dagster.specs.registry import source_of
 from autoloader_dagster.specs.tenants import Fence, Tenants, load_tenants
 from autoloader_dagster.specs.values import IDENTIFIER, did_you_mean
 from autoloader_dagster.specs.yaml_document import Document, KeyPath, read_document
@@ -42,7 +42,7 @@ class LoadedSpec:
     """A spec that can be used.
 
     Attributes:
-        spec: The spec, with its name filled in and a local ``url`` made absolute.
+        spec: The spec, with its name filled in and its ``url`` made absolute.
         path: Its file.
         tenant: The tenant that it belongs to.
         text_hash: Digest of what the file says; comments and the order of keys do not change it.
@@ -290,12 +290,16 @@ def _cannot_be_checked(error: Exception) -> str:
 
 def _check_connection(draft: _Draft, connections: Connections) -> None:
     source = draft.spec.source if draft.spec else None
-    if not isinstance(source, S3Source) or source.connection is None:
+    if source is None or source.named_connection is None:
         return
     try:
-        connections.get(draft.tenant, source.connection)
+        found = connections.get(draft.tenant, source.named_connection)
     except SpecError as error:
         draft.blame(("source", "connection"), error.what)
+        return
+    if found.type != source.type:
+        message = f"'{found.name}' is a connection of type: {found.type}; name one of {source.type}"
+        draft.blame(("source", "connection"), message)
 
 
 def _check_tenant(draft: _Draft, specs_dir: Path, tenants: Tenants) -> None:
@@ -428,8 +432,8 @@ def _table_conflict(spec: IngestionSpec, other: IngestionSpec, other_file: str) 
 
 def _loaded(draft: _Draft, spec: IngestionSpec) -> LoadedSpec:
     source = spec.source
-    if isinstance(source, LocalSource):
-        source = source.model_copy(update={"url": local_folder(source, draft.file)})
+    url = source_of(source.type).absolute_url(source, draft.file)
+    source = source.model_copy(update={"url": url})
     content = json.dumps(draft.document.data, sort_keys=True)
     return LoadedSpec(
         spec=spec.model_copy(update={"name": draft.name, "source": source}),

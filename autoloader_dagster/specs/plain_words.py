@@ -15,9 +15,8 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from autoloader_dagster.specs.fault import SpecFault
-from autoloader_dagster.specs.format import UNSUPPORTED_FORMATS
+from autoloader_dagster.specs.registry import UNSUPPORTED_FORMATS, UNSUPPORTED_SOURCES
 from autoloader_dagster.specs.section import KeyFault
-from autoloader_dagster.specs.source import UNSUPPORTED_SOURCES
 from autoloader_dagster.specs.values import did_you_mean
 from autoloader_dagster.specs.yaml_document import Document, KeyPath
 

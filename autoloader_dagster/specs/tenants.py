@@ -19,6 +19,7 @@ from autoloader_dagster.specs.dagster_names import BROKEN_SPECS, DEFAULT_TENANT
 from autoloader_dagster.specs.fault import SpecFault, shown_path
 from autoloader_dagster.specs.file_names import misnamed
 from autoloader_dagster.specs.plain_words import faults_of
+from autoloader_dagster.specs.registry import source_of_address
 from autoloader_dagster.specs.section import SpecModel
 from autoloader_dagster.specs.values import IDENTIFIER
 from autoloader_dagster.specs.yaml_document import Document, read_document
@@ -75,7 +76,9 @@ class TenantRules(SpecModel):
     @classmethod
     def _are_buckets(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for url in value:
-            if not re.fullmatch(r"s3://[^/]+(/.*)?", url) or _has_dots(url):
+            kind = source_of_address(url)
+            canonical = kind is not None and url.startswith(f"{kind.schemes[0]}://")
+            if not canonical or not re.fullmatch(r"[^/]*//[^/]+(/.*)?", url) or _has_dots(url):
                 raise ValueError(f"'{url}' is not a bucket or a prefix, such as s3://in/acme/")
         return value
 
@@ -109,6 +112,17 @@ class TenantRules(SpecModel):
     def may_read_folder(self, folder: str) -> bool:
         """Whether a folder is one of the folders or below one, wherever its links lead."""
         return is_below(folder, self.folders)
+
+    def may_not(self, tenant: str, what: str, by: str) -> str:
+        """Why something is refused, in words.
+
+        Args:
+            tenant: Whose rules these are.
+            what: What is refused, as ``write 'lake.beta.orders'``.
+            by: The rule that would allow it.
+        """
+        listed = ", ".join(getattr(self, by)) or "none"
+        return f"tenant '{tenant}' may not {what}; its {by} in {TENANTS_FILE}: {listed}"
 
     def may_name_variable(self, name: str) -> bool:
         """Whether a variable is one of the variables."""

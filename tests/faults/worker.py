@@ -31,10 +31,9 @@ from autoloader_dagster.loading.discover import discover
 from autoloader_dagster.loading.ingestion import Ingestion
 from autoloader_dagster.loading.load import load
 from autoloader_dagster.settings import load_settings
-from autoloader_dagster.sources.registry import open_source
+from autoloader_dagster.sources.registry import open_source_of
 from autoloader_dagster.spark.session import connect
-from autoloader_dagster.specs.loader import LoadedSpec, SpecSet, load_specs
-from autoloader_dagster.specs.source import S3Source
+from autoloader_dagster.specs.loader import load_specs
 from autoloader_dagster.state.store import ProcessedFiles
 
 
@@ -105,7 +104,7 @@ def _do(job: dict[str, Any]) -> list[dict[str, Any]]:
             loaded = specs.get(name)
             ingestion = Ingestion(
                 loaded=loaded,
-                source=open_source(loaded.spec, _connection(specs, loaded)),
+                source=open_source_of(loaded, specs.connections),
                 store=store,
                 connect=lambda: connect(settings),
                 staging_dir=settings.staging_dir,
@@ -147,13 +146,6 @@ def _set_clock(seconds: float) -> None:
     for name, module in list(sys.modules.items()):
         if name.startswith("autoloader_dagster.") and hasattr(module, "datetime"):
             module.datetime = Shifted if seconds else datetime  # pyright: ignore
-
-
-def _connection(specs: SpecSet, loaded: LoadedSpec) -> Any:
-    source = loaded.spec.source
-    if not isinstance(source, S3Source) or source.connection is None:
-        return None
-    return specs.connections.get(loaded.tenant, source.connection).resolve()
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from autoloader_dagster.errors import LoadError
 from autoloader_dagster.loading.ingestion import Ingestion
 from autoloader_dagster.loading.load import load
 from autoloader_dagster.sources.base import FileRef
-from autoloader_dagster.sources.local import LocalFileSource
+from autoloader_dagster.sources.local.source import LocalFileSource
 from autoloader_dagster.sources.registry import open_source
 from autoloader_dagster.spark.session import connect
 from tests.fixtures.lake import Lake, write_ids

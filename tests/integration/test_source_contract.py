@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from autoloader_dagster.errors import FileChanged, SourceNotFound
 from autoloader_dagster.sources.base import FileRef, FileSource
 from autoloader_dagster.sources.registry import open_source
-from autoloader_dagster.specs.connections import ResolvedS3Connection
+from autoloader_dagster.sources.s3.connection import ResolvedS3Connection
 from autoloader_dagster.specs.model import IngestionSpec
 from tests.fixtures.s3 import S3Bucket
 

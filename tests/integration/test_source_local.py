@@ -20,7 +20,7 @@ from autoloader_dagster.errors import (
 )
 from autoloader_dagster.sources.base import FileRef
 from autoloader_dagster.sources.filters import FileFilter
-from autoloader_dagster.sources.local import LocalFileSource
+from autoloader_dagster.sources.local.source import LocalFileSource
 
 NOBODY = 65534
 

@@ -25,8 +25,8 @@ from autoloader_dagster.errors import (
 from autoloader_dagster.sources.base import FileRef
 from autoloader_dagster.sources.filters import FileFilter
 from autoloader_dagster.sources.s3.client import Patience
+from autoloader_dagster.sources.s3.connection import ResolvedS3Connection
 from autoloader_dagster.sources.s3.source import S3FileSource
-from autoloader_dagster.specs.connections import ResolvedS3Connection
 from tests.fixtures.s3 import S3Bucket, S3Server
 
 IMPATIENT = Patience(connect=0.3, read=0.5, unreachable=1)

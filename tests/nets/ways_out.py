@@ -19,9 +19,9 @@ from urllib.parse import unquote
 
 import yaml
 
+from autoloader_dagster.sources.local.kind import LocalSource
 from autoloader_dagster.sources.registry import open_source
 from autoloader_dagster.specs.loader import LoadedSpec, SpecSet, load_specs
-from autoloader_dagster.specs.source import LocalSource
 
 _KEYS = {"access_key_id": "env:ACME_KEY", "secret_access_key": "env:ACME_SECRET"}
 _GOOD = {"default/root", "beta/orders"}

@@ -7,7 +7,7 @@ from autoloader_dagster.formats.json.options import JsonFormat, JsonOptions
 from autoloader_dagster.formats.look import Look, look_at
 from autoloader_dagster.sources.base import FileRef
 from autoloader_dagster.sources.filters import FileFilter
-from autoloader_dagster.sources.local import LocalFileSource
+from autoloader_dagster.sources.local.source import LocalFileSource
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 

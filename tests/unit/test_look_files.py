@@ -17,7 +17,7 @@ from autoloader_dagster.formats.parquet.options import ParquetFormat
 from autoloader_dagster.formats.placing import stage_as
 from autoloader_dagster.formats.reading import ReadContext
 from autoloader_dagster.iceberg.columns import Column
-from autoloader_dagster.sources.local import LocalFileSource
+from autoloader_dagster.sources.local.source import LocalFileSource
 from autoloader_dagster.specs.model import IngestionSpec
 from tests.unit.look_steps import SAMPLES, csv, folder, json, listed, look_at_folder
 

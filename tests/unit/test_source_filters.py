@@ -7,7 +7,7 @@ import pytest
 
 from autoloader_dagster.errors import SpecError
 from autoloader_dagster.sources.filters import FileFilter
-from autoloader_dagster.specs.source import LocalSource
+from autoloader_dagster.sources.local.kind import LocalSource
 
 
 @pytest.mark.parametrize(

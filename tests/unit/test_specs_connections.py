@@ -10,7 +10,8 @@ import pytest
 from pydantic import SecretStr
 
 from autoloader_dagster.errors import SpecError
-from autoloader_dagster.specs.connections import Connection, S3Settings, load_connections
+from autoloader_dagster.sources.s3.connection import S3Connection
+from autoloader_dagster.specs.connections import Connection, load_connections
 from autoloader_dagster.specs.loader import load_specs
 
 CANARY = "CANARY/s3cr3t+Value"
@@ -292,7 +293,7 @@ def test_a_secret_that_is_no_yaml_is_not_shown_either(tmp_path: Path, value: str
 
 def test_pydantic_does_not_print_a_literal_secret() -> None:
     with pytest.raises(ValueError, match="secrets never stand in a file") as error:
-        S3Settings.model_validate({"type": "s3", "access_key_id": CANARY})
+        S3Connection.model_validate({"type": "s3", "access_key_id": CANARY})
     assert CANARY not in "".join(traceback.format_exception(error.value))
 
 

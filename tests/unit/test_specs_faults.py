@@ -302,7 +302,7 @@ def test_a_fault_in_a_key(tmp_path: Path, more: str, fault: str) -> None:
         (
             "url: data",
             "url: s3://in/x",
-            ":3  source.url: 's3://in/x' is an S3 address; use source.type: s3",
+            ":3  source.url: 's3://in/x' is an address of another kind; use source.type: s3",
         ),
         (
             "url: data",

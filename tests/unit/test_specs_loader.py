@@ -8,8 +8,8 @@ import pytest
 from autoloader_dagster.errors import SpecError
 from autoloader_dagster.formats.csv.options import CsvFormat
 from autoloader_dagster.formats.json.options import JsonFormat
+from autoloader_dagster.sources.local.kind import LocalSource
 from autoloader_dagster.specs.loader import BrokenSpec, LoadedSpec, load_specs
-from autoloader_dagster.specs.source import LocalSource
 
 ROOT = Path(__file__).parents[2]
 

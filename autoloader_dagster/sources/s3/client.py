@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from autoloader_dagster.redaction import remember
-from autoloader_dagster.specs.connections import ResolvedS3Connection
+from autoloader_dagster.sources.s3.connection import ResolvedS3Connection
 
 _PROVIDERS = "org.apache.hadoop.fs.s3a"
 # S3A's own default chain knows neither ~/.aws nor single sign-on; the SDK's does.

@@ -16,9 +16,9 @@ from autoloader_dagster.errors import FileChanged, SourceError, SourceUnavailabl
 from autoloader_dagster.sources.base import FileRef
 from autoloader_dagster.sources.filters import FileFilter
 from autoloader_dagster.sources.s3.client import Patience, S3Access
+from autoloader_dagster.sources.s3.connection import ResolvedS3Connection
 from autoloader_dagster.sources.s3.errors import S3Place, told_as_source_errors
 from autoloader_dagster.sources.stream import open_stream
-from autoloader_dagster.specs.connections import ResolvedS3Connection
 
 _STAT_THREADS = 16
 _PATIENCE = Patience()
