@@ -15,14 +15,9 @@ from autoloader_dagster.state.guarded import write_guarded
 from autoloader_dagster.state.models import StoredBatch, StoredFile
 from autoloader_dagster.state.records import FileStatus, Guard, LoadedFile
 
-# What the version of such a file begins with, until it is listed.
+# Written before the time to tell the unlisted versions of a path apart; never read.
 UNLISTED = "unlisted since "
 FOUND = "its rows were found in the table"
-
-
-def unlisted_version(modified_at: datetime) -> str:
-    """Stands for the version of a file that is known by its rows only."""
-    return f"{UNLISTED}{modified_at.isoformat(timespec='microseconds')}"
 
 
 def add_versions(
@@ -49,7 +44,7 @@ def add_versions(
                 "tenant": tenant,
                 "ingestion_id": ingestion_id,
                 "file_path": path,
-                "file_version": unlisted_version(modified_at),
+                "file_version": f"{UNLISTED}{modified_at.isoformat(timespec='microseconds')}",
                 "file_size_bytes": 0,
                 "file_modified_at": modified_at,
                 "partition_key": partition_key,
@@ -59,6 +54,7 @@ def add_versions(
                 "retry_count": 0,
                 "created_at": moment,
                 "updated_at": moment,
+                "found_in_table_at": moment,
             }
             for path, modified_at, partition_key in versions
             if (path, modified_at) not in known
@@ -71,10 +67,10 @@ def add_versions(
 def name_listed_versions(connection: Connection, ingestion_id: str) -> None:
     """Give versions that were known by their rows only the identity that the listing shows."""
     unlisted = exists().where(
-        StoredFile.ingestion_id == ingestion_id, StoredFile.file_version.startswith(UNLISTED)
+        StoredFile.ingestion_id == ingestion_id, StoredFile.found_in_table_at.is_not(None)
     )
     if connection.scalar(select(unlisted)):
-        connection.execute(text(_NAME), {"ingestion": ingestion_id, "unlisted": f"{UNLISTED}%"})
+        connection.execute(text(_NAME), {"ingestion": ingestion_id})
 
 
 _NAME = """
@@ -84,8 +80,9 @@ UPDATE processed_files SET
   file_etag = (SELECT l.etag FROM autoloader_listing l
                WHERE l.file_path = processed_files.file_path),
   file_size_bytes = (SELECT l.size FROM autoloader_listing l
-                     WHERE l.file_path = processed_files.file_path)
-WHERE ingestion_id = :ingestion AND file_version LIKE :unlisted
+                     WHERE l.file_path = processed_files.file_path),
+  found_in_table_at = NULL
+WHERE ingestion_id = :ingestion AND found_in_table_at IS NOT NULL
   AND EXISTS (SELECT 1 FROM autoloader_listing l
               WHERE l.file_path = processed_files.file_path
                 AND l.modified_at = processed_files.file_modified_at
@@ -132,6 +129,7 @@ def reinstate(
                 bad_records=bindparam("bad_rows"),
                 error_type=null(),
                 error_message=null(),
+                displaced_by_batch=null(),
                 processed_at=moment,
                 updated_at=moment,
             ),

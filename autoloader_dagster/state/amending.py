@@ -265,6 +265,7 @@ def _mark_undone(
         "status": "UNDONE",
         "error_type": null(),
         "error_message": f"its rows were taken out by the undo {batch_id}",
+        "displaced_by_batch": batch_id,
         "processed_at": moment,
         "updated_at": moment,
     }

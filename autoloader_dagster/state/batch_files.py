@@ -126,6 +126,7 @@ def record(
             "processing_duration_ms": round(seconds * 1000),
             "error_type": None,
             "error_message": None,
+            "displaced_by_batch": None,
             "updated_at": moment,
         }
         changes = [
@@ -165,11 +166,6 @@ def record(
             )
 
     write_guarded(database, whose, guard, write)
-
-
-def replaced_by(batch_id: str) -> str:
-    """The reason of a version whose rows went when those of a newer one came."""
-    return f"a newer version of the file took its place in batch {batch_id}"
 
 
 def _change(
@@ -296,7 +292,8 @@ def _replace_older(
             .values(
                 status="REPLACED",
                 error_type=null(),
-                error_message=replaced_by(batch_id),
+                error_message=f"a newer version of the file took its place in batch {batch_id}",
+                displaced_by_batch=batch_id,
                 updated_at=moment,
             )
         )

@@ -156,11 +156,12 @@ WHERE f.ingestion_id = :ingestion AND f.status = 'SUCCESS'
 _VERSIONS = """
 INSERT INTO processed_files (tenant, ingestion_id, file_path, file_version, file_size_bytes,
     file_modified_at, file_etag, partition_key, status, error_message, discovered_at, retry_count,
-    created_at, updated_at)
+    created_at, updated_at, found_in_table_at)
 SELECT :tenant, :ingestion, d.file_path,
        coalesce(l.version, :unlisted || CAST(d.modified_at AS TEXT)), coalesce(l.size, 0),
        d.modified_at, l.etag, max(d.partition_key), 'UNDONE',
-       CAST(:found AS TEXT), :now, 0, :now, :now
+       CAST(:found AS TEXT), :now, 0, :now, :now,
+       CASE WHEN l.version IS NULL THEN :now END
 FROM autoloader_differences d
 LEFT JOIN autoloader_listing l
   ON l.file_path = d.file_path AND l.modified_at = d.modified_at

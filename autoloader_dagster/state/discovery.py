@@ -62,6 +62,7 @@ FRESH = {
     "bytes_read": None,
     "processing_duration_ms": None,
     "retry_count": 0,
+    "displaced_by_batch": None,
 }
 
 # The entries of the listing that need a decision.

@@ -58,6 +58,7 @@ Ordered = Text().with_variant(Text(collation="C"), "postgresql")
 
 # Only then is there anything to find by it.
 _HAS_ETAG = text("file_etag IS NOT NULL")
+_NOT_LISTED = text("found_in_table_at IS NOT NULL")
 
 
 class Base(DeclarativeBase):
@@ -140,6 +141,12 @@ class StoredFile(Base):
     retry_count: Mapped[int] = mapped_column(Integer)
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
+    # The batch that took the rows of this version out of the table, while they are out. If main
+    # loses that batch, they are back.
+    displaced_by_batch: Mapped[str | None]
+    # When the rows of a version were found in the table that no listing had shown; null once one
+    # shows it. Until then file_version is not the source's, and only keeps two of them apart.
+    found_in_table_at: Mapped[datetime | None]
 
     __table_args__ = (
         UniqueConstraint("ingestion_id", "file_path", "file_version"),
@@ -156,6 +163,12 @@ class StoredFile(Base):
             "id",
             sqlite_where=_HAS_ETAG,
             postgresql_where=_HAS_ETAG,
+        ),
+        Index(
+            "ix_processed_files_found_in_table",
+            "ingestion_id",
+            sqlite_where=_NOT_LISTED,
+            postgresql_where=_NOT_LISTED,
         ),
         # A row's id stands for its file version in released_files and must never be given again.
         {"sqlite_autoincrement": True},

@@ -434,6 +434,8 @@ class FileRow:
     retry_count: int
     created_at: datetime
     updated_at: datetime
+    displaced_by_batch: str | None
+    found_in_table_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)

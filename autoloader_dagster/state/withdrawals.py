@@ -21,9 +21,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import aliased
 
-from autoloader_dagster.state.batch_files import replaced_by
 from autoloader_dagster.state.database import Database, now, one_of
-from autoloader_dagster.state.file_ids import read_ids, write_ids
+from autoloader_dagster.state.file_ids import write_ids
 from autoloader_dagster.state.guarded import write_guarded
 from autoloader_dagster.state.models import StoredBatch, StoredFile
 from autoloader_dagster.state.records import (
@@ -45,6 +44,8 @@ _NOT_LOADED = {
     "processing_duration_ms": null(),
     "error_type": null(),
 }
+
+_DISPLACED = ("REPLACED", "UNDONE")
 
 
 def loaded_batches(
@@ -72,26 +73,13 @@ def loaded_batches(
 def displaced_by(database: Database, batch_id: str) -> list[DisplacedFile]:
     """Versions whose rows a batch took out; see ``ProcessedFiles.displaced_by``."""
     with database.reading() as connection:
-        batch = connection.execute(
-            select(StoredBatch.ingestion_id, StoredBatch.kind, StoredBatch.member_files).where(
-                StoredBatch.id == batch_id
-            )
-        ).one_or_none()
-        if batch is None:
-            return []
-        # The files of a load are those that it loaded, and it took out none of them.
-        taken_out = read_ids(batch.member_files or "") if batch.kind != "load" else ()
-        replaced = and_(
-            StoredFile.status == "REPLACED", StoredFile.error_message == replaced_by(batch_id)
-        )
-        undone = and_(
-            StoredFile.status == "UNDONE",
-            one_of(StoredFile.id, taken_out, connection),
-        )
         rows = connection.execute(
-            select(StoredFile.id, StoredFile.file_path, StoredFile.batch_id).where(
-                StoredFile.ingestion_id == batch.ingestion_id,
-                or_(replaced, undone),
+            select(StoredFile.id, StoredFile.file_path, StoredFile.batch_id)
+            .join(StoredBatch, StoredBatch.ingestion_id == StoredFile.ingestion_id)
+            .where(
+                StoredBatch.id == batch_id,
+                StoredFile.status.in_(_DISPLACED),
+                StoredFile.displaced_by_batch == batch_id,
                 StoredFile.batch_id.is_not(None),
             )
         )
@@ -135,9 +123,14 @@ def withdraw(
             update(StoredFile)
             .where(
                 one_of(StoredFile.id, back_again, connection),
-                StoredFile.status.in_(("REPLACED", "UNDONE")),
+                StoredFile.status.in_(_DISPLACED),
             )
-            .values(status="SUCCESS", error_message=null(), updated_at=moment)
+            .values(
+                status="SUCCESS",
+                error_message=null(),
+                displaced_by_batch=null(),
+                updated_at=moment,
+            )
         )
         _release(connection, {batch_id: ids}, reason, moment)
         return Withdrawal(str(ingestion_id), len(ids))

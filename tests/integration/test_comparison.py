@@ -195,6 +195,15 @@ def test_versions_that_catch_up_finds_are_added_once(state: ProcessedFiles) -> N
     assert statuses(state, "b.csv") == {"v1": "UNDONE"}
 
 
+def test_the_text_of_a_version_does_not_tell_whether_it_was_listed(state: ProcessedFiles) -> None:
+    discover(state, ref("a.csv", "unlisted since yesterday"))
+    load(state)
+
+    assert discover(state, ref("a.csv", "v2"), on_change="append").changed == 1
+    expected = {"unlisted since yesterday": "SUCCESS", "v2": "DISCOVERED"}
+    assert statuses(state, "a.csv") == expected
+
+
 def _main_moved() -> None:
     raise MainMoved("by a test")
 

@@ -118,6 +118,45 @@ def test_a_state_of_the_first_revision_is_upgraded_with_its_batches(state_url: s
     state.close()
 
 
+def test_facts_of_sentences_get_their_columns(state_url: str) -> None:
+    _at_revision(state_url, "0005")
+    rows = {
+        "SUCCESS": ("v2", None),
+        "REPLACED": ("v1", "a newer version of the file took its place in batch b1"),
+        "UNDONE": ("unlisted since 2026-11-01", "its rows were taken out by the undo b2"),
+        "DISCOVERED": ("v0", "its rows were taken out by the undo b3"),
+    }
+    moment = "2026-11-01 00:00:00"
+    opened = Database(state_url)
+    with opened.engine.begin() as connection:
+        for status, (version, reason) in rows.items():
+            connection.execute(
+                text(
+                    "INSERT INTO processed_files (tenant, ingestion_id, file_path, file_version, "
+                    "file_size_bytes, file_modified_at, status, error_message, discovered_at, "
+                    "retry_count, created_at, updated_at) VALUES ('acme', :ingestion, 'a.csv', "
+                    f":version, 10, '{moment}', :status, :reason, '{moment}', 0, '{moment}', "
+                    f"'{moment}')"
+                ),
+                {"ingestion": INGESTION, "version": version, "status": status, "reason": reason},
+            )
+    opened.close()
+    state = ProcessedFiles(state_url)
+    state.upgrade()
+
+    facts = {
+        row.status: (row.displaced_by_batch, row.found_in_table_at == row.created_at)
+        for row in state.files(INGESTION)
+    }
+    assert facts == {
+        "SUCCESS": (None, False),
+        "REPLACED": ("b1", False),
+        "UNDONE": ("b2", True),
+        "DISCOVERED": (None, False),
+    }
+    state.close()
+
+
 def _at_revision(url: str, revision: str) -> None:
     """Give a fresh database the schema of an earlier version."""
     opened = Database(url)
@@ -134,7 +173,9 @@ def test_a_database_in_use_is_never_migrated_by_opening_it(state_url: str) -> No
     state = ProcessedFiles(state_url)
 
     for call in (state.set_up, state.counts):
-        with pytest.raises(StateError, match=r"at the old revision 0002.*needs 0003") as caught:
+        with pytest.raises(
+            StateError, match=rf"at the old revision 0002.*needs {OLDEST_USABLE}"
+        ) as caught:
             call()
         assert "autoloader db upgrade" in caught.value.hint
     assert (state.current(), state.is_usable()) == ("0002", False)
@@ -188,7 +229,6 @@ def test_a_newer_database_that_older_versions_can_use_is_accepted(state: Process
 def test_an_index_is_built_beside_those_who_write(postgres_database_url: str) -> None:
     _at_revision(postgres_database_url, "0003")
     states = [ProcessedFiles(postgres_database_url) for _ in range(2)]
-    discover(states[0], ref("a.csv"))
     statements: list[str] = []
     event.listen(
         states[0]._database.engine,
@@ -202,8 +242,8 @@ def test_an_index_is_built_beside_those_who_write(postgres_database_url: str) ->
 
     # What an interrupted upgrade left is built again, by whoever of two comes first.
     with psycopg.connect(postgres_database_url, autocommit=True) as connection:
-        connection.execute(f"UPDATE {VERSION_TABLE} SET version_num = '0003'")
-        connection.execute("DROP TABLE autoloader_schema")
+        connection.execute(f"UPDATE {VERSION_TABLE} SET version_num = '0006'")
+    discover(states[0], ref("a.csv"))
     with ThreadPoolExecutor(2) as pool:
         for done in [pool.submit(state.upgrade) for state in states]:
             done.result(timeout=120)

@@ -2,8 +2,21 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
+from sqlalchemy import text
+
 from autoloader_dagster.state import LoadedFile, ProcessedFiles
-from tests.integration.state_steps import TABLE, claimed, discover, load, ref, statuses, versions
+from autoloader_dagster.state.records import Amendment, UndoneFile
+from tests.integration.state_steps import (
+    INGESTION,
+    LEASE,
+    TABLE,
+    claimed,
+    discover,
+    load,
+    ref,
+    statuses,
+    versions,
+)
 
 
 def test_a_batch_taken_back_gives_up_its_files_and_can_be_recorded_again(
@@ -42,6 +55,36 @@ def test_versions_that_a_withdrawn_batch_had_replaced_are_loaded_again(
     state.withdraw(second.batch_id, 8, "rolled back", [replaced.id])
 
     assert statuses(state, "a.csv") == {"v1": "SUCCESS", "v2": "UNDONE"}
+
+
+def test_what_a_batch_displaced_is_known_whatever_the_reason_says(state: ProcessedFiles) -> None:
+    discover(state, ref("a.csv"), ref("b.csv"))
+    first = load(state, 7)
+    discover(state, ref("a.csv", "v2"), on_change="replace")
+    second = load(state, 8, replace=True)
+    (undone,) = (each for each in first.files if each.path == ref("b.csv").path)
+    wanted = Amendment("undo", INGESTION, "acme", TABLE, (undone.id,))
+    undo = state.claim_amendment(wanted, "worker", "run-1", LEASE)
+    gone = [UndoneFile(undone.id, first.batch_id)]
+    state.record_undo(
+        undo.batch_id, 9, gone, 10, ingestion_id=INGESTION, tenant="acme", table=TABLE
+    )
+    with state._database.writing() as connection:
+        connection.execute(text("UPDATE processed_files SET error_message = 'in other words'"))
+
+    displaced = {
+        each.batch_id: [(file.path, file.batch_id) for file in state.displaced_by(each.batch_id)]
+        for each in (first, second, undo)
+    }
+
+    assert displaced == {
+        first.batch_id: [],
+        second.batch_id: [(ref("a.csv").path, first.batch_id)],
+        undo.batch_id: [(ref("b.csv").path, first.batch_id)],
+    }
+    state.retry(INGESTION, {undone.id: None})
+    assert versions(state, "b.csv")["v1"].displaced_by_batch is None
+    assert state.displaced_by(undo.batch_id) == []
 
 
 def test_files_of_a_table_that_is_gone_wait_in_their_newest_version(

@@ -15,7 +15,8 @@ from tests.interleavings.world import World
 
 _FILES = (
     "select id, file_path, file_version, partition_key, status, batch_id, run_id, snapshot_id, "
-    "discovered_at, records_ingested, error_type, error_message, retry_count "
+    "discovered_at, records_ingested, error_type, error_message, retry_count, "
+    "displaced_by_batch, found_in_table_at is null "
     "from processed_files order by id"
 )
 _BATCHES = (
