@@ -5,13 +5,14 @@ A kind of source is a module, or a folder, with an object ``SOURCE``, and a line
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, ClassVar, Generic, Literal, Protocol, TypeVar, get_args
 
 from autoloader_dagster.sources.filters import FileFilter
+from autoloader_dagster.sources.jar import Jar
 from autoloader_dagster.specs.connection_section import ConnectionSection
 from autoloader_dagster.specs.registry import source_of
 from autoloader_dagster.specs.source_section import SourceSection
@@ -124,6 +125,9 @@ class SourceKind(ABC, Generic[Section]):
             Empty for folders.
         local: Whether it reads folders of this machine, which the Spark server sees too.
         dagster_kind: What Dagster shows on the asset that stands for the files.
+        hadoop_conf: Hadoop's settings that the embedded Spark server has for it, whatever the
+            connection is; what differs by connection is in ``FileSource.spark_options``.
+        jars: What the embedded Spark server needs to read its files.
     """
 
     section: ClassVar[type[SourceSection]]
@@ -131,6 +135,8 @@ class SourceKind(ABC, Generic[Section]):
     schemes: ClassVar[tuple[str, ...]] = ()
     local: ClassVar[bool] = False
     dagster_kind: ClassVar[str]
+    hadoop_conf: ClassVar[Mapping[str, str]] = {}
+    jars: ClassVar[tuple[Jar, ...]] = ()
 
     @property
     def name(self) -> str:

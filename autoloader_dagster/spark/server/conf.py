@@ -6,6 +6,7 @@ from pathlib import Path
 
 from autoloader_dagster.errors import SparkSetupError
 from autoloader_dagster.settings import Settings
+from autoloader_dagster.specs.registry import SOURCES, source_of
 
 PORT = "spark.connect.grpc.binding.port"
 TOKEN = "spark.connect.authenticate.token"
@@ -42,7 +43,11 @@ def server_conf(settings: Settings, work_dir: Path) -> dict[str, str]:
         "spark.sql.catalog.lake.jdbc.busy_timeout": "30000",
         "spark.sql.catalog.lake.warehouse": warehouse(settings),
         "spark.sql.catalogImplementation": "in-memory",
-        "spark.hadoop.fs.s3.impl": "org.apache.hadoop.fs.s3a.S3AFileSystem",
+        **{
+            f"spark.hadoop.{key}": value
+            for kind in SOURCES
+            for key, value in source_of(kind).hadoop_conf.items()
+        },
         # What a day is must not depend on the machine.
         "spark.sql.session.timeZone": "UTC",
         # One machine: 200 shuffle partitions cost 2.5 s a load. Many small files: a listing job

@@ -9,11 +9,12 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from autoloader_dagster.errors import AutoloaderError, SparkSetupError
+from autoloader_dagster.sources.jar import Jar
 from autoloader_dagster.spark.server.locks import file_lock
+from autoloader_dagster.specs.registry import SOURCES, source_of
 
 Progress = Callable[[str, int, int], None]
 """Is told the file's name, the bytes that are here, and the bytes there will be."""
@@ -21,26 +22,6 @@ Progress = Callable[[str, int, int], None]
 # Long enough for another process to fetch everything over a slow line.
 _LOCK_SECONDS = 1800
 _CHUNK = 1 << 20
-
-
-@dataclass(frozen=True)
-class Jar:
-    """One jar of the Maven repository, and the only content that is accepted for it.
-
-    Attributes:
-        coordinates: ``group:artifact:version``, or ``group:artifact:version:classifier``.
-        sha256: Hexadecimal.
-        size: Bytes.
-    """
-
-    coordinates: str
-    sha256: str
-    size: int
-
-    @property
-    def file_name(self) -> str:
-        """As Maven names it."""
-        return "-".join(self.coordinates.split(":")[1:]) + ".jar"
 
 
 JARS = (
@@ -56,28 +37,8 @@ JARS = (
         "a3f53a2aa15ae9425a9e793bbe9c8e5288febeb4b65ef5c1a4e80d4c2045cf08",
         14_346_720,
     ),
-    # S3A of the Hadoop that is in Spark. Its AWS SDK comes from Iceberg's bundle (69 MB, not the
-    # 640 MB of Amazon's own), which leaves out the two parts that follow; all are of one version.
-    Jar(
-        "org.apache.hadoop:hadoop-aws:3.4.2",
-        "d2d24e6b715b5656b9d238bf13b6682a07e2004dd36aad74a73aeb854319f4d9",
-        936_997,
-    ),
-    Jar(
-        "org.apache.iceberg:iceberg-aws-bundle:1.12.0",
-        "dd7e49ffa4ac9b215bed846581991259e3aec9bb2fa08d6cec029c46cd66d957",
-        69_034_612,
-    ),
-    Jar(
-        "software.amazon.awssdk:s3-transfer-manager:2.54.17",
-        "7bef0ea4efd5e0860bab63e08317040951edb51b72a5be734284c28b8324ab87",
-        282_942,
-    ),
-    Jar(
-        "software.amazon.awssdk:apache-client:2.54.17",
-        "0b00ae3d55c3d1213ca47b5651dc4c2a0080fc9b6192dde3d53c3da6c1811bcb",
-        77_826,
-    ),
+    # What the kinds of sources need; two may need the same.
+    *dict.fromkeys(jar for kind in SOURCES for jar in source_of(kind).jars),
 )
 
 
