@@ -87,7 +87,7 @@ def build_asset(loaded: LoadedSpec, connections: Connections) -> dg.AssetsDefini
         tags=dict(spec.tags),
         kinds={"spark", "iceberg", spec.format.type},
         code_version=loaded.text_hash,
-        pool="table_" + spec.table.name.replace(".", "_"),
+        pool=loaded.names.pool,
         # A partition without files is not loaded, so it gets no event.
         output_required=False,
         op_tags={INGESTION_TAG: loaded.ingestion_id},

@@ -27,12 +27,14 @@ class DagsterNames:
         source: Key of the external asset for the files.
         trigger: What the names of its sensor and its schedule begin with.
         partitions: Name of its set of named partitions.
+        pool: Pool of its table, which the writers of the table share, and no other does.
     """
 
     asset: Key
     source: Key
     trigger: str
     partitions: str
+    pool: str
 
     @property
     def node(self) -> str:
@@ -54,6 +56,8 @@ def dagster_names(spec: "IngestionSpec", tenant: str, name: str) -> DagsterNames
         source=("source", tenant, name),
         trigger=name if tenant == DEFAULT_TENANT else f"{tenant}__{name}",
         partitions=f"{tenant}__{name}",
+        # With its dots: without them tables of other namespaces would have the same pool.
+        pool=f"table_{spec.table.name}",
     )
 
 

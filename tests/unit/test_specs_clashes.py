@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from autoloader_dagster.cli.app import main
 from autoloader_dagster.definitions import build_definitions
+from autoloader_dagster.orchestration.assets import build_asset
 from autoloader_dagster.orchestration.partitions import time_partitions
 from autoloader_dagster.specs.loader import load_specs
 from autoloader_dagster.specs.table import EARLIEST, EARLIEST_HOUR, LATEST, Partition
@@ -163,6 +164,32 @@ def test_many_specs_of_one_table_load_as_fast_as_others(tmp_path: Path) -> None:
     specs = load_specs(folder)
     assert specs.specs == ()
     assert {len(each.faults) for each in specs.broken} == {1, 300}
+
+
+def test_each_table_has_a_pool_of_its_own(tmp_path: Path) -> None:
+    for name, table, shared in (
+        ("acme/eu_orders", "acme.eu_orders", False),
+        ("acme_eu/orders", "acme_eu.orders", False),
+        ("first", "n.t", True),
+        ("second", "n.t", True),
+    ):
+        content = {
+            "source": {"type": "local", "url": "/in"},
+            "format": {"type": "csv"},
+            "table": {"name": f"lake.{table}", "shared": shared},
+        }
+        path = tmp_path / f"{name}.yaml"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(yaml.safe_dump(content))
+    specs = load_specs(tmp_path)
+    pools = {s.ingestion_id: build_asset(s, specs.connections).op.pool for s in specs.specs}
+    # Those who write one table take turns, and no one else waits for them.
+    assert pools == {
+        "acme/eu_orders": "table_lake.acme.eu_orders",
+        "acme_eu/orders": "table_lake.acme_eu.orders",
+        "default/first": "table_lake.n.t",
+        "default/second": "table_lake.n.t",
+    }
 
 
 def test_a_spec_that_dagster_does_not_take_is_broken_alone(tmp_path: Path) -> None:
