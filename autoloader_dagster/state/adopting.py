@@ -7,13 +7,13 @@ rows tell when such a version was changed, and nothing else that tells it from o
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, bindparam, exists, null, select, text, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, exists, select, text
 
 from autoloader_dagster.state.database import Database, now, one_of
 from autoloader_dagster.state.guarded import write_guarded
 from autoloader_dagster.state.models import StoredBatch, StoredFile
 from autoloader_dagster.state.records import FileStatus, Guard, LoadedFile
+from autoloader_dagster.state.transitions import ALL, add, move
 
 # Written before the time to tell the unlisted versions of a path apart; never read.
 UNLISTED = "unlisted since "
@@ -48,7 +48,6 @@ def add_versions(
                 "file_size_bytes": 0,
                 "file_modified_at": modified_at,
                 "partition_key": partition_key,
-                "status": "UNDONE",
                 "error_message": FOUND,
                 "discovered_at": moment,
                 "retry_count": 0,
@@ -59,9 +58,7 @@ def add_versions(
             for path, modified_at, partition_key in versions
             if (path, modified_at) not in known
         ]
-        if rows:
-            dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-            connection.execute(dialect.insert(StoredFile).on_conflict_do_nothing(), rows)
+        add(connection, "UNDONE", rows, unless_known=True)
 
 
 def name_listed_versions(connection: Connection, ingestion_id: str) -> None:
@@ -118,25 +115,19 @@ def reinstate(
         if batch is None or batch.status != "RECORDED" or not still:
             return 0
         moment = now(connection)
-        connection.execute(
-            update(StoredFile)
-            .where(StoredFile.id == bindparam("row_id"))
-            .values(
-                status="SUCCESS",
-                batch_id=batch_id,
-                snapshot_id=batch.snapshot_id,
-                records_ingested=bindparam("rows"),
-                bad_records=bindparam("bad_rows"),
-                error_type=null(),
-                error_message=null(),
-                displaced_by_batch=null(),
-                processed_at=moment,
-                updated_at=moment,
-            ),
-            [
-                {"row_id": each.file_id, "rows": each.rows, "bad_rows": each.bad_rows}
-                for each in still
-            ],
+        changes = [
+            {"row_id": each.file_id, "records_ingested": each.rows, "bad_records": each.bad_rows}
+            for each in still
+        ]
+        move(
+            connection,
+            changes,
+            ALL,
+            "SUCCESS",
+            moment,
+            batch_id=batch_id,
+            snapshot_id=batch.snapshot_id,
+            processed_at=moment,
         )
         return len(still)
 

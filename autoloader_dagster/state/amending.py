@@ -8,13 +8,12 @@ import secrets
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, Row, bindparam, func, insert, null, select, update
+from sqlalchemy import Connection, Row, func, insert, select, update
 
 from autoloader_dagster.errors import FilesInUse, StateError
 from autoloader_dagster.state.batches import OPEN, find
 from autoloader_dagster.state.claims import owned
 from autoloader_dagster.state.database import Database, now, one_of
-from autoloader_dagster.state.discovery import FRESH
 from autoloader_dagster.state.file_ids import read_ids, write_ids
 from autoloader_dagster.state.models import StoredBatch, StoredFile
 from autoloader_dagster.state.records import (
@@ -23,12 +22,16 @@ from autoloader_dagster.state.records import (
     RETRIABLE,
     Amendment,
     Batch,
+    FileStatus,
     TableState,
     UndoneFile,
 )
 from autoloader_dagster.state.tables import write_table_state
+from autoloader_dagster.state.transitions import move
 
 _NAMED_AT_MOST = 3
+# A state that was lost has listed a loaded file again, and a batch may hold it already.
+_LISTED_AGAIN: tuple[FileStatus, ...] = ("DISCOVERED", "PROCESSING", "FAILED")
 
 
 def claim_amendment(
@@ -166,19 +169,8 @@ def retry(
             )
         )
         if ids:
-            connection.execute(
-                update(StoredFile)
-                .where(StoredFile.id == bindparam("row_id"))
-                .values(
-                    **FRESH,
-                    status="DISCOVERED",
-                    partition_key=bindparam("placed"),
-                    error_type=None,
-                    error_message=None,
-                    updated_at=moment,
-                ),
-                [{"row_id": each, "placed": partition_of[each]} for each in ids],
-            )
+            placed = [{"row_id": each, "partition_key": partition_of[each]} for each in ids]
+            move(connection, placed, RETRIABLE, "DISCOVERED", moment)
         return ids
 
 
@@ -198,17 +190,8 @@ def dismiss(database: Database, ingestion_id: str, file_ids: Collection[int]) ->
             .with_for_update()
         ).all()
         if bad:
-            connection.execute(
-                update(StoredFile)
-                .where(StoredFile.id == bindparam("row_id"))
-                .values(
-                    status="SKIPPED",
-                    error_type=DISMISSED,
-                    error_message=bindparam("reason"),
-                    updated_at=moment,
-                ),
-                [{"row_id": row.id, "reason": _dismissed(row)} for row in bad],
-            )
+            reasons = [{"row_id": row.id, "error_message": _dismissed(row)} for row in bad]
+            move(connection, reasons, DISMISSIBLE, "SKIPPED", moment, error_type=DISMISSED)
         return {row.id for row in bad}
 
 
@@ -261,24 +244,15 @@ def _mark_undone(
         .with_for_update()
     ).all()
     undone = [row for row in held if _still_that(row, batch_of[row.id])]
-    values = {
-        "status": "UNDONE",
-        "error_type": null(),
-        "error_message": f"its rows were taken out by the undo {batch_id}",
-        "displaced_by_batch": batch_id,
-        "processed_at": moment,
-        "updated_at": moment,
-    }
-    was_loaded = [row.id for row in undone if row.status == "SUCCESS"]
-    was_waiting = [row.id for row in undone if row.status != "SUCCESS"]
-    connection.execute(
-        update(StoredFile).where(one_of(StoredFile.id, was_loaded, connection)).values(values)
-    )
-    # A state that was lost has listed them anew, and a batch may hold them already.
-    connection.execute(
-        update(StoredFile)
-        .where(one_of(StoredFile.id, was_waiting, connection))
-        .values({**values, "batch_id": None, "run_id": None})
+    move(
+        connection,
+        one_of(StoredFile.id, [row.id for row in undone], connection),
+        ("SUCCESS", *_LISTED_AGAIN),
+        "UNDONE",
+        moment,
+        displaced_by=batch_id,
+        error_message=f"its rows were taken out by the undo {batch_id}",
+        processed_at=moment,
     )
     return [row.id for row in undone]
 
@@ -286,7 +260,7 @@ def _mark_undone(
 def _still_that(row: Row[tuple[int, str, str | None]], loaded_by: str | None) -> bool:
     if row.status == "SUCCESS":
         return loaded_by is None or row.batch_id == loaded_by
-    return row.status in ("DISCOVERED", "PROCESSING", "FAILED")
+    return row.status in _LISTED_AGAIN
 
 
 def _status(connection: Connection, batch_id: str) -> str | None:

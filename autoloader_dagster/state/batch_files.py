@@ -1,6 +1,7 @@
 """Writes down what became of a batch's files: set aside, or in the table."""
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -8,10 +9,8 @@ from sqlalchemy import (
     Connection,
     Row,
     and_,
-    bindparam,
     func,
     insert,
-    null,
     select,
     update,
 )
@@ -27,6 +26,7 @@ from autoloader_dagster.state.guarded import write_guarded
 from autoloader_dagster.state.models import StoredBatch, StoredFile
 from autoloader_dagster.state.records import (
     BatchKind,
+    FileStatus,
     Guard,
     LoadedFile,
     SetAside,
@@ -34,6 +34,7 @@ from autoloader_dagster.state.records import (
     no_guard,
 )
 from autoloader_dagster.state.tables import write_table_state
+from autoloader_dagster.state.transitions import ALL, move
 
 
 def set_aside(
@@ -48,18 +49,21 @@ def set_aside(
         owned(connection, batch_id, owner)
         moment = now(connection)
         rows = connection.execute(
-            select(StoredFile.id, StoredFile.retry_count, StoredFile.run_id).where(
+            select(StoredFile.id, StoredFile.retry_count).where(
                 StoredFile.batch_id == batch_id, StoredFile.status == "PROCESSING"
             )
         )
-        held = {row.id: row for row in rows}
+        tries = {row.id: row.retry_count for row in rows}
         # A file that is not held any more was recorded meanwhile by another batch that loaded it.
-        changes = [
-            _change(each, held[each.file_id], batch_id, retries, moment)
-            for each in outcomes
-            if each.file_id in held
-        ]
-        _update_files(connection, changes)
+        leaving: dict[FileStatus, list[dict[str, Any]]] = defaultdict(list)
+        for each in outcomes:
+            if each.file_id in tries:
+                status, change = _change(each, tries[each.file_id], retries)
+                leaving[status].append(change)
+        for status, changes in leaving.items():
+            # A file that is pending again was not processed.
+            ended = None if status == "DISCOVERED" else moment
+            move(connection, changes, ("PROCESSING",), status, moment, processed_at=ended)
 
 
 def record(
@@ -117,23 +121,23 @@ def record(
             return
         _refuse_missing(connection, batch, files)
         ids = [each.file_id for each in files]
-        shared = {
-            "status": "SUCCESS",
-            "batch_id": batch_id,
-            "run_id": batch.run_id or None,
-            "snapshot_id": snapshot_id,
-            "processed_at": moment,
-            "processing_duration_ms": round(seconds * 1000),
-            "error_type": None,
-            "error_message": None,
-            "displaced_by_batch": None,
-            "updated_at": moment,
-        }
         changes = [
             {"row_id": each.file_id, "records_ingested": each.rows, "bad_records": each.bad_rows}
             for each in files
         ]
-        _update_files(connection, changes, {**shared, "bytes_read": StoredFile.file_size_bytes})
+        move(
+            connection,
+            changes,
+            ALL,
+            "SUCCESS",
+            moment,
+            batch_id=batch_id,
+            run_id=batch.run_id or None,
+            snapshot_id=snapshot_id,
+            processed_at=moment,
+            processing_duration_ms=round(seconds * 1000),
+            bytes_read=StoredFile.file_size_bytes,
+        )
         if replace:
             _replace_older(connection, batch_id, ids, moment)
         size = connection.scalar(
@@ -168,44 +172,20 @@ def record(
     write_guarded(database, whose, guard, write)
 
 
-def _change(
-    outcome: SetAside, held: Any, batch_id: str, retries: int, moment: datetime
-) -> dict[str, Any]:
+def _change(outcome: SetAside, tries: int, retries: int) -> tuple[FileStatus, dict[str, Any]]:
+    """The status that a file gets as it leaves its batch, and the values of its row."""
     counts = outcome.count_retry and outcome.status in ("FAILED", "DISCOVERED")
-    tried = held.retry_count + int(counts)
+    tried = tries + int(counts)
     status, message = outcome.status, outcome.message
     if status == "FAILED" and tried > retries:
         status = "QUARANTINED"
         message = f"{message or 'it failed'} (tried {tried} times)"
-    again = status == "DISCOVERED"
-    return {
+    return status, {
         "row_id": outcome.file_id,
-        "status": status,
         "retry_count": tried,
         "error_type": outcome.error_type,
         "error_message": None if message is None else strike(message),
-        "batch_id": None if again else batch_id,
-        "run_id": None if again else held.run_id,
-        "processed_at": None if again else moment,
-        "updated_at": moment,
     }
-
-
-def _update_files(
-    connection: Connection,
-    changes: Sequence[Mapping[str, Any]],
-    shared: Mapping[str, Any] | None = None,
-) -> None:
-    """Update rows by ``row_id``: ``shared`` is the same for all, the rest is each row's own."""
-    if not changes:
-        return
-    own = {name: bindparam(name) for name in changes[0] if name != "row_id"}
-    statement = (
-        update(StoredFile)
-        .where(StoredFile.id == bindparam("row_id"))
-        .values({**own, **(shared or {})})
-    )
-    connection.execute(statement, [dict(each) for each in changes])
 
 
 def _batch_row(batch_id: str) -> Any:
@@ -286,14 +266,12 @@ def _replace_older(
     )
     older = set(connection.scalars(loaded)) - set(ids)
     if older:
-        connection.execute(
-            update(StoredFile)
-            .where(one_of(StoredFile.id, older, connection))
-            .values(
-                status="REPLACED",
-                error_type=null(),
-                error_message=f"a newer version of the file took its place in batch {batch_id}",
-                displaced_by_batch=batch_id,
-                updated_at=moment,
-            )
+        move(
+            connection,
+            one_of(StoredFile.id, older, connection),
+            ("SUCCESS",),
+            "REPLACED",
+            moment,
+            displaced_by=batch_id,
+            error_message=f"a newer version of the file took its place in batch {batch_id}",
         )

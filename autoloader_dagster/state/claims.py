@@ -32,6 +32,7 @@ from autoloader_dagster.state.records import (
     PartitionRange,
     Partitions,
 )
+from autoloader_dagster.state.transitions import move
 
 
 def is_pending(
@@ -102,18 +103,15 @@ def claim(database: Database, wanted: Claim, moment: datetime | None) -> Batch |
                 started_at=moment,
             )
         )
-        connection.execute(
-            update(StoredFile)
-            .where(one_of(StoredFile.id, ids, connection))
-            .values(
-                status="PROCESSING",
-                batch_id=batch_id,
-                run_id=wanted.run_id,
-                snapshot_id=None,
-                processing_started_at=moment,
-                processed_at=None,
-                updated_at=moment,
-            )
+        move(
+            connection,
+            one_of(StoredFile.id, ids, connection),
+            ("DISCOVERED", "FAILED"),
+            "PROCESSING",
+            moment,
+            batch_id=batch_id,
+            run_id=wanted.run_id,
+            processing_started_at=moment,
         )
         return find(connection, batch_id)
 
@@ -180,17 +178,7 @@ def release(database: Database, batch_id: str, owner: str | None, error: str | N
             return False
         held = and_(StoredFile.batch_id == batch_id, StoredFile.status == "PROCESSING")
         ids = list(connection.scalars(select(StoredFile.id).where(held)))
-        connection.execute(
-            update(StoredFile)
-            .where(held)
-            .values(
-                status="DISCOVERED",
-                batch_id=None,
-                run_id=None,
-                processing_started_at=None,
-                updated_at=moment,
-            )
-        )
+        move(connection, held, ("PROCESSING",), "DISCOVERED", moment)
         connection.execute(
             update(StoredBatch)
             .where(StoredBatch.id == batch_id)

@@ -28,6 +28,7 @@ from autoloader_dagster.state.database import Database, now, one_of, write_trans
 from autoloader_dagster.state.listing import staged
 from autoloader_dagster.state.models import Ordered, UtcDateTime
 from autoloader_dagster.state.records import Difference, DifferenceKind, RowsOfFile
+from autoloader_dagster.state.transitions import add_selected
 
 _IN_TABLE = Table(
     "autoloader_in_table",
@@ -154,22 +155,36 @@ WHERE f.ingestion_id = :ingestion AND f.status = 'SUCCESS'
 # The versions that the table has rows of and the state has not: as they are listed or, where the
 # source has another one by now or none, by their time alone. The rows are counted in after that.
 _VERSIONS = """
-INSERT INTO processed_files (tenant, ingestion_id, file_path, file_version, file_size_bytes,
-    file_modified_at, file_etag, partition_key, status, error_message, discovered_at, retry_count,
-    created_at, updated_at, found_in_table_at)
-SELECT :tenant, :ingestion, d.file_path,
-       coalesce(l.version, :unlisted || CAST(d.modified_at AS TEXT)), coalesce(l.size, 0),
-       d.modified_at, l.etag, max(d.partition_key), 'UNDONE',
-       CAST(:found AS TEXT), :now, 0, :now, :now,
-       CASE WHEN l.version IS NULL THEN :now END
+SELECT CAST(:tenant AS TEXT) AS tenant, CAST(:ingestion AS TEXT) AS ingestion_id, d.file_path,
+       coalesce(l.version, :unlisted || CAST(d.modified_at AS TEXT)) AS file_version,
+       coalesce(l.size, 0) AS file_size_bytes, d.modified_at AS file_modified_at,
+       l.etag AS file_etag, max(d.partition_key) AS partition_key,
+       CAST(:found AS TEXT) AS error_message, :now AS discovered_at, 0 AS retry_count,
+       :now AS created_at, :now AS updated_at,
+       CASE WHEN l.version IS NULL THEN :now END AS found_in_table_at
 FROM autoloader_differences d
 LEFT JOIN autoloader_listing l
   ON l.file_path = d.file_path AND l.modified_at = d.modified_at
 WHERE d.file_id IS NULL AND d.kind IN ('unrecorded', 'unknown') AND d.file_path <> ''
   AND d.batch_id LIKE '________T______Z-______'
 GROUP BY d.file_path, d.modified_at, l.version, l.size, l.etag
-ON CONFLICT DO NOTHING
 """
+_VERSION_COLUMNS = (
+    "tenant",
+    "ingestion_id",
+    "file_path",
+    "file_version",
+    "file_size_bytes",
+    "file_modified_at",
+    "file_etag",
+    "partition_key",
+    "error_message",
+    "discovered_at",
+    "retry_count",
+    "created_at",
+    "updated_at",
+    "found_in_table_at",
+)
 _ORDER = """
 INSERT INTO autoloader_differences_in_order
 SELECT row_number() OVER (ORDER BY d.kind, d.batch_id, d.file_path), d.*
@@ -256,8 +271,11 @@ class Comparison:
     def add_versions(self, tenant: str) -> None:
         """Give the state a row for each version that only the table has, not yet as loaded."""
         with write_transaction(self._connection, self._ingestion_id):
-            self._connection.execute(
-                text(_VERSIONS).bindparams(bindparam("now", type_=UtcDateTime())),
+            add_selected(
+                self._connection,
+                "UNDONE",
+                _VERSION_COLUMNS,
+                _VERSIONS,
                 {
                     "tenant": tenant,
                     "unlisted": UNLISTED,

@@ -19,15 +19,12 @@ from sqlalchemy import (
     MetaData,
     Table,
     and_,
-    bindparam,
-    case,
     exists,
     func,
     insert,
     or_,
     select,
     text,
-    update,
 )
 from sqlalchemy.schema import CreateTable, DropTable
 
@@ -40,30 +37,27 @@ from autoloader_dagster.state.records import (
     FILE_GONE,
     NO_PARTITION,
     Discovery,
+    FileStatus,
     Fits,
     OnChange,
     Place,
 )
+from autoloader_dagster.state.transitions import add, move
 from autoloader_dagster.state.version_rules import Decision, KnownVersion, decide
 
 _CHUNK = 5_000
 _WAITING = ("DISCOVERED", "FAILED")
 _UNLISTED = "the source does not have it any more, or the spec does not choose it any more"
 _SUPERSEDED = "a newer version of the file took its place before it was loaded"
-# What a row keeps when its version comes back: who it is. Everything else begins anew.
-FRESH = {
-    "batch_id": None,
-    "run_id": None,
-    "snapshot_id": None,
-    "processing_started_at": None,
-    "processed_at": None,
-    "records_ingested": None,
-    "bad_records": None,
-    "bytes_read": None,
-    "processing_duration_ms": None,
-    "retry_count": 0,
-    "displaced_by_batch": None,
-}
+# A version with one of these is placed where it is listed again, or left alone.
+_PLACED_AGAIN: tuple[FileStatus, ...] = (
+    "DISCOVERED",
+    "HELD",
+    "FAILED",
+    "QUARANTINED",
+    "REPLACED",
+    "SKIPPED",
+)
 
 # The entries of the listing that need a decision.
 _OPEN = Table(
@@ -169,19 +163,14 @@ def _skip_unlisted(connection: Connection, ingestion_id: str, began: datetime) -
         if connection.scalar(select(StoredFile.id).where(unlisted).limit(1)) is None:
             return
     with write_transaction(connection, ingestion_id):
-        connection.execute(
-            update(StoredFile)
-            .where(unlisted)
-            .values(
-                status="SKIPPED",
-                # The place of a held file binds nobody when it comes back.
-                partition_key=case(
-                    (StoredFile.status == "HELD", None), else_=StoredFile.partition_key
-                ),
-                error_type=FILE_GONE,
-                error_message=_UNLISTED,
-                updated_at=now(connection),
-            )
+        move(
+            connection,
+            unlisted,
+            ("DISCOVERED", "HELD", "FAILED", "QUARANTINED"),
+            "SKIPPED",
+            now(connection),
+            error_type=FILE_GONE,
+            error_message=_UNLISTED,
         )
 
 
@@ -290,8 +279,8 @@ def _write(
     decisions: Mapping[int, Decision],
 ) -> None:
     moment = now(connection)
-    inserts: list[dict[str, Any]] = []
-    updates: list[dict[str, Any]] = []
+    added: dict[FileStatus, list[dict[str, Any]]] = defaultdict(list)
+    changed: dict[FileStatus, list[dict[str, Any]]] = defaultdict(list)
     superseded: list[int] = []
     for seq, decision in decisions.items():
         superseded += decision.superseded
@@ -303,15 +292,13 @@ def _write(
             "file_size_bytes": ref.size,
             "file_modified_at": ref.modified_at,
             "file_etag": ref.etag,
-            "status": state.status,
             "partition_key": state.partition_key,
             "error_type": state.error_type,
             "error_message": state.error_message,
             "discovered_at": own.discovered_at if own and own.unplaced else moment,
-            "updated_at": moment,
         }
         if own:
-            updates.append({**values, "own_id": own.id})
+            changed[state.status].append({**values, "row_id": own.id})
         else:
             identity = {
                 "tenant": tenant,
@@ -320,36 +307,24 @@ def _write(
                 "file_version": ref.version,
                 "retry_count": 0,
                 "created_at": moment,
+                "updated_at": moment,
             }
-            inserts.append({**values, **identity})
+            added[state.status].append({**values, **identity})
     if superseded:
         _supersede(connection, superseded, moment)
-    if updates:
-        names = [name for name in updates[0] if name != "own_id"]
-        connection.execute(
-            update(StoredFile)
-            .where(StoredFile.id == bindparam("own_id"))
-            .values({**{name: bindparam(name) for name in names}, **FRESH}),
-            updates,
-        )
-    if inserts:
-        connection.execute(insert(StoredFile), inserts)
+    for status, rows in changed.items():
+        came_from = ("REPLACED", "SKIPPED") if status == "SKIPPED" else _PLACED_AGAIN
+        move(connection, rows, came_from, status, moment)
+    for status, rows in added.items():
+        add(connection, status, rows)
 
 
 def _supersede(connection: Connection, ids: Sequence[int], moment: datetime) -> None:
-    unplaced = or_(StoredFile.status == "HELD", StoredFile.error_type == NO_PARTITION)
-    connection.execute(
-        update(StoredFile)
-        .where(
-            one_of(StoredFile.id, ids, connection),
-            StoredFile.status.in_(("DISCOVERED", "HELD", "FAILED", "QUARANTINED", "SKIPPED")),
-        )
-        .values(
-            status="REPLACED",
-            # A version that was never given a place to load into binds none for the next.
-            partition_key=case((unplaced, None), else_=StoredFile.partition_key),
-            error_type=None,
-            error_message=_SUPERSEDED,
-            updated_at=moment,
-        )
+    move(
+        connection,
+        one_of(StoredFile.id, ids, connection),
+        ("DISCOVERED", "HELD", "FAILED", "QUARANTINED", "SKIPPED"),
+        "REPLACED",
+        moment,
+        error_message=_SUPERSEDED,
     )

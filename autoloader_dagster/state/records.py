@@ -28,10 +28,10 @@ DifferenceKind = Literal["missing", "fewer", "double", "unrecorded", "unknown", 
 OnChange = Literal["ignore", "append", "replace", "fail"]
 
 # What can be tried again when a person asks for it.
-RETRIABLE = ("FAILED", "QUARANTINED", "SKIPPED", "UNDONE")
+RETRIABLE: tuple[FileStatus, ...] = ("FAILED", "QUARANTINED", "SKIPPED", "UNDONE")
 
 # What ``dismiss`` takes off the list of what is wrong.
-DISMISSIBLE = ("FAILED", "QUARANTINED")
+DISMISSIBLE: tuple[FileStatus, ...] = ("FAILED", "QUARANTINED")
 
 # The error types that the state itself knows.
 NO_PARTITION = "NoPartition"

@@ -28,24 +28,13 @@ from autoloader_dagster.state.models import StoredBatch, StoredFile
 from autoloader_dagster.state.records import (
     FILE_CHANGED,
     DisplacedFile,
+    FileStatus,
     Guard,
     Withdrawal,
 )
+from autoloader_dagster.state.transitions import move
 
-# What a file that is not loaded any more has no longer.
-_NOT_LOADED = {
-    "run_id": null(),
-    "snapshot_id": null(),
-    "processing_started_at": null(),
-    "processed_at": null(),
-    "records_ingested": null(),
-    "bad_records": null(),
-    "bytes_read": null(),
-    "processing_duration_ms": null(),
-    "error_type": null(),
-}
-
-_DISPLACED = ("REPLACED", "UNDONE")
+_DISPLACED: tuple[FileStatus, ...] = ("REPLACED", "UNDONE")
 
 
 def loaded_batches(
@@ -109,29 +98,9 @@ def withdraw(
             return None
         loaded = and_(StoredFile.batch_id == batch_id, StoredFile.status == "SUCCESS")
         ids = list(connection.scalars(select(StoredFile.id).where(loaded)))
-        connection.execute(
-            update(StoredFile)
-            .where(loaded)
-            .values(
-                **_NOT_LOADED,
-                status="UNDONE",
-                error_message=reason,
-                updated_at=moment,
-            )
-        )
-        connection.execute(
-            update(StoredFile)
-            .where(
-                one_of(StoredFile.id, back_again, connection),
-                StoredFile.status.in_(_DISPLACED),
-            )
-            .values(
-                status="SUCCESS",
-                error_message=null(),
-                displaced_by_batch=null(),
-                updated_at=moment,
-            )
-        )
+        move(connection, loaded, ("SUCCESS",), "UNDONE", moment, error_message=reason)
+        back = one_of(StoredFile.id, back_again, connection)
+        move(connection, back, _DISPLACED, "SUCCESS", moment)
         _release(connection, {batch_id: ids}, reason, moment)
         return Withdrawal(str(ingestion_id), len(ids))
 
@@ -215,23 +184,9 @@ def _let_wait(
     connection: Connection, loaded: ColumnElement[bool], reason: str, moment: datetime
 ) -> None:
     _let_newer_versions_wait(connection, loaded, reason, moment)
-    connection.execute(
-        update(StoredFile)
-        .where(loaded, _has_newer())
-        .values(**_NOT_LOADED, status="REPLACED", error_message=reason, updated_at=moment)
-    )
-    connection.execute(
-        update(StoredFile)
-        .where(loaded)
-        .values(
-            **_NOT_LOADED,
-            batch_id=null(),
-            status="DISCOVERED",
-            retry_count=0,
-            error_message=reason,
-            updated_at=moment,
-        )
-    )
+    outdated = and_(loaded, _has_newer())
+    move(connection, outdated, ("SUCCESS",), "REPLACED", moment, error_message=reason)
+    move(connection, loaded, ("SUCCESS",), "DISCOVERED", moment, error_message=reason)
 
 
 def _has_newer() -> ColumnElement[bool]:
@@ -273,18 +228,18 @@ def _let_newer_versions_wait(
         )
         .where(left_out)
     ).all()
-    values = {
-        "error_type": null(),
-        "error_message": reason,
-        "retry_count": 0,
-        "updated_at": moment,
-    }
-    for status, outdated in (("DISCOVERED", False), ("REPLACED", True)):
+    outcomes: tuple[tuple[FileStatus, bool], ...] = (("DISCOVERED", False), ("REPLACED", True))
+    for to, outdated in outcomes:
         ids = {row.id for row in found if bool(row.outdated) is outdated}
-        connection.execute(
-            update(StoredFile)
-            .where(one_of(StoredFile.id, ids, connection))
-            .values(status=status, **values)
+        chosen = one_of(StoredFile.id, ids, connection)
+        move(
+            connection,
+            chosen,
+            ("SKIPPED", "QUARANTINED"),
+            to,
+            moment,
+            error_message=reason,
+            retry_count=0,
         )
 
 
