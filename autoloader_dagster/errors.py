@@ -23,7 +23,8 @@
     │   ├── NotLoaded             there is nothing of these files to undo or to load again
     │   ├── NotAsLoaded           the rows in the table are not those that were loaded
     │   ├── TableMoved            the spec names another table than the one that has its files
-    │   └── FilesInUse            another undo or reload is at work on the same files
+    │   ├── FilesInUse            another undo or reload is at work on the same files
+    │   └── RunFailed             a run failed, and has the exit code of its error
     ├── UsageError                the command or the environment is wrong (exit code 2)
     └── InjectedFault             a test has armed a failpoint, and it was reached
 
@@ -45,7 +46,7 @@ class AutoloaderError(Exception):
     def __init__(self, what: str, hint: str = "") -> None:
         self.what = strike(what)
         self.hint = strike(hint)
-        super().__init__(f"{self.what}\n  -> {self.hint}" if hint else self.what)
+        super().__init__(in_words(self.what, self.hint))
 
 
 class SpecError(AutoloaderError):
@@ -148,6 +149,18 @@ class FilesInUse(LoadError):
     """Another undo or reload is at work on the same files."""
 
 
+class RunFailed(LoadError):
+    """A run failed, here or in another process.
+
+    Attributes:
+        exit_code: That of the error which ended the run.
+    """
+
+    def __init__(self, what: str, hint: str, exit_code: int) -> None:
+        self.exit_code = exit_code
+        super().__init__(what, hint)
+
+
 class UsageError(AutoloaderError):
     """The command or the environment is wrong."""
 
@@ -166,8 +179,15 @@ _ENVIRONMENT = (
 )
 
 
-def exit_code(error: type[BaseException]) -> int:
+def exit_code(error: BaseException) -> int:
     """2 if the usage or the environment is the cause, 1 if the data or a spec is."""
-    if issubclass(error, _ENVIRONMENT) or not issubclass(error, AutoloaderError):
+    if isinstance(error, RunFailed):
+        return error.exit_code
+    if isinstance(error, _ENVIRONMENT) or not isinstance(error, AutoloaderError):
         return 2
     return 1
+
+
+def in_words(what: str, hint: str) -> str:
+    """What failed and what to do next, as one text for people."""
+    return f"{what}\n  -> {hint}" if hint else what

@@ -122,7 +122,7 @@ def _reported(call: Callable[[], int]) -> int:
     except errors.AutoloaderError as error:
         _show_traceback()
         print_error(error)
-        return errors.exit_code(type(error))
+        return errors.exit_code(error)
     except typer.TyperException as error:
         # Wrong usage, found by Typer, which words it well. The class that has 'show' is not public.
         error.show()  # pyright: ignore[reportAttributeAccessIssue]

@@ -149,7 +149,7 @@ def _run_each(
             error = raised
             tell.done()
             print_error(error)
-            worst = max(worst, errors.exit_code(type(error)))
+            worst = max(worst, errors.exit_code(error))
         runs.append(document | {"error": error.what if error else None})
     if as_json:
         print_json({"runs": runs})
@@ -157,16 +157,15 @@ def _run_each(
 
 
 def raise_failure(report: "RunReport | JobReport") -> None:
-    """Raise what a failed run failed with, as it was raised inside the run.
+    """Raise why a run failed, if it did.
 
     Raises:
-        AutoloaderError: The run failed; ``LoadError`` if it was no error of our own.
+        RunFailed: It did.
     """
-    if report.failure is None:
-        return
-    kind = getattr(errors, report.failure.error, errors.LoadError)
-    what, _, hint = report.failure.message.partition("\n  -> ")
-    raise kind(what, hint or f"See the run {report.run_id} in the Dagster UI (autoloader up).")
+    failure = report.failure
+    if failure is not None:
+        hint = failure.hint or f"See the run {report.run_id} in the Dagster UI (autoloader up)."
+        raise errors.RunFailed(failure.what, hint, failure.exit_code)
 
 
 def report_json(report: "RunReport") -> dict[str, Any]:

@@ -8,7 +8,7 @@ from autoloader_dagster.sources.base import FileRef
 from autoloader_dagster.specs.model import IngestionSpec
 from autoloader_dagster.specs.table import Partition
 from autoloader_dagster.state.moments import storable
-from autoloader_dagster.state.records import Fits, Placement
+from autoloader_dagster.state.records import NO_PARTITION, Fits, Placement
 
 KEY_FORMATS = {"hour": "%Y-%m-%d-%H:%M", "day": "%Y-%m-%d", "week": "%Y-%m-%d", "month": "%Y-%m-%d"}
 
@@ -133,7 +133,7 @@ def _place_by_name(ref: FileRef, partition: Partition) -> Placement:
         return Placement(
             partition_key=None,
             status="QUARANTINED",
-            error_type="NoPartition",
+            error_type=NO_PARTITION,
             reason=f"the key {key!r} in {ref.relative_path} holds a comma, '...', a tab or a line "
             "break, which Dagster cannot have in a partition key; rename the file",
         )
@@ -144,7 +144,7 @@ def _no_partition(ref: FileRef, partition: Partition) -> Placement:
     return Placement(
         partition_key=None,
         status="QUARANTINED",
-        error_type="NoPartition",
+        error_type=NO_PARTITION,
         reason=f"{ref.relative_path} does not match partition.pattern '{partition.pattern}'; "
         "mend the pattern, or leave the file out with source.exclude",
     )

@@ -17,6 +17,7 @@ from autoloader_dagster.orchestration.resources import (
     SparkConnectResource,
     open_ingestion,
 )
+from autoloader_dagster.orchestration.runs.failures import failure
 from autoloader_dagster.orchestration.runs.tags import INGESTION_TAG, LISTED_TAG, ended_runs
 from autoloader_dagster.redaction import struck_errors
 from autoloader_dagster.sources.base import source_kind
@@ -110,10 +111,7 @@ def build_asset(loaded: LoadedSpec, connections: Connections) -> dg.AssetsDefini
             try:
                 yield from _ingest(context, loaded, connections, spark_connect, processed_files)
             except AutoloaderError as error:
-                raise dg.Failure(
-                    description=f"{loaded.ingestion_id}: {error}",
-                    metadata={"error": type(error).__name__},
-                ) from error
+                raise failure(error, loaded.ingestion_id) from error
             finally:
                 processed_files.close()
 

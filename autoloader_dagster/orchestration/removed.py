@@ -23,6 +23,7 @@ from autoloader_dagster.loading.recovery.orphans import Orphan, orphan_named, or
 from autoloader_dagster.orchestration.assets import asset_key
 from autoloader_dagster.orchestration.checks import check_specs
 from autoloader_dagster.orchestration.resources import ProcessedFilesResource
+from autoloader_dagster.orchestration.runs.failures import failure
 from autoloader_dagster.specs.fault import shown_path
 from autoloader_dagster.specs.loader import SpecSet
 
@@ -73,11 +74,7 @@ def build_removed(removed: RemovedSpec, specs: SpecSet) -> dg.AssetsDefinition:
     )  # fmt: skip
     def ingest(processed_files: ProcessedFilesResource):
         error = _why(removed, specs, processed_files)
-        raise dg.Failure(
-            description=str(error),
-            metadata={"error": type(error).__name__},
-            allow_retries=False,
-        )
+        raise failure(error, allow_retries=False)
         yield
 
     return ingest

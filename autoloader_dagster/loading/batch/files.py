@@ -9,7 +9,7 @@ from autoloader_dagster.iceberg.delete import Rows
 from autoloader_dagster.loading.ingestion import FileOutcome, Ingestion
 from autoloader_dagster.loading.placement import fitting, placer
 from autoloader_dagster.sources.base import FileRef
-from autoloader_dagster.state.records import Batch, ClaimedFile, SetAside
+from autoloader_dagster.state.records import FILE_CHANGED, FILE_GONE, Batch, ClaimedFile, SetAside
 
 
 class FilesLeft(Exception):
@@ -125,10 +125,10 @@ class Members:
                 gone.append(path)
             elif ref.version != self._here[path].version:
                 changed.append(ref)
-        self.skip(dict.fromkeys(gone, "it was deleted before it could be loaded"), "FileGone")
+        self.skip(dict.fromkeys(gone, "it was deleted before it could be loaded"), FILE_GONE)
         self._leave(
             "DISCOVERED",
-            {ref.path: ("FileChanged", "it changed while it was loaded") for ref in changed},
+            {ref.path: (FILE_CHANGED, "it changed while it was loaded") for ref in changed},
         )
         if changed:
             self._ingestion.store.discover(

@@ -19,6 +19,7 @@ from autoloader_dagster.orchestration.resources import (
     SparkConnectResource,
     open_ingestion,
 )
+from autoloader_dagster.orchestration.runs.failures import failure
 from autoloader_dagster.orchestration.runs.tags import INGESTION_TAG
 from autoloader_dagster.redaction import struck_errors
 from autoloader_dagster.specs.loader import SpecSet
@@ -161,7 +162,4 @@ def opened(
             finally:
                 ingestion.store.close()
         except AutoloaderError as error:
-            raise dg.Failure(
-                description=str(error),
-                metadata={"error": type(error).__name__, INGESTION_TAG: name},
-            ) from error
+            raise failure(error, metadata={INGESTION_TAG: name}) from error

@@ -11,8 +11,8 @@ from typing import Any
 import dagster as dg
 
 from autoloader_dagster.orchestration.runs import locks as run_locks
+from autoloader_dagster.orchestration.runs.failures import RunFailure, failure_in
 from autoloader_dagster.orchestration.runs.lost import Ours, fail_lost_runs
-from autoloader_dagster.orchestration.runs.tags import RunFailure, failure_in
 from autoloader_dagster.settings import load_settings
 
 Tell = Callable[[str], None]
@@ -95,4 +95,4 @@ def failure_of(result: dg.ExecuteInProcessResult) -> RunFailure:
     if failure is not None:
         return failure
     event = result.get_run_failure_event()
-    return RunFailure("", event.message or "the run failed")
+    return RunFailure(event.message or "the run failed")

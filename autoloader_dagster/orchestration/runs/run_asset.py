@@ -31,13 +31,14 @@ from autoloader_dagster.orchestration.resources import (
     default_resources,
     open_ingestion,
 )
+from autoloader_dagster.orchestration.runs.failures import RunFailure
 from autoloader_dagster.orchestration.runs.in_process import (
     Tell,
     execute_here,
     failure_of,
     progress_logger,
 )
-from autoloader_dagster.orchestration.runs.tags import INGESTION_TAG, LISTED_TAG, RunFailure
+from autoloader_dagster.orchestration.runs.tags import INGESTION_TAG, LISTED_TAG
 from autoloader_dagster.specs.connections import Connections
 from autoloader_dagster.specs.loader import LoadedSpec
 from autoloader_dagster.state.records import BatchRow, FileRow

@@ -9,13 +9,14 @@ from autoloader_dagster.orchestration.instance import open_instance
 from autoloader_dagster.orchestration.jobs.all import build_jobs
 from autoloader_dagster.orchestration.jobs.base import op_name
 from autoloader_dagster.orchestration.resources import default_resources
+from autoloader_dagster.orchestration.runs.failures import RunFailure
 from autoloader_dagster.orchestration.runs.in_process import (
     Tell,
     execute_here,
     failure_of,
     progress_logger,
 )
-from autoloader_dagster.orchestration.runs.tags import INGESTION_TAG, RunFailure
+from autoloader_dagster.orchestration.runs.tags import INGESTION_TAG
 from autoloader_dagster.specs.loader import SpecSet
 
 

@@ -1,10 +1,11 @@
 """What Dagster knows of runs, as the loader wants to know it."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime, timezone
 
 import dagster as dg
+
+from autoloader_dagster.orchestration.runs.failures import RunFailure, failure_in
 
 # People filter runs by this one.
 INGESTION_TAG = "autoloader/ingestion"
@@ -14,19 +15,6 @@ PENDING_TAG = f"{_HIDDEN}pending"
 LISTED_TAG = f"{_HIDDEN}listed"
 # Of a run that lists because a tick has no time for it.
 LISTS_TAG = f"{_HIDDEN}lists"
-
-
-@dataclass(frozen=True, slots=True)
-class RunFailure:
-    """Why a run failed.
-
-    Attributes:
-        error: Name of the error's class, as in ``autoloader_dagster.errors``; empty if unknown.
-        message: For people.
-    """
-
-    error: str
-    message: str
 
 
 _ENDED = {
@@ -97,20 +85,6 @@ def ended_at(record: dg.RunRecord, now: datetime) -> datetime:
     return _seen.get(run_id, ended)
 
 
-def failure_in(events: Iterable[dg.DagsterEvent]) -> RunFailure | None:
-    """Why a run failed, by the first of its steps that did; None if none did."""
-    for event in events:
-        data = event.step_failure_data
-        if data.user_failure_data is not None:
-            named = data.user_failure_data.metadata.get("error")
-            name = named.value if isinstance(named, dg.TextMetadataValue) else ""
-            return RunFailure(name or "", data.user_failure_data.description or "it failed")
-        if data.error is not None:
-            cause = data.error.cause or data.error
-            return RunFailure("", cause.message.strip())
-    return None
-
-
 def run_failure(instance: dg.DagsterInstance, run_id: str) -> RunFailure | None:
     """Why an earlier run failed; None if it did not, or its process ended without a word."""
     entries = instance.all_logs(run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
@@ -131,7 +105,7 @@ def last_failure(
     if newest is None or newest.status != dg.DagsterRunStatus.FAILURE:
         return None
     failure = run_failure(instance, newest.run_id)
-    return newest.run_id, failure or RunFailure("", "its process ended without a message")
+    return newest.run_id, failure or RunFailure("its process ended without a message")
 
 
 def _newest_run(
