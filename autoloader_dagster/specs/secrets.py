@@ -21,7 +21,8 @@ from autoloader_dagster.specs.values import check_path
 ENV_REFERENCE = re.compile(r"env:([A-Za-z_][A-Za-z0-9_]*)")
 
 # HTTP headers carry the keys of S3, and refuse these with an error that shows the whole value.
-_IN_NO_SECRET = re.compile(r"[\s\x00-\x1f\x7f-\x9f]")
+IN_NO_SECRET = re.compile(r"[\s\x00-\x1f\x7f-\x9f]")
+COPY_AGAIN = "Copy the secret again, on one line and without quotes or a name before it."
 _MAX_SECRET_BYTES = 64 * 1024
 
 
@@ -95,11 +96,11 @@ def _read(path: Path) -> str:
 def _secret(value: str, connection: str, where: str) -> SecretStr:
     """The secret, unless it is broken: programs repeat a broken one whole in their messages."""
     remember(value)
-    if _IN_NO_SECRET.search(value):
+    if IN_NO_SECRET.search(value):
         raise SpecError(
             f"connection '{connection}': {where} holds a blank, a line break or another control "
             "character within the secret",
-            "Copy the secret again, on one line and without quotes or a name before it.",
+            COPY_AGAIN,
         )
     return SecretStr(value)
 

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from autoloader_dagster.redaction import remember
 from autoloader_dagster.sources.s3.connection import ResolvedS3Connection
 
 _PROVIDERS = "org.apache.hadoop.fs.s3a"
@@ -44,10 +43,11 @@ class S3Access:
         from botocore import UNSIGNED
         from botocore.config import Config
         from botocore.exceptions import InvalidEndpointConfigurationError
-        from botocore.session import Session
+
+        from autoloader_dagster.sources.s3.credentials import GuardedSession
 
         self._connection = connection
-        self._session = Session(profile=connection.profile if connection else None)
+        self._session = GuardedSession(profile=connection.profile if connection else None)
         waiting = Config(
             connect_timeout=patience.connect,
             read_timeout=patience.read,
@@ -134,8 +134,6 @@ class S3Access:
         if credentials is None:
             raise NoCredentialsError
         frozen = credentials.get_frozen_credentials()
-        for secret in (frozen.access_key, frozen.secret_key, frozen.token):
-            remember(secret)
         return _named_keys(frozen.access_key, frozen.secret_key, frozen.token)
 
 

@@ -13,6 +13,7 @@ from autoloader_dagster.errors import (
     SourceNotFound,
     SourceUnavailable,
 )
+from autoloader_dagster.specs.secrets import COPY_AGAIN
 
 _SAY_AGAIN = "It may go through later. If it stays so, see whether the endpoint is well."
 _CORRECT_KEYS = "Correct the keys, or the variables that they come from."
@@ -107,6 +108,8 @@ def _from_sdk(error: Exception, place: S3Place) -> SourceError:
     """The SDK could not ask, or got no answer."""
     import botocore.exceptions as sdk
 
+    from autoloader_dagster.sources.s3.credentials import BrokenCredentials
+
     no_credentials = (
         sdk.NoCredentialsError,
         sdk.PartialCredentialsError,
@@ -116,6 +119,15 @@ def _from_sdk(error: Exception, place: S3Place) -> SourceError:
         sdk.SSOError,
     )
     no_answer = (sdk.ConnectionError, sdk.HTTPClientError, sdk.IncompleteReadError)
+    if isinstance(error, BrokenCredentials):
+        return SourceAccessDenied(f"{place}: {error}", COPY_AGAIN)
+    if isinstance(error, sdk.HTTPClientError) and isinstance(error.kwargs.get("error"), ValueError):
+        # Its text repeats the header or the address, and no later try sends it.
+        return SourceError(
+            f"{place}: the request cannot be sent, because a header or the address holds a "
+            "character that HTTP does not allow",
+            "Check the credentials, the region and the endpoint_url for blanks and line breaks.",
+        )
     if isinstance(error, sdk.ProfileNotFound):
         return SourceAccessDenied(
             f"{place}: {error}",
