@@ -343,6 +343,10 @@ def test_files_with_more_bad_rows_than_the_spec_allows_are_set_aside(lake: Lake)
         errors={"bad_rows": "quarantine", "max_bad_rows": 1},
     )
 
+    (note,) = [each for each in preview(ingestion).notes if "_rescued" in each]
+    assert note.startswith(("one.csv has rows with values that do not fit", "two.csv has rows"))
+    assert note.endswith(("; row 2: n is 'x'", "; row 1: n is 'x'"))
+
     lake.load(ingestion)
 
     status, kind, reason = _reasons(lake, ingestion)["two.csv"]

@@ -165,6 +165,7 @@ def test_what_cannot_be_undone_or_retried_has_a_clear_answer(
     nothing = project.run("dismiss", "orders", "good.csv", "--yes")
     assert nothing.code == 1
     assert "is loaded" in nothing.out
+    assert nothing.out.endswith("default/orders: no such file failed or is quarantined\n")
     dismissed = project.run("dismiss", "orders", "bad.csv", "--yes", "--json")
     assert dismissed.code == 0, dismissed.err
     assert [file["was"] for file in dismissed.json["files"]] == ["QUARANTINED"]
