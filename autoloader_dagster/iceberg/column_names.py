@@ -24,6 +24,8 @@ RESERVED = frozenset(
         "_partition_key",
         "_batch_id",
         "_rescued",
+        # The key of a whole record in _rescued.
+        "_row",
     }
 )
 
@@ -70,6 +72,9 @@ def normalise(
                 taken.add(column.lower())
 
     settle((known or {}).get(name) for name in names)
+    # A name that is written comes before one that is made of a position: elsewhere the first may
+    # be alone.
+    settle(base if name.strip() else None for name, base in zip(names, bases, strict=True))
     settle(bases)
     # Tried last: where the next repetition of a name goes on to count.
     counts: dict[str, int] = {}

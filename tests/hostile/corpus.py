@@ -85,4 +85,6 @@ def object_keys(suffix: str) -> list[str]:
     ):  # fmt: skip
         keys.append(f"{path}{suffix}")
     keys += [f"x{suffix}", f"b{suffix}", f"sub/b{suffix}", "\u00fc" * 400 + suffix]
-    return _unique([key for key in keys if not key.endswith("/")])
+    # With content it is no marker of a folder.
+    keys.append(f"like-a-folder{suffix}/")
+    return _unique(keys)

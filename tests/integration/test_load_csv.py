@@ -95,6 +95,16 @@ def test_a_value_that_does_not_fit_is_rescued_with_its_row(lake: Lake) -> None:
     assert found['[10, 1.0, "2026-01-02"]'] == {"_row": "10,1,2026-01-02,more"}
 
 
+def test_a_column_called_as_a_whole_record_is_told_from_one(lake: Lake) -> None:
+    (lake.folder() / "a.csv").write_text("id,_row\n1,x,more\n2,y\n3,4\n")
+    ingestion = lake.ingestion("rows", schema={"names": "original", "hints": {"c_row": "bigint"}})
+
+    lake.load(ingestion)
+
+    rescued = [text for _, text in lake.rows("rows", "id", "_rescued")]
+    assert rescued == ['{"c_row":"x","_row":"1,x,more"}', '{"c_row":"y"}', None]
+
+
 def test_quoted_line_breaks_and_doubled_quotes_survive(lake: Lake) -> None:
     folder = lake.folder()
     (folder / "a.csv").write_text('id,note\n1,"two\nlines"\n2,"say ""hi"", twice"\n3,plain\n')

@@ -100,6 +100,16 @@ def test_folder_markers_are_not_files(s3_bucket: S3Bucket) -> None:
     assert names(source_of(s3_bucket, "in/")) == ["empty", "sub/a"]
 
 
+def test_an_object_that_is_called_like_a_folder_is_a_file(s3_bucket: S3Bucket) -> None:
+    s3_bucket.put("in/a.csv/", b"id\n1\n")
+    (ref,) = listed(source_of(s3_bucket, "in/"))
+    assert (ref.relative_path, ref.size) == ("a.csv/", 5)
+    # The prefix itself has no name below it; it is left out, and counted.
+    source = source_of(s3_bucket, "in/a.csv/")
+    assert listed(source) == []
+    assert source.left_out == 1
+
+
 def test_keys_that_are_no_paths_are_listed_and_opened(s3_bucket: S3Bucket) -> None:
     keys = ["in//x", "in/d//y", "in/../z", "in/./w", "in/\x01c", "/lead"]
     for key in keys:

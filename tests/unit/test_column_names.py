@@ -29,6 +29,12 @@ def test_a_name_becomes_lower_case_letters_digits_and_underscores(original, colu
 
 def test_an_empty_name_is_called_by_its_position():
     assert normalise(["a", "", " ", "b"]) == ["a", "column_2", "column_3", "b"]
+    # A column that is called so keeps its name, as in a file without an empty one.
+    assert normalise(["", "column_1"]) == ["column_1_2", "column_1"]
+
+
+def test_the_key_of_a_whole_record_in_rescued_is_no_column():
+    assert normalise(["_row", "_ROW"], "original") == ["c_row", "c_ROW_2"]
 
 
 def test_a_name_without_latin_letters_is_the_same_column_at_any_position():

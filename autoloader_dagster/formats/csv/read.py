@@ -37,6 +37,8 @@ MAX_HEADER_READERS = 10
 # byte order mark and drops, from the first record that it gets. Of noncharacters, because no file
 # has them in this order, and no delimiter or quote is one.
 _FEFF = "".join(chr(0xFDD0 + byte % 32) for byte in secrets.token_bytes(12))
+# The key of a whole record in _rescued.
+_ROW = "_row"
 # Spark takes LF for a line end as well where it is told CRLF.
 _LINE_ENDS = {"lf": "\n", "crlf": "\r\n", "cr": "\r"}
 
@@ -311,7 +313,8 @@ def _finished(
         F.expr(malformed).alias("_row"),
         *carried,
     )
-    keys = [original_of[name] for name, _ in raws]
+    # A column that is itself called as a whole record is named as the table has it.
+    keys = [name if original_of[name] == _ROW else original_of[name] for name, _ in raws]
     keys = keys if len(set(keys)) == len(keys) else [name for name, _ in raws]
     misfit = [
         f"({quoted(name)} is null and _raw_{i} is not null)" for i, (name, _) in enumerate(raws)
@@ -320,7 +323,7 @@ def _finished(
         f"{literal(key)}, if({quoted(name)} is null, _raw_{i}, null)"
         for i, (key, (name, _)) in enumerate(zip(keys, raws, strict=True))
     ]
-    pairs.append("'_row', _row")
+    pairs.append(f"{literal(_ROW)}, _row")
     rescued = (
         f"case when {' or '.join([*misfit, '_row is not null'])} "
         f"then to_json(named_struct({', '.join(pairs)})) end"

@@ -206,10 +206,11 @@ class S3FileSource:
         page: list[FileRef] = []
         for listed in objects:
             key: str = listed["Key"]
-            relative_path = self._relative(key)
-            if key.endswith("/"):
+            # What consoles and Hadoop write for an empty folder.
+            if key.endswith("/") and not listed["Size"]:
                 continue
-            if not self._chosen.accepts(relative_path):
+            relative_path = self._relative(key)
+            if not relative_path or not self._chosen.accepts(relative_path):
                 self._left_out += 1
                 continue
             ref = self._ref(key, relative_path, listed, listed["Size"])
