@@ -99,7 +99,9 @@ def _look_at_one(
         compression: Compression = "none"
         if reader.reads_by_suffix:
             compression = detect(content.head, basename(ref.path))
-        suffix = stage_as(ref, section.type, compression, reader.reads_by_suffix)
+        suffix = stage_as(
+            ref, section.type, compression, reader.reads_by_suffix, source.read_in_place
+        )
         look = replace(look, compression=compression, stage_as=suffix)
         return reader.look(content, section, look, rows)
     except SetAside as fault:

@@ -60,8 +60,8 @@ class Look:
         changed: The file is not the listed version any more; ``bad`` says so too.
         denied: The file may not be read; ``bad`` says so too.
         compression: By the first bytes, whatever the name says.
-        stage_as: The suffix of the copy that Spark is given, where it would misread the name;
-            None for a file that is read in place.
+        stage_as: The suffix of the copy that Spark is given, where it would misread the name or
+            cannot reach the file; None for a file that is read in place.
         group: What it shares with others that one reader may read; None for a bad file.
         columns: Names as the file has them, in order: the header, the top-level keys found, or
             the columns of the footer.

@@ -54,7 +54,11 @@ def is_misread(path: str) -> bool:
 
 
 def stage_as(
-    ref: FileRef, kind: str, compression: Compression, by_suffix: bool = True
+    ref: FileRef,
+    kind: str,
+    compression: Compression,
+    by_suffix: bool = True,
+    in_place: bool = True,
 ) -> str | None:
     """The suffix to stage a file under; None for one that Spark reads well in place.
 
@@ -63,10 +67,11 @@ def stage_as(
         kind: The format's name.
         compression: What the content is.
         by_suffix: Spark decompresses such a file as its name says.
+        in_place: Spark reads files of this source where they are.
     """
     misread = is_misread(ref.path) or ref.content_encoding not in _PLAIN_ENCODINGS
     name = posixpath.basename(ref.path)
-    if misread or (by_suffix and not fits_name(compression, name)):
+    if not in_place or misread or (by_suffix and not fits_name(compression, name)):
         return staged_suffix(kind, compression)
     return None
 

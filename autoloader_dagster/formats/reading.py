@@ -60,7 +60,8 @@ def paths_to_read(files: Sequence[SourceFile], source_files: int) -> tuple[list[
         source_files: How many files the source has, as far as is known.
     """
     names = [file.read_from for file in files]
-    stored = [name for name in names if name.startswith("s3a:") and not _in_hidden_folder(name)]
+    stored = [name for name in names if not name.startswith("file:")]
+    stored = [name for name in stored if not _in_hidden_folder(name)]
     listing = source_files / _FILES_A_LISTING
     if len(stored) < LIST_FOLDERS_FROM or listing > len(stored) * _REQUESTS_A_NAME:
         return [glob_escaped(name) for name in names], False

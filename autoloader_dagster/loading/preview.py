@@ -208,7 +208,6 @@ def _read(
     spec, bad = ingestion.spec, dict[str, Bad]()
     try:
         staged = stage(ingestion.source, looks, folder, spec.format)
-        copies = staged.copies
         readable = [
             Readable(
                 staged.of(look),
@@ -216,9 +215,7 @@ def _read(
                     path=look.ref.path,
                     modified_at=look.ref.modified_at,
                     partition_key=partition_keys[look.ref.path],
-                    read_from=f"file://{copies[look.ref.path]}"
-                    if look.ref.path in copies
-                    else ingestion.source.spark_path(look.ref),
+                    read_from=staged.read_from(ingestion.source, look),
                     lines=look.lines,
                 ),
             )

@@ -64,6 +64,11 @@ class FileSource(Protocol):
         ...
 
     @property
+    def read_in_place(self) -> bool:
+        """Whether Spark reads the files where they are; if not, each of them is staged first."""
+        ...
+
+    @property
     def lists_by_folder(self) -> bool:
         """Whether Spark may list the folders of this source instead of asking for each name.
 
@@ -93,7 +98,10 @@ class FileSource(Protocol):
         ...
 
     def spark_path(self, ref: FileRef) -> str:
-        """The path for Spark's readers: ``s3a://bucket/key`` or ``file:///…``, raw characters."""
+        """The path for Spark's readers: ``s3a://bucket/key`` or ``file:///…``, raw characters.
+
+        Of a source that is not read in place it names the file, and Spark is never given it.
+        """
         ...
 
     def spark_options(self) -> dict[str, str]:

@@ -1,21 +1,25 @@
-"""What every source promises, asked of each of them: a folder, and a bucket of a real S3 server."""
+"""What every source promises, asked of each kind of the registry and of one that tests bring."""
 
 import random
+import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
 
 from autoloader_dagster.errors import FileChanged, SourceNotFound
-from autoloader_dagster.sources.base import FileRef, FileSource
-from autoloader_dagster.sources.registry import open_source
+from autoloader_dagster.sources.base import FileRef, FileSource, SourceKind
+from autoloader_dagster.sources.filters import FileFilter
 from autoloader_dagster.sources.s3.connection import ResolvedS3Connection
-from autoloader_dagster.specs.model import IngestionSpec
+from autoloader_dagster.specs.registry import SOURCES, source_of, source_of_address
+from tests.fixtures import memory_source
+from tests.fixtures.memory_source import MEMORY
 from tests.fixtures.s3 import S3Bucket
 
 ODD_NAMES = [
@@ -53,26 +57,26 @@ class Place(ABC):
     @abstractmethod
     def missing_url(self) -> str: ...
 
+    @abstractmethod
+    def spark_path(self, path: str) -> str:
+        """What Spark is given for a file."""
+
     def source(
         self, below: str = "in/", *, url: str | None = None, **filters: object
     ) -> FileSource:
-        source = {"type": self.kind, "url": url or self.url(below), **filters}
-        if self.kind == "s3":
-            source["connection"] = "landing"
-        spec = {
-            "name": "orders",
-            "source": source,
-            "format": {"type": "csv"},
-            "table": {"name": "lake.shop.orders"},
-        }
-        return open_source(IngestionSpec.model_validate(spec), self.connection)
+        section = {"type": self.kind.name, "url": url or self.url(below), **filters}
+        if self.kind.connection is not None:
+            section["connection"] = "landing"
+        source = self.kind.section.model_validate(section)
+        chosen = FileFilter(source.include, source.exclude, source.modified_after)
+        return self.kind.open(source, chosen, "orders", self.connection, None)
 
-    kind: str
-    connection: ResolvedS3Connection | None = None
+    kind: SourceKind
+    connection: Any = None
 
 
 class Folder(Place):
-    kind = "local"
+    kind = source_of("local")
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -91,9 +95,12 @@ class Folder(Place):
     def missing_url(self) -> str:
         return f"{self._root}/no-such-folder/"
 
+    def spark_path(self, path: str) -> str:
+        return f"file://{path}"
+
 
 class Bucket(Place):
-    kind = "s3"
+    kind = source_of("s3")
 
     def __init__(self, bucket: S3Bucket) -> None:
         self._bucket = bucket
@@ -121,13 +128,66 @@ class Bucket(Place):
     def missing_url(self) -> str:
         return "s3://there-is-no-such-bucket/in/"
 
+    def spark_path(self, path: str) -> str:
+        return path.replace("s3://", "s3a://", 1)
 
-@pytest.fixture(params=["folder", "bucket"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
-    if request.param == "folder":
-        (tmp_path / "in").mkdir()
-        return Folder(tmp_path)
-    return Bucket(request.getfixturevalue("s3_bucket"))
+
+class InMemory(Place):
+    kind = memory_source.SOURCE
+    connection = SecretStr(memory_source.TOKEN)
+
+    def __init__(self) -> None:
+        self._host = f"host-{secrets.token_hex(6)}"
+        MEMORY.hosts.add(self._host)
+
+    def put(self, path: str, body: bytes) -> None:
+        MEMORY.put(self.url(path), body)
+
+    def delete(self, path: str) -> None:
+        del MEMORY.files[self.url(path)]
+
+    def url(self, below: str) -> str:
+        return f"memory://{self._host}/{below}"
+
+    def missing_url(self) -> str:
+        return "memory://no-such-host/in/"
+
+    def spark_path(self, path: str) -> str:
+        return path
+
+
+def _folder(request: pytest.FixtureRequest) -> Place:
+    root: Path = request.getfixturevalue("tmp_path")
+    (root / "in").mkdir()
+    return Folder(root)
+
+
+# A place of each kind of source; the last kind is only known to tests.
+PLACES: dict[str, Callable[[pytest.FixtureRequest], Place]] = {
+    "local": _folder,
+    "s3": lambda request: Bucket(request.getfixturevalue("s3_bucket")),
+    "memory": lambda request: InMemory(),
+}
+
+
+@pytest.fixture(params=sorted({*SOURCES, *PLACES}))
+def place(request: pytest.FixtureRequest) -> Place:
+    return PLACES[request.param](request)
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_a_kind_is_found_by_its_name_and_has_a_place_here(name: str) -> None:
+    kind = source_of(name)
+    assert isinstance(kind, SourceKind)
+    assert kind.name == name
+    assert all(source_of_address(f"{scheme}://x/y") is kind for scheme in kind.schemes)
+    assert name in PLACES, "add a place of the kind, so that these tests hold for it"
+
+
+def test_a_name_that_no_kind_has_is_an_error() -> None:
+    with pytest.raises(KeyError):
+        source_of("nothing")
+    assert source_of_address("nothing://x/y") is None
 
 
 def listed(source: FileSource) -> list[FileRef]:
@@ -204,8 +264,7 @@ def test_spark_gets_the_raw_characters(place: Place) -> None:
     place.put("in/a b%20+ü[1].csv", b"x")
     source = place.source()
     ref = only(source)
-    scheme = {"local": "file://", "s3": "s3a://"}[place.kind]
-    assert source.spark_path(ref) == scheme + ref.path.removeprefix("s3://")
+    assert source.spark_path(ref) == place.spark_path(ref.path)
 
 
 def test_the_filters_choose(place: Place) -> None:

@@ -51,6 +51,8 @@ attempts.LONGEST_PAUSE_SECONDS = 0.0
 class TwinSource:
     """Files in memory: each version of a path has numbers of its own as its rows."""
 
+    read_in_place = True
+
     def __init__(self, point: Callable[[str, bool], Any], hear: Callable[[object], None]) -> None:
         self._point = point
         self._hear = hear

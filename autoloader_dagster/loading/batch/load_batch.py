@@ -163,7 +163,6 @@ class BatchLoad:
                     raise
         failpoints.reach("staged")
         self._members.quarantine(staged.bad)
-        source, copies = self._ingestion.source, staged.copies
         return [
             Readable(
                 staged.of(look),
@@ -171,9 +170,7 @@ class BatchLoad:
                     path=look.ref.path,
                     modified_at=look.ref.modified_at,
                     partition_key=self._members.here[look.ref.path].partition_key,
-                    read_from=f"file://{copies[look.ref.path]}"
-                    if look.ref.path in copies
-                    else source.spark_path(look.ref),
+                    read_from=staged.read_from(self._ingestion.source, look),
                     lines=look.lines,
                 ),
             )

@@ -1,8 +1,9 @@
-"""Copies of the few files that Spark cannot read where they are.
+"""Copies of the files that Spark cannot read where they are.
 
-A name that begins with ``_`` or ``.`` gives Spark zero rows without a word, and a suffix that does
-not fit the content makes it read garbage. Such a file is copied, exactly the listed version. JSON
-that is not one record a line is split while it is copied.
+Some sources are out of its reach, so each of their files is copied. Of others only few are: a name
+that begins with ``_`` or ``.`` gives Spark zero rows without a word, and a suffix that does not fit
+the content makes it read garbage. The copy is exactly the listed version. JSON that is not one
+record a line is split while it is copied.
 """
 
 import hashlib
@@ -43,6 +44,11 @@ class Staged:
     copies: dict[str, Path] = field(default_factory=dict)
     rows: dict[str, int] = field(default_factory=dict)
     bad: dict[str, Bad] = field(default_factory=dict)
+
+    def read_from(self, source: FileSource, look: Look) -> str:
+        """Where Spark reads a file: its copy, or else the file itself."""
+        copy = self.copies.get(look.ref.path)
+        return source.spark_path(look.ref) if copy is None else f"file://{copy}"
 
     def of(self, look: Look) -> Look:
         """A look with what is known of its copy."""

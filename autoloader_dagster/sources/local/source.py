@@ -58,6 +58,8 @@ class LocalFileSource:
             then listed as unusable, and a root outside is an error.
     """
 
+    read_in_place = True
+
     def __init__(
         self, root: str, chosen: FileFilter, spec: str, fence: Fence | None = None
     ) -> None:

@@ -39,6 +39,8 @@ class S3FileSource:
         patience: How long to wait for the store.
     """
 
+    read_in_place = True
+
     def __init__(
         self,
         url: str,
