@@ -54,7 +54,7 @@ def append_straight(ingestion: Ingestion, files: Files) -> float:
             max_files=1, max_bytes=1 << 40, retries=0, owner="bench", run_id="straight",
             lease=LEASE,
         )  # fmt: skip
-        batch = ingestion.store.claim(wanted)
+        batch = ingestion.store.claims.claim(wanted)
         if batch is None:
             raise RuntimeError("nothing was claimed")
         members = Members(ingestion, batch)
@@ -73,7 +73,7 @@ def append_straight(ingestion: Ingestion, files: Files) -> float:
         frame = batch_frame(session, ingestion.spec, readable, {}, table.columns(), batch.batch_id)
         append_counted(table, frame, "main", batch.batch_id, [readable[0].file], by_key=True)
         head = table.history().heads["main"]
-        ingestion.store.record(
+        ingestion.store.batch_files.record(
             batch.batch_id, head, [LoadedFile(file.id, files.rows, 0)], seconds=0.0
         )
     took = time.perf_counter() - began

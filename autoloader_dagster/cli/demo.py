@@ -172,8 +172,8 @@ def _forget(stage: _Stage) -> None:
     store = open_state(stage.settings)
     try:
         for each in _DEMOS:
-            store.forget(stage.loaded[each.spec].ingestion_id)
-            store.forget_table(each.table)
+            store.tables.forget(stage.loaded[each.spec].ingestion_id)
+            store.tables.forget_table(each.table)
     finally:
         store.close()
     with open_instance() as instance:

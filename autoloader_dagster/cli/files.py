@@ -57,8 +57,8 @@ def files(
             found = discover(ingestion, lambda count: tell(f"list: {count:,} files"))
             note = "" if found.listed else why_nothing_was_listed(ingestion)
             shown = limit if as_json or limit else _SHOWN
-            rows = list(ingestion.store.files(ingestion.id, statuses=chosen, limit=shown))
-            totals = ingestion.store.counts(ingestion.id).get(ingestion.id, {})
+            rows = list(ingestion.store.files.find(ingestion.id, statuses=chosen, limit=shown))
+            totals = ingestion.store.totals.counts(ingestion.id).get(ingestion.id, {})
         finally:
             ingestion.store.close()
     if as_json:

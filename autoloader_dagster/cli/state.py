@@ -95,7 +95,7 @@ def history(
     try:
         found = spec_or_orphan(specs, name, store)
         orphan = found if isinstance(found, Orphan) else None
-        batches = store.batches(found.ingestion_id, limit=limit)
+        batches = store.batches.latest(found.ingestion_id, limit=limit)
     finally:
         store.close()
     rows = [
@@ -208,7 +208,7 @@ def _why_waiting(settings: Settings, waiting: list[LoadedSpec | Orphan]) -> dict
 
 
 def _totals(store: "ProcessedFiles", ingestions: list[str]) -> list[dict[str, Any]]:
-    counts = store.counts()
+    counts = store.totals.counts()
     rows: list[dict[str, Any]] = []
     for ingestion in ingestions:
         totals = counts.get(ingestion, {})
@@ -219,7 +219,7 @@ def _totals(store: "ProcessedFiles", ingestions: list[str]) -> list[dict[str, An
         # Batches that were released in between are few; the newest recorded one is near.
         ended = [
             batch.finished_at
-            for batch in store.batches(ingestion, limit=50)
+            for batch in store.batches.latest(ingestion, limit=50)
             if batch.status == "RECORDED"
         ]
         row["last_load"] = moment(ended[0]) if ended else None

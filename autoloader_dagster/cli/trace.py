@@ -100,17 +100,17 @@ def _found(
     """
     from autoloader_dagster.loading.changes.select_files import versions_in
 
-    batch = store.batch(what)
+    batch = store.batches.get(what)
     if batch is not None and batch.ingestion_id == ingestion:
         paths = {file.path for file in batch.files}
         held = {file.id for file in batch.files}
-        rows = store.files(ingestion, paths=paths) if paths else ()
+        rows = store.files.find(ingestion, paths=paths) if paths else ()
         return [row for row in rows if row.id in held], [batch]
     rows = versions_in(store, ingestion, base, [what])
     # Also those whose rows another one has taken out since. An id begins with its time.
     ids = {row.batch_id for row in rows if row.batch_id}
-    ids.update(store.batches_of(ingestion, {row.id for row in rows}))
-    found = [store.batch(each) for each in sorted(ids)]
+    ids.update(store.batches.of_files(ingestion, {row.id for row in rows}))
+    found = [store.batches.get(each) for each in sorted(ids)]
     return rows, [batch for batch in found if batch is not None]
 
 

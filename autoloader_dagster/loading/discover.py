@@ -20,7 +20,7 @@ def discover(ingestion: Ingestion, progress: Callable[[int], None] | None = None
         SourceError: The source could not be listed to its end; then nothing is recorded.
         StateError: The state could not be written; then nothing is recorded.
     """
-    found = ingestion.store.discover(
+    found = ingestion.store.discovery.discover(
         ingestion.id,
         ingestion.loaded.tenant,
         _counted(ingestion.source.list_pages(), progress),

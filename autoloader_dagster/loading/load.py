@@ -45,7 +45,7 @@ def load(
     ingestion: Ingestion,
     partitions: Partitions,
     run_id: str,
-    over_runs: Collection[str] = (),
+    ended_runs: Collection[str] = (),
     step: Callable[[str], None] = lambda name: None,
     lease: timedelta = LEASE,
 ) -> Iterator[BatchOutcome]:
@@ -55,7 +55,7 @@ def load(
         ingestion: What to load.
         partitions: Which of its partitions; None for all.
         run_id: Recorded with the files and batches.
-        over_runs: Runs that have ended; their batches are settled without waiting for the lease.
+        ended_runs: Runs that have ended; their batches are settled without waiting for the lease.
         step: Told how far the load is and what is done now, for progress.
         lease: How long a batch belongs to a worker that is not heard of any more.
 
@@ -67,19 +67,19 @@ def load(
     """
     step = LoadProgress(step)
     try:
-        yield from _load(ingestion, partitions, run_id, over_runs, step, lease)
+        yield from _load(ingestion, partitions, run_id, ended_runs, step, lease)
     except SparkBroken as broken:
         _log.warning("%s; it is restarted and the load goes on", broken.what)
         step("restarting Spark")
         with after_a_restart():
-            yield from _load(ingestion, partitions, run_id, over_runs, step, lease)
+            yield from _load(ingestion, partitions, run_id, ended_runs, step, lease)
 
 
 def _load(
     ingestion: Ingestion,
     partitions: Partitions,
     run_id: str,
-    over_runs: Collection[str],
+    ended_runs: Collection[str],
     step: LoadProgress,
     lease: timedelta,
 ) -> Iterator[BatchOutcome]:
@@ -112,7 +112,7 @@ def _load(
             if batch.table == ingestion.spec.table.name:
                 faults.append(error)
 
-        if recover(ingestion, lambda name: ingestion.table(spark(), name), over_runs, left):
+        if recover(ingestion, lambda name: ingestion.table(spark(), name), ended_runs, left):
             # The listing before left files alone of which another version was in such a batch.
             step("listing again")
             discover(ingestion)
@@ -126,7 +126,7 @@ def _load(
             # Before the claim, so that nothing is held while a server starts, or is not there.
             session = spark()
             _refuse_other_owner(ingestion, session)
-            batch = ingestion.store.claim(wanted)
+            batch = ingestion.store.claims.claim(wanted)
             if batch is None:
                 # Another worker takes them just now, or another transaction holds their rows.
                 locked.pause()
@@ -188,7 +188,7 @@ class _Locked:
 
 def _waiting(ingestion: Ingestion, partitions: Partitions, owner: str) -> list[PendingPartition]:
     """What waits in these partitions, apart from what failed with this worker."""
-    pending = ingestion.store.pending(ingestion.id, ingestion.spec.errors.retries, owner)
+    pending = ingestion.store.files.pending(ingestion.id, ingestion.spec.errors.retries, owner)
     if isinstance(partitions, PartitionRange):
         first, last = partitions.start, partitions.end
         return [p for p in pending if p.partition_key and first <= p.partition_key <= last]

@@ -48,18 +48,18 @@ class RunPlan:
 
 def plan_runs(
     ingestion: Ingestion,
-    over_runs: Collection[str] = (),
+    ended_runs: Collection[str] = (),
     key_order: Sequence[str] | None = None,
 ) -> list[RunPlan]:
     """The runs that would load everything that is pending or was left behind.
 
     Args:
         ingestion: What to plan for.
-        over_runs: Runs that have ended; a batch that such a run left open is planned as well.
+        ended_runs: Runs that have ended; a batch that such a run left open is planned as well.
         key_order: For named keys, the known keys in Dagster's order; a range goes by it.
     """
-    pending = ingestion.store.pending(ingestion.id, ingestion.spec.errors.retries)
-    stale = ingestion.store.stale_batches(ingestion.id, over_runs=over_runs)
+    pending = ingestion.store.files.pending(ingestion.id, ingestion.spec.errors.retries)
+    stale = ingestion.store.batches.stale(ingestion.id, ended_runs=ended_runs)
     pending = _with_left_behind(pending, stale)
     if not pending:
         return []

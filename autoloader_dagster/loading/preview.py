@@ -164,7 +164,7 @@ def _choose(
     for page in ingestion.source.list_pages():
         status = {
             (row.file_path, row.file_version): row.status
-            for row in ingestion.store.files(ingestion.id, paths=[ref.path for ref in page])
+            for row in ingestion.store.files.find(ingestion.id, paths=[ref.path for ref in page])
         }
         for ref in page:
             known = status.get((ref.path, ref.version))

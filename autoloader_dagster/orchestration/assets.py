@@ -143,10 +143,10 @@ def _ingest(
             plan_pending(ingestion, context.instance, found)
         if not found.listed:
             context.log.warning(why_nothing_was_listed(ingestion))
-    over = ended_runs(context.instance, ingestion.store.open_run_ids())
+    over = ended_runs(context.instance, ingestion.store.batches.open_run_ids())
     pages = Pages(context.instance, ingestion, context.asset_key)
     for outcome in load(
-        ingestion, partitions, context.run.run_id, over_runs=over, step=context.log.debug
+        ingestion, partitions, context.run.run_id, ended_runs=over, step=context.log.debug
     ):
         context.log.info(
             "batch %s: %d of %d files, %d rows, snapshot %s, %.1f s",

@@ -104,7 +104,7 @@ def _evaluation(result: dg.AssetCheckResult, key: dg.AssetKey) -> dg.AssetCheckE
 
 def _files_result(ingestion: Ingestion) -> dg.AssetCheckResult:
     store = ingestion.store
-    count = store.number_of_files(ingestion.id, DISMISSIBLE)
+    count = store.totals.number_of_files(ingestion.id, DISMISSIBLE)
     shown = [
         FileOutcome(
             path=row.file_path,
@@ -114,7 +114,7 @@ def _files_result(ingestion: Ingestion) -> dg.AssetCheckResult:
             error_type=row.error_type,
             reason=row.error_message,
         )
-        for row in store.files(ingestion.id, DISMISSIBLE, limit=keys.MAX_FILES_SHOWN)
+        for row in store.files.find(ingestion.id, DISMISSIBLE, limit=keys.MAX_FILES_SHOWN)
     ]
     # Only 'on_change: fail' sets a changed file aside, and it asks for an error.
     changed = any(file.error_type == FILE_CHANGED for file in shown)
@@ -132,8 +132,10 @@ def _files_result(ingestion: Ingestion) -> dg.AssetCheckResult:
 
 
 def _rows_result(ingestion: Ingestion) -> dg.AssetCheckResult:
-    bad = ingestion.store.bad_rows(ingestion.id)
-    files = ingestion.store.bad_files(ingestion.id, keys.MAX_FILES_SHOWN) if bad.files else []
+    bad = ingestion.store.totals.bad_rows(ingestion.id)
+    files = (
+        ingestion.store.totals.bad_files(ingestion.id, keys.MAX_FILES_SHOWN) if bad.files else []
+    )
     return dg.AssetCheckResult(
         check_name=ROWS_CHECK,
         passed=bad.worst <= ingestion.spec.errors.max_bad_rows,

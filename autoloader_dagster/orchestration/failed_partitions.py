@@ -48,7 +48,7 @@ def settled_partitions(
 
 def open_files(ingestion: Ingestion, partitions: Collection[str]) -> dict[str, dict[str, int]]:
     """Those of the partitions with files that wait, failed or are quarantined, by status."""
-    every = ingestion.store.partition_statuses(ingestion.id, partitions)
+    every = ingestion.store.totals.partition_statuses(ingestion.id, partitions)
     still_open = {
         partition: {status: counts[status] for status in _OPEN if status in counts}
         for partition, counts in every.items()

@@ -35,7 +35,7 @@ class Pages:
         self._instance = instance
         self._ingestion = ingestion
         self._key = key
-        self._before = ingestion.store.partition_totals(ingestion.id)
+        self._before = ingestion.store.totals.partition_totals(ingestion.id)
         self._told: set[str | None] = set()
         self._batches: set[str] = set()
 
@@ -73,7 +73,7 @@ class Pages:
         """
         for event in missed_events(self._instance, self._ingestion, self._key, self._batches):
             yield self._noted(event)
-        after = self._ingestion.store.partition_totals(self._ingestion.id)
+        after = self._ingestion.store.totals.partition_totals(self._ingestion.id)
         changed = [
             each
             for each in {**self._before, **after}
@@ -102,7 +102,7 @@ class Pages:
         whose files wait, failed or are quarantined gets none; see ``not_filled``.
         """
         missing = [each for each in asked if each not in self._told]
-        totals = self._ingestion.store.partition_totals(self._ingestion.id, missing)
+        totals = self._ingestion.store.totals.partition_totals(self._ingestion.id, missing)
         waiting = open_files(self._ingestion, missing)
         empty = [each for each in missing if totals[each].files or each not in waiting]
         for partition, counts in row_counts(self._ingestion, empty).items():
@@ -142,7 +142,7 @@ def tick_events(
     told: list[dg.AssetMaterialization] = []
     # An event of a tick is written a while after the tick has counted. If a run loaded meanwhile,
     # the event would hide the run's own one, and show the count from before.
-    if not ingestion.store.has_open_batch(ingestion.id):
+    if not ingestion.store.batches.has_open(ingestion.id):
         told += missed_events(instance, ingestion, key, ())
         seen = {event.partition for event in told}
         told += settled_partitions(instance, ingestion, key, seen)

@@ -80,7 +80,7 @@ def plan_pending(
     if discovery is not None and not discovery.listed:
         empty_because = why_nothing_was_listed(ingestion)
     known = _named_partitions(ingestion, instance, clean=bool(found.listed))
-    over = ended_runs(instance, ingestion.store.open_run_ids())
+    over = ended_runs(instance, ingestion.store.batches.open_run_ids())
     return Planned(found, tuple(plan_runs(ingestion, over, known)), empty_because)
 
 
@@ -96,7 +96,7 @@ def _named_partitions(
     if not isinstance(definition, dg.DynamicPartitionsDefinition) or definition.name is None:
         return None
     fits = fitting(ingestion.spec)
-    recorded = [key for key in ingestion.store.partition_keys(ingestion.id) if fits(key)]
+    recorded = [key for key in ingestion.store.files.partition_keys(ingestion.id) if fits(key)]
     known = set(instance.get_dynamic_partitions(definition.name))
     if new := [key for key in recorded if key not in known]:
         instance.add_dynamic_partitions(definition.name, new)

@@ -25,9 +25,11 @@ def row_counts(
     if not partitions:
         return {}
     if table_rows is None:
-        table_rows = sum(ingestion.store.loaded_batches(ingestion.spec.table.name).values())
+        table_rows = sum(
+            ingestion.store.rollbacks.loaded_batches(ingestion.spec.table.name).values()
+        )
     named = [each for each in partitions if each is not None]
-    totals = ingestion.store.partition_totals(ingestion.id, named) if named else {}
+    totals = ingestion.store.totals.partition_totals(ingestion.id, named) if named else {}
     of_table: dict[str, dg.MetadataValue] = {keys.TABLE_ROWS: dg.MetadataValue.int(table_rows)}
     return {
         each: of_table

@@ -31,145 +31,228 @@ from autoloader_dagster.state.records import (
     LoadedFile,
     SetAside,
     TableState,
+    UndoneFile,
     no_guard,
 )
 from autoloader_dagster.state.tables import write_table_state
 from autoloader_dagster.state.transitions import ALL, move
 
+# A state that was lost has listed a loaded file again, and a batch may hold it already.
+_LISTED_AGAIN: tuple[FileStatus, ...] = ("DISCOVERED", "PROCESSING", "FAILED")
 
-def set_aside(
-    database: Database, batch_id: str, owner: str, outcomes: Sequence[SetAside], retries: int
-) -> None:
-    """Take files out of a batch; see ``ProcessedFiles.set_aside``."""
-    with database.reading() as connection:
-        ingestion_id = connection.scalar(
-            select(StoredBatch.ingestion_id).where(StoredBatch.id == batch_id)
-        )
-    with database.writing(ingestion_id) as connection:
-        owned(connection, batch_id, owner)
-        moment = now(connection)
-        rows = connection.execute(
-            select(StoredFile.id, StoredFile.retry_count).where(
-                StoredFile.batch_id == batch_id, StoredFile.status == "PROCESSING"
+
+class BatchFiles:
+    """What became of the files of batches."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def set_aside(
+        self, batch_id: str, owner: str, outcomes: Sequence[SetAside], retries: int
+    ) -> None:
+        """Take files out of the batch without loading them.
+
+        A FAILED file whose tries are used up becomes QUARANTINED.
+
+        Raises:
+            LeaseLost: The batch was released or recorded meanwhile.
+        """
+        with self._database.reading() as connection:
+            ingestion_id = connection.scalar(
+                select(StoredBatch.ingestion_id).where(StoredBatch.id == batch_id)
             )
-        )
-        tries = {row.id: row.retry_count for row in rows}
-        # A file that is not held any more was recorded meanwhile by another batch that loaded it.
-        leaving: dict[FileStatus, list[dict[str, Any]]] = defaultdict(list)
-        for each in outcomes:
-            if each.file_id in tries:
-                status, change = _change(each, tries[each.file_id], retries)
-                leaving[status].append(change)
-        for status, changes in leaving.items():
-            # A file that is pending again was not processed.
-            ended = None if status == "DISCOVERED" else moment
-            move(connection, changes, ("PROCESSING",), status, moment, processed_at=ended)
-
-
-def record(
-    database: Database,
-    batch_id: str,
-    snapshot_id: int | None,
-    files: Sequence[LoadedFile],
-    seconds: float,
-    *,
-    replace: bool,
-    kind: BatchKind,
-    ingestion_id: str | None,
-    tenant: str | None,
-    table: str | None,
-    own_snapshot: bool = True,
-    guard: Guard = no_guard,
-) -> None:
-    """Note that a batch is in the table; see ``ProcessedFiles.record``."""
-    with database.reading() as connection:
-        stored = connection.execute(_batch_row(batch_id)).one_or_none()
-    if stored is None and not (ingestion_id and tenant and table):
-        raise StateError(
-            f"Batch {batch_id} is in the table, but the state does not know it",
-            "Run 'autoloader reconcile'.",
-        )
-    whose = stored.ingestion_id if stored else ingestion_id
-
-    def write(connection: Connection) -> None:
-        moment = now(connection)
-        # Read again, now that nobody else can change it.
-        again = _batch_row(batch_id).with_for_update()
-        batch = connection.execute(again).one_or_none()
-        if batch is None:
-            connection.execute(
-                insert(StoredBatch).values(
-                    id=batch_id,
-                    tenant=tenant,
-                    ingestion_id=ingestion_id,
-                    kind=kind,
-                    run_id="",
-                    table=table,
-                    status="RELEASED",
-                    attempt=0,
-                    lease_owner="",
-                    lease_expires_at=moment,
-                    files=0,
-                    bytes=0,
-                    started_at=moment,
+        with self._database.writing(ingestion_id) as connection:
+            owned(connection, batch_id, owner)
+            moment = now(connection)
+            rows = connection.execute(
+                select(StoredFile.id, StoredFile.retry_count).where(
+                    StoredFile.batch_id == batch_id, StoredFile.status == "PROCESSING"
                 )
             )
-            batch = connection.execute(again).one()
-        if batch.status == "RECORDED":
-            if own_snapshot:
-                _refuse_other_snapshot(batch, snapshot_id)
-            return
-        _refuse_missing(connection, batch, files)
-        ids = [each.file_id for each in files]
-        changes = [
-            {"row_id": each.file_id, "records_ingested": each.rows, "bad_records": each.bad_rows}
-            for each in files
-        ]
-        move(
-            connection,
-            changes,
-            ALL,
-            "SUCCESS",
-            moment,
-            batch_id=batch_id,
-            run_id=batch.run_id or None,
-            snapshot_id=snapshot_id,
-            processed_at=moment,
-            processing_duration_ms=round(seconds * 1000),
-            bytes_read=StoredFile.file_size_bytes,
-        )
-        if replace:
-            _replace_older(connection, batch_id, ids, moment)
-        size = connection.scalar(
-            select(func.coalesce(func.sum(StoredFile.file_size_bytes), 0)).where(
-                one_of(StoredFile.id, ids, connection)
-            )
-        )
-        connection.execute(
-            update(StoredBatch)
-            .where(StoredBatch.id == batch_id)
-            .values(
-                status="RECORDED",
-                snapshot_id=snapshot_id,
-                files=len(ids),
-                rows=sum(each.rows for each in files),
-                bytes=int(size or 0),
-                finished_at=moment,
-                error=None,
-                released_files=None,
-                # A file that is loaded again belongs to its new batch; this tells of the old one.
-                member_files=write_ids(ids),
-            )
-        )
-        if snapshot_id is not None and own_snapshot:
-            write_table_state(
-                connection,
-                batch.table,
-                batch.ingestion_id,
-                TableState(batch.table_uuid, snapshot_id),
-            )
+            tries = {row.id: row.retry_count for row in rows}
+            # A file that is not held any more was recorded meanwhile, by a batch that loaded it.
+            leaving: dict[FileStatus, list[dict[str, Any]]] = defaultdict(list)
+            for each in outcomes:
+                if each.file_id in tries:
+                    status, change = _change(each, tries[each.file_id], retries)
+                    leaving[status].append(change)
+            for status, changes in leaving.items():
+                # A file that is pending again was not processed.
+                ended = None if status == "DISCOVERED" else moment
+                move(connection, changes, ("PROCESSING",), status, moment, processed_at=ended)
 
-    write_guarded(database, whose, guard, write)
+    def record(
+        self,
+        batch_id: str,
+        snapshot_id: int | None,
+        files: Sequence[LoadedFile],
+        seconds: float,
+        *,
+        replace: bool = False,
+        kind: BatchKind = "load",
+        ingestion_id: str | None = None,
+        tenant: str | None = None,
+        table: str | None = None,
+        own_snapshot: bool = True,
+        guard: Guard = no_guard,
+    ) -> None:
+        """Note that the batch is in the table. The table is the truth, so this needs no lease.
+
+        A file that another batch holds by now leaves it. Recording the same again does nothing.
+
+        Args:
+            batch_id: The batch, open or released, or not known (a state restored from a backup).
+            snapshot_id: Its snapshot in main; None if its files had no rows, so that it made none.
+            files: Every file that the commit holds, those without rows included.
+            seconds: How long the batch took.
+            replace: Other loaded versions of the same paths went with this commit.
+            kind: For a batch that is not known.
+            ingestion_id: The same.
+            tenant: The same.
+            table: The same.
+            own_snapshot: Whether the batch made this snapshot; else it is known only that the
+                batch's rows are in it.
+            guard: Called before anything is written, without a transaction. If it raises, nothing
+                is written. It is called again if other workers recorded something of this
+                ingestion before this is written.
+
+        Raises:
+            StateError: The files are not those of the batch, or it is recorded with another
+                snapshot.
+            MainMoved: Other workers recorded something each time that the guard had passed.
+        """
+        with self._database.reading() as connection:
+            stored = connection.execute(_batch_row(batch_id)).one_or_none()
+        if stored is None and not (ingestion_id and tenant and table):
+            raise StateError(
+                f"Batch {batch_id} is in the table, but the state does not know it",
+                "Run 'autoloader reconcile'.",
+            )
+        whose = stored.ingestion_id if stored else ingestion_id
+
+        def write(connection: Connection) -> None:
+            moment = now(connection)
+            # Read again, now that nobody else can change it.
+            again = _batch_row(batch_id).with_for_update()
+            batch = connection.execute(again).one_or_none()
+            if batch is None:
+                _add_batch(connection, moment, batch_id, kind, ingestion_id, tenant, table)
+                batch = connection.execute(again).one()
+            if batch.status == "RECORDED":
+                if own_snapshot:
+                    _refuse_other_snapshot(batch, snapshot_id)
+                return
+            _refuse_missing(connection, batch, files)
+            ids = [each.file_id for each in files]
+            changes = [
+                {
+                    "row_id": each.file_id,
+                    "records_ingested": each.rows,
+                    "bad_records": each.bad_rows,
+                }
+                for each in files
+            ]
+            move(
+                connection,
+                changes,
+                ALL,
+                "SUCCESS",
+                moment,
+                batch_id=batch_id,
+                run_id=batch.run_id or None,
+                snapshot_id=snapshot_id,
+                processed_at=moment,
+                processing_duration_ms=round(seconds * 1000),
+                bytes_read=StoredFile.file_size_bytes,
+            )
+            if replace:
+                _replace_older(connection, batch_id, ids, moment)
+            size = connection.scalar(
+                select(func.coalesce(func.sum(StoredFile.file_size_bytes), 0)).where(
+                    one_of(StoredFile.id, ids, connection)
+                )
+            )
+            connection.execute(
+                update(StoredBatch)
+                .where(StoredBatch.id == batch_id)
+                .values(
+                    status="RECORDED",
+                    snapshot_id=snapshot_id,
+                    files=len(ids),
+                    rows=sum(each.rows for each in files),
+                    bytes=int(size or 0),
+                    finished_at=moment,
+                    error=None,
+                    released_files=None,
+                    # A file that is loaded again belongs to its new batch; this keeps the old one.
+                    member_files=write_ids(ids),
+                )
+            )
+            if snapshot_id is not None and own_snapshot:
+                write_table_state(
+                    connection,
+                    batch.table,
+                    batch.ingestion_id,
+                    TableState(batch.table_uuid, snapshot_id),
+                )
+
+        write_guarded(self._database, whose, guard, write)
+
+    def record_undo(
+        self,
+        batch_id: str,
+        snapshot_id: int | None,
+        files: Sequence[UndoneFile],
+        rows: int,
+        *,
+        ingestion_id: str,
+        tenant: str,
+        table: str,
+    ) -> None:
+        """Note that the rows of these files are gone from the table. This needs no lease.
+
+        A file that another batch has loaded since is left as it is. Recording the same again does
+        nothing.
+
+        Args:
+            batch_id: The undo, open or released, or not known (a state restored from a backup).
+            snapshot_id: Its snapshot in main.
+            files: The file versions.
+            rows: How many rows it took out.
+            ingestion_id: Whose files they are.
+            tenant: For a batch that is not known.
+            table: The table.
+        """
+        with self._database.writing(ingestion_id) as connection:
+            moment = now(connection)
+            known = select(StoredBatch.id).where(StoredBatch.id == batch_id)
+            if connection.scalar(known) is None:
+                _add_batch(connection, moment, batch_id, "undo", ingestion_id, tenant, table)
+            stored = connection.execute(
+                select(StoredBatch.status, StoredBatch.table_uuid)
+                .where(StoredBatch.id == batch_id)
+                .with_for_update()
+            ).one()
+            if stored.status == "RECORDED":
+                return
+            undone = _mark_undone(connection, batch_id, files, moment)
+            connection.execute(
+                update(StoredBatch)
+                .where(StoredBatch.id == batch_id)
+                .values(
+                    status="RECORDED",
+                    snapshot_id=snapshot_id,
+                    files=len(undone),
+                    rows=rows,
+                    member_files=write_ids(undone),
+                    finished_at=moment,
+                    error=None,
+                )
+            )
+            if snapshot_id is not None:
+                write_table_state(
+                    connection, table, ingestion_id, TableState(stored.table_uuid, snapshot_id)
+                )
 
 
 def _change(outcome: SetAside, tries: int, retries: int) -> tuple[FileStatus, dict[str, Any]]:
@@ -186,6 +269,35 @@ def _change(outcome: SetAside, tries: int, retries: int) -> tuple[FileStatus, di
         "error_type": outcome.error_type,
         "error_message": None if message is None else strike(message),
     }
+
+
+def _add_batch(
+    connection: Connection,
+    moment: datetime,
+    batch_id: str,
+    kind: BatchKind,
+    ingestion_id: str | None,
+    tenant: str | None,
+    table: str | None,
+) -> None:
+    """Add a batch that the state has lost; it holds nothing yet."""
+    connection.execute(
+        insert(StoredBatch).values(
+            id=batch_id,
+            tenant=tenant,
+            ingestion_id=ingestion_id,
+            kind=kind,
+            run_id="",
+            table=table,
+            status="RELEASED",
+            attempt=0,
+            lease_owner="",
+            lease_expires_at=moment,
+            files=0,
+            bytes=0,
+            started_at=moment,
+        )
+    )
 
 
 def _batch_row(batch_id: str) -> Any:
@@ -275,3 +387,33 @@ def _replace_older(
             displaced_by=batch_id,
             error_message=f"a newer version of the file took its place in batch {batch_id}",
         )
+
+
+def _mark_undone(
+    connection: Connection, batch_id: str, files: Sequence[UndoneFile], moment: datetime
+) -> list[int]:
+    """Mark the versions whose rows have gone; not one that another batch has loaded since."""
+    batch_of = {each.file_id: each.batch_id for each in files}
+    held = connection.execute(
+        select(StoredFile.id, StoredFile.status, StoredFile.batch_id)
+        .where(one_of(StoredFile.id, batch_of, connection))
+        .with_for_update()
+    ).all()
+    undone = [row for row in held if _still_that(row, batch_of[row.id])]
+    move(
+        connection,
+        one_of(StoredFile.id, [row.id for row in undone], connection),
+        ("SUCCESS", *_LISTED_AGAIN),
+        "UNDONE",
+        moment,
+        displaced_by=batch_id,
+        error_message=f"its rows were taken out by the undo {batch_id}",
+        processed_at=moment,
+    )
+    return [row.id for row in undone]
+
+
+def _still_that(row: Row[tuple[int, str, str | None]], loaded_by: str | None) -> bool:
+    if row.status == "SUCCESS":
+        return loaded_by is None or row.batch_id == loaded_by
+    return row.status in _LISTED_AGAIN

@@ -1,49 +1,161 @@
-"""Reads batches with their files."""
+"""Reads batches, with their files or without. Nothing here writes."""
 
 from collections.abc import Collection
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, and_, exists, false, func, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    and_,
+    exists,
+    false,
+    func,
+    or_,
+    select,
+)
 from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from autoloader_dagster.state.database import Database, now, one_of
 from autoloader_dagster.state.file_ids import holds, read_ids
 from autoloader_dagster.state.models import StoredBatch, StoredFile
-from autoloader_dagster.state.records import Batch, ClaimedFile
+from autoloader_dagster.state.records import (
+    Batch,
+    BatchRow,
+    ClaimedFile,
+    KnownBatch,
+)
 
 # How far back the batches of a file are looked for.
 _SEARCHED = 10_000
 # A worker is at it, or should be.
 OPEN = ("CLAIMED", "WRITTEN")
+_BATCH_COLUMNS = [StoredBatch.__table__.c[name] for name in BatchRow.__dataclass_fields__]
 
 
-def batch(database: Database, batch_id: str) -> Batch | None:
-    """Read one batch and its files."""
-    with database.reading() as connection:
-        return find(connection, batch_id)
+class Batches:
+    """The recorded batches."""
 
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
-def stale_batches(
-    database: Database,
-    ingestion_id: str | None,
-    moment: datetime | None,
-    over_runs: Collection[str],
-) -> list[Batch]:
-    """Open batches that nobody works on; see ``ProcessedFiles.stale_batches``."""
-    with database.reading() as connection:
-        over = one_of(StoredBatch.run_id, over_runs, connection) if over_runs else false()
-        stale = (
-            select(StoredBatch.id)
-            .where(
-                StoredBatch.status.in_(OPEN),
-                or_(StoredBatch.lease_expires_at < (moment or now(connection)), over),
+    def get(self, batch_id: str) -> Batch | None:
+        """Read one batch with its files; None if it is not known."""
+        with self._database.reading() as connection:
+            return find(connection, batch_id)
+
+    def stale(
+        self,
+        ingestion_id: str | None = None,
+        moment: datetime | None = None,
+        ended_runs: Collection[str] = (),
+    ) -> list[Batch]:
+        """Open batches whose lease ran out, or whose run is one of ``ended_runs``; oldest first."""
+        with self._database.reading() as connection:
+            over = one_of(StoredBatch.run_id, ended_runs, connection) if ended_runs else false()
+            stale = (
+                select(StoredBatch.id)
+                .where(
+                    StoredBatch.status.in_(OPEN),
+                    or_(StoredBatch.lease_expires_at < (moment or now(connection)), over),
+                )
+                .order_by(StoredBatch.started_at, StoredBatch.id)
             )
-            .order_by(StoredBatch.started_at, StoredBatch.id)
+            if ingestion_id is not None:
+                stale = stale.where(StoredBatch.ingestion_id == ingestion_id)
+            found = [find(connection, batch_id) for batch_id in list(connection.scalars(stale))]
+            return [each for each in found if each]
+
+    def of_files(self, ingestion_id: str, file_ids: Collection[int]) -> list[str]:
+        """The recorded batches that loaded these file versions or took them out, oldest first.
+
+        Args:
+            ingestion_id: Whose files and batches.
+            file_ids: Ids of the versions. Of a version that was loaded before batches noted
+                their files, only the last batch is known.
+        """
+        latest = (
+            select(StoredBatch.id, StoredBatch.member_files)
+            .where(
+                StoredBatch.ingestion_id == ingestion_id,
+                StoredBatch.status == "RECORDED",
+                StoredBatch.member_files.is_not(None),
+            )
+            .order_by(StoredBatch.started_at.desc(), StoredBatch.id.desc())
+            .limit(_SEARCHED)
+        )
+        ids = sorted(file_ids)
+        with self._database.reading() as connection:
+            found = [row.id for row in connection.execute(latest) if holds(row[1], ids)]
+        return found[::-1]
+
+    def latest(
+        self, ingestion_id: str | None = None, run_id: str | None = None, limit: int = 100
+    ) -> list[BatchRow]:
+        """The latest batches, the newest first."""
+        latest = (
+            select(*_BATCH_COLUMNS)
+            .order_by(StoredBatch.started_at.desc(), StoredBatch.id.desc())
+            .limit(limit)
         )
         if ingestion_id is not None:
-            stale = stale.where(StoredBatch.ingestion_id == ingestion_id)
-        found = [find(connection, batch_id) for batch_id in list(connection.scalars(stale))]
-        return [each for each in found if each]
+            latest = latest.where(StoredBatch.ingestion_id == ingestion_id)
+        if run_id is not None:
+            latest = latest.where(StoredBatch.run_id == run_id)
+        with self._database.reading() as connection:
+            return [BatchRow(**row) for row in connection.execute(latest).mappings()]
+
+    def since(
+        self, ingestion_id: str, moment: datetime | None, also: Collection[str], limit: int
+    ) -> list[BatchRow]:
+        """The batches that began at a moment or later, the oldest first.
+
+        Args:
+            ingestion_id: Whose batches.
+            moment: None for all of them.
+            also: Ids of earlier batches that are wanted too; they come first.
+            limit: The most that are given of those from the moment on.
+        """
+        of_ingestion = StoredBatch.ingestion_id == ingestion_id
+        oldest_first = select(*_BATCH_COLUMNS).order_by(StoredBatch.started_at, StoredBatch.id)
+        later = oldest_first.where(of_ingestion).limit(limit)
+        if moment is not None:
+            later = later.where(StoredBatch.started_at >= moment)
+        with self._database.reading() as connection:
+            rows = [BatchRow(**row) for row in connection.execute(later).mappings()]
+            missing = {*also} - {row.id for row in rows}
+            if missing:
+                named = oldest_first.where(
+                    of_ingestion, one_of(StoredBatch.id, missing, connection)
+                )
+                rows = [*(BatchRow(**row) for row in connection.execute(named).mappings()), *rows]
+        return rows
+
+    def known(self, ids: Collection[str]) -> dict[str, KnownBatch]:
+        """Whose they are and what became of them, for those batches that the state knows."""
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                select(
+                    StoredBatch.id,
+                    StoredBatch.ingestion_id,
+                    StoredBatch.status,
+                    StoredBatch.snapshot_id,
+                ).where(one_of(StoredBatch.id, ids, connection))
+            )
+            return {row.id: KnownBatch(*row[1:]) for row in rows}
+
+    def open_run_ids(self) -> set[str]:
+        """The runs that hold open batches."""
+        with self._database.reading() as connection:
+            runs = select(StoredBatch.run_id).where(StoredBatch.status.in_(OPEN)).distinct()
+            return set(connection.scalars(runs))
+
+    def has_open(self, ingestion_id: str) -> bool:
+        """Whether a worker is at a batch of this ingestion, or was when it died."""
+        still_open = select(StoredBatch.id).where(
+            StoredBatch.ingestion_id == ingestion_id, StoredBatch.status.in_(OPEN)
+        )
+        with self._database.reading() as connection:
+            return connection.scalar(still_open.limit(1)) is not None
 
 
 def find(connection: Connection, batch_id: str) -> Batch | None:
@@ -80,24 +192,6 @@ def find(connection: Connection, batch_id: str) -> Batch | None:
         lease_expires_at=row.lease_expires_at,
         files=_claimed_files(connection, members),
     )
-
-
-def batches_of(database: Database, ingestion_id: str, file_ids: Collection[int]) -> list[str]:
-    """Ids of the recorded batches that had these files, the oldest first."""
-    latest = (
-        select(StoredBatch.id, StoredBatch.member_files)
-        .where(
-            StoredBatch.ingestion_id == ingestion_id,
-            StoredBatch.status == "RECORDED",
-            StoredBatch.member_files.is_not(None),
-        )
-        .order_by(StoredBatch.started_at.desc(), StoredBatch.id.desc())
-        .limit(_SEARCHED)
-    )
-    ids = sorted(file_ids)
-    with database.reading() as connection:
-        found = [row.id for row in connection.execute(latest) if holds(row[1], ids)]
-    return found[::-1]
 
 
 def is_loaded(status: ColumnElement[str] | InstrumentedAttribute[str]) -> ColumnElement[bool]:

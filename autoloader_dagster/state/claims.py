@@ -5,6 +5,7 @@ compare-and-set on the Iceberg table does (DESIGN, section 2).
 """
 
 import secrets
+from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from sqlalchemy import (
@@ -13,6 +14,7 @@ from sqlalchemy import (
     Row,
     and_,
     exists,
+    func,
     insert,
     not_,
     or_,
@@ -20,12 +22,13 @@ from sqlalchemy import (
     update,
 )
 
-from autoloader_dagster.errors import LeaseLost
+from autoloader_dagster.errors import FilesInUse, LeaseLost, StateError
 from autoloader_dagster.state.batches import OPEN, find
 from autoloader_dagster.state.database import Database, now, one_of
-from autoloader_dagster.state.file_ids import write_ids
+from autoloader_dagster.state.file_ids import read_ids, write_ids
 from autoloader_dagster.state.models import StoredBatch, StoredFile
 from autoloader_dagster.state.records import (
+    Amendment,
     Batch,
     Claim,
     PartitionKeys,
@@ -33,6 +36,214 @@ from autoloader_dagster.state.records import (
     Partitions,
 )
 from autoloader_dagster.state.transitions import move
+
+_NAMED_AT_MOST = 3
+
+
+class Claims:
+    """The batches that workers hold."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def claim(self, wanted: Claim, moment: datetime | None = None) -> Batch | None:
+        """Take pending files, by partition and age, as one batch that nobody else gets.
+
+        Args:
+            wanted: Which ones.
+            moment: The time; the database's own clock by default.
+
+        Returns:
+            The batch; None if nothing is pending that another worker is not just taking.
+        """
+        # No lock on the ingestion here: claimers pass over each other's rows instead of waiting.
+        with self._database.writing() as connection:
+            moment = moment or now(connection)
+            pending = (
+                select(StoredFile.id, StoredFile.file_size_bytes)
+                .where(
+                    is_pending(wanted.ingestion_id, wanted.retries, wanted.owner),
+                    in_partitions(wanted.partitions, connection),
+                )
+                .order_by(
+                    StoredFile.partition_key.nulls_first(),
+                    StoredFile.file_modified_at,
+                    StoredFile.file_path,
+                    StoredFile.id,
+                )
+                .limit(wanted.max_files)
+                .with_for_update(skip_locked=True)
+            )
+            ids: list[int] = []
+            size = 0
+            for file_id, file_size in connection.execute(pending):
+                if ids and size + file_size > wanted.max_bytes:
+                    break
+                ids.append(file_id)
+                size += file_size
+            if not ids:
+                return None
+            batch_id = f"{moment:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+            connection.execute(
+                insert(StoredBatch).values(
+                    id=batch_id,
+                    tenant=wanted.tenant,
+                    ingestion_id=wanted.ingestion_id,
+                    run_id=wanted.run_id,
+                    table=wanted.table,
+                    status="CLAIMED",
+                    attempt=0,
+                    lease_owner=wanted.owner,
+                    lease_expires_at=moment + wanted.lease,
+                    files=len(ids),
+                    bytes=size,
+                    started_at=moment,
+                )
+            )
+            move(
+                connection,
+                one_of(StoredFile.id, ids, connection),
+                ("DISCOVERED", "FAILED"),
+                "PROCESSING",
+                moment,
+                batch_id=batch_id,
+                run_id=wanted.run_id,
+                processing_started_at=moment,
+            )
+            return find(connection, batch_id)
+
+    def claim_amendment(
+        self, wanted: Amendment, owner: str, run_id: str, lease: timedelta
+    ) -> Batch:
+        """Begin an undo or a reload. Its files keep their status until it is recorded.
+
+        Raises:
+            FilesInUse: An open undo or reload has one of the files, in whatever version.
+        """
+        with self._database.writing(wanted.ingestion_id) as connection:
+            moment = now(connection)
+            _refuse_files_in_use(connection, wanted)
+            batch_id = f"{moment:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+            chosen = one_of(StoredFile.id, wanted.file_ids, connection)
+            size = connection.scalar(
+                select(func.coalesce(func.sum(StoredFile.file_size_bytes), 0)).where(chosen)
+            )
+            connection.execute(
+                insert(StoredBatch).values(
+                    id=batch_id,
+                    tenant=wanted.tenant,
+                    ingestion_id=wanted.ingestion_id,
+                    kind=wanted.kind,
+                    run_id=run_id,
+                    table=wanted.table,
+                    status="CLAIMED",
+                    attempt=0,
+                    lease_owner=owner,
+                    lease_expires_at=moment + lease,
+                    files=len(wanted.file_ids),
+                    bytes=int(size or 0),
+                    started_at=moment,
+                    member_files=write_ids(wanted.file_ids),
+                )
+            )
+            batch = find(connection, batch_id)
+        if batch is None:  # for the type checker: it was inserted just now
+            raise StateError(f"Batch {batch_id} has vanished from the state")
+        return batch
+
+    def renew(self, batch_id: str, owner: str, lease: timedelta) -> bool:
+        """Prolong the lease from now; False if the batch was released or recorded meanwhile."""
+        with self._database.writing() as connection:
+            renewed = connection.execute(
+                update(StoredBatch)
+                .where(_ours(batch_id, owner))
+                .values(lease_expires_at=now(connection) + lease)
+            )
+            return renewed.rowcount == 1
+
+    def begin_attempt(
+        self, batch_id: str, owner: str, base_snapshot_id: int | None, table_uuid: str | None
+    ) -> int:
+        """Count one more attempt on this base, and return its number, from 1.
+
+        Raises:
+            LeaseLost: The batch was released or recorded meanwhile.
+        """
+        with self._database.writing() as connection:
+            row = owned(connection, batch_id, owner)
+            connection.execute(
+                update(StoredBatch)
+                .where(StoredBatch.id == batch_id)
+                .values(
+                    status="CLAIMED",
+                    attempt=row.attempt + 1,
+                    base_snapshot_id=base_snapshot_id,
+                    table_uuid=table_uuid,
+                    snapshot_id=None,
+                    rows=None,
+                )
+            )
+            return row.attempt + 1
+
+    def mark_written(self, batch_id: str, owner: str, snapshot_id: int, rows: int) -> None:
+        """Note the commit that the attempt made on its branch, before it is published.
+
+        Raises:
+            LeaseLost: The batch was released or recorded meanwhile.
+        """
+        with self._database.writing() as connection:
+            owned(connection, batch_id, owner)
+            connection.execute(
+                update(StoredBatch)
+                .where(StoredBatch.id == batch_id)
+                .values(status="WRITTEN", snapshot_id=snapshot_id, rows=rows)
+            )
+
+    def leave_out(self, batch_id: str, owner: str, file_ids: Collection[int]) -> None:
+        """Take files out of an undo or a reload; they stay as they are.
+
+        Raises:
+            LeaseLost: The batch was released or recorded meanwhile.
+        """
+        with self._database.writing() as connection:
+            owned(connection, batch_id, owner)
+            leave_out(connection, batch_id, file_ids, now(connection))
+
+    def release(self, batch_id: str, owner: str | None, error: str | None = None) -> bool:
+        """Release the batch; the files that are still in it are pending again.
+
+        Args:
+            batch_id: The batch.
+            owner: Who holds it; None to release it whoever does, once it is known
+                not to be in main.
+            error: Why, for people.
+
+        Returns:
+            False if it was not ours, or was released or recorded before.
+        """
+        with self._database.reading() as connection:
+            ingestion_id = connection.scalar(
+                select(StoredBatch.ingestion_id).where(StoredBatch.id == batch_id)
+            )
+        with self._database.writing(ingestion_id) as connection:
+            moment = now(connection)
+            ours = _ours(batch_id, owner)
+            if connection.scalar(select(StoredBatch.id).where(ours).with_for_update()) is None:
+                return False
+            held = and_(StoredFile.batch_id == batch_id, StoredFile.status == "PROCESSING")
+            ids = list(connection.scalars(select(StoredFile.id).where(held)))
+            move(connection, held, ("PROCESSING",), "DISCOVERED", moment)
+            connection.execute(
+                update(StoredBatch)
+                .where(StoredBatch.id == batch_id)
+                .values(
+                    status="RELEASED",
+                    finished_at=moment,
+                    error=error,
+                    released_files=write_ids(ids),
+                )
+            )
+            return True
 
 
 def is_pending(
@@ -55,141 +266,6 @@ def is_pending(
     return and_(
         StoredFile.ingestion_id == ingestion_id, or_(StoredFile.status == "DISCOVERED", failed)
     )
-
-
-def claim(database: Database, wanted: Claim, moment: datetime | None) -> Batch | None:
-    """Take pending files; see ``ProcessedFiles.claim``."""
-    # No lock on the ingestion here: claimers pass over each other's rows instead of waiting.
-    with database.writing() as connection:
-        moment = moment or now(connection)
-        pending = (
-            select(StoredFile.id, StoredFile.file_size_bytes)
-            .where(
-                is_pending(wanted.ingestion_id, wanted.retries, wanted.owner),
-                in_partitions(wanted.partitions, connection),
-            )
-            .order_by(
-                StoredFile.partition_key.nulls_first(),
-                StoredFile.file_modified_at,
-                StoredFile.file_path,
-                StoredFile.id,
-            )
-            .limit(wanted.max_files)
-            .with_for_update(skip_locked=True)
-        )
-        ids: list[int] = []
-        size = 0
-        for file_id, file_size in connection.execute(pending):
-            if ids and size + file_size > wanted.max_bytes:
-                break
-            ids.append(file_id)
-            size += file_size
-        if not ids:
-            return None
-        batch_id = f"{moment:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
-        connection.execute(
-            insert(StoredBatch).values(
-                id=batch_id,
-                tenant=wanted.tenant,
-                ingestion_id=wanted.ingestion_id,
-                run_id=wanted.run_id,
-                table=wanted.table,
-                status="CLAIMED",
-                attempt=0,
-                lease_owner=wanted.owner,
-                lease_expires_at=moment + wanted.lease,
-                files=len(ids),
-                bytes=size,
-                started_at=moment,
-            )
-        )
-        move(
-            connection,
-            one_of(StoredFile.id, ids, connection),
-            ("DISCOVERED", "FAILED"),
-            "PROCESSING",
-            moment,
-            batch_id=batch_id,
-            run_id=wanted.run_id,
-            processing_started_at=moment,
-        )
-        return find(connection, batch_id)
-
-
-def renew(database: Database, batch_id: str, owner: str, lease: timedelta) -> bool:
-    """Prolong the lease; see ``ProcessedFiles.renew``."""
-    with database.writing() as connection:
-        renewed = connection.execute(
-            update(StoredBatch)
-            .where(_ours(batch_id, owner))
-            .values(lease_expires_at=now(connection) + lease)
-        )
-        return renewed.rowcount == 1
-
-
-def begin_attempt(
-    database: Database,
-    batch_id: str,
-    owner: str,
-    base_snapshot_id: int | None,
-    table_uuid: str | None,
-) -> int:
-    """Count one more attempt; see ``ProcessedFiles.begin_attempt``."""
-    with database.writing() as connection:
-        row = owned(connection, batch_id, owner)
-        connection.execute(
-            update(StoredBatch)
-            .where(StoredBatch.id == batch_id)
-            .values(
-                status="CLAIMED",
-                attempt=row.attempt + 1,
-                base_snapshot_id=base_snapshot_id,
-                table_uuid=table_uuid,
-                snapshot_id=None,
-                rows=None,
-            )
-        )
-        return row.attempt + 1
-
-
-def mark_written(
-    database: Database, batch_id: str, owner: str, snapshot_id: int, rows: int
-) -> None:
-    """Note the attempt's commit; see ``ProcessedFiles.mark_written``."""
-    with database.writing() as connection:
-        owned(connection, batch_id, owner)
-        connection.execute(
-            update(StoredBatch)
-            .where(StoredBatch.id == batch_id)
-            .values(status="WRITTEN", snapshot_id=snapshot_id, rows=rows)
-        )
-
-
-def release(database: Database, batch_id: str, owner: str | None, error: str | None) -> bool:
-    """Give the files back; see ``ProcessedFiles.release``."""
-    with database.reading() as connection:
-        ingestion_id = connection.scalar(
-            select(StoredBatch.ingestion_id).where(StoredBatch.id == batch_id)
-        )
-    with database.writing(ingestion_id) as connection:
-        moment = now(connection)
-        ours = _ours(batch_id, owner)
-        if connection.scalar(select(StoredBatch.id).where(ours).with_for_update()) is None:
-            return False
-        held = and_(StoredFile.batch_id == batch_id, StoredFile.status == "PROCESSING")
-        ids = list(connection.scalars(select(StoredFile.id).where(held)))
-        move(connection, held, ("PROCESSING",), "DISCOVERED", moment)
-        connection.execute(
-            update(StoredBatch)
-            .where(StoredBatch.id == batch_id)
-            .values(
-                status="RELEASED",
-                finished_at=moment,
-                error=error,
-                released_files=write_ids(ids),
-            )
-        )
-        return True
 
 
 def owned(connection: Connection, batch_id: str, owner: str) -> Row[tuple[str, int]]:
@@ -226,3 +302,51 @@ def in_partitions(partitions: Partitions, connection: Connection) -> ColumnEleme
         named = one_of(key, [each for each in partitions.keys if each is not None], connection)
         return or_(named, key.is_(None)) if None in partitions.keys else named
     return or_(key.is_(None), key.is_not(None))
+
+
+def leave_out(
+    connection: Connection, batch_id: str, file_ids: Collection[int], moment: datetime
+) -> None:
+    """Take files out of an amending batch; their own rows stay as they are."""
+    members = connection.scalar(
+        select(StoredBatch.member_files).where(StoredBatch.id == batch_id).with_for_update()
+    )
+    rest = set(read_ids(members or "")) - set(file_ids)
+    connection.execute(
+        update(StoredBatch)
+        .where(StoredBatch.id == batch_id)
+        .values(member_files=write_ids(rest), files=len(rest))
+    )
+
+
+def _refuse_files_in_use(connection: Connection, wanted: Amendment) -> None:
+    """Refuse files that an open undo or reload has, by their paths: it may be another version."""
+    still_open = connection.execute(
+        select(StoredBatch.id, StoredBatch.kind, StoredBatch.member_files).where(
+            StoredBatch.ingestion_id == wanted.ingestion_id,
+            StoredBatch.kind != "load",
+            StoredBatch.status.in_(OPEN),
+        )
+    ).all()
+    for batch in still_open:
+        theirs = select(StoredFile.file_path).where(
+            one_of(StoredFile.id, read_ids(batch.member_files or ""), connection)
+        )
+        shared = list(
+            connection.scalars(
+                select(StoredFile.file_path)
+                .where(
+                    one_of(StoredFile.id, wanted.file_ids, connection),
+                    StoredFile.file_path.in_(theirs),
+                )
+                .order_by(StoredFile.file_path)
+            )
+        )
+        if shared:
+            more = f" and {len(shared) - _NAMED_AT_MOST} more" if shared[_NAMED_AT_MOST:] else ""
+            raise FilesInUse(
+                f"{', '.join(shared[:_NAMED_AT_MOST])}{more} of {wanted.ingestion_id}: the "
+                f"{batch.kind} {batch.id} is at work on the same file",
+                "Wait until it has ended. If its worker died, its lease runs out within a minute, "
+                "and the next run settles it.",
+            )

@@ -4,7 +4,7 @@ Both are put into temporary tables of the state database, and compared by joins 
 is a third one, so that neither memory nor the number of queries grows with the number of files.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 from sqlalchemy import (
@@ -21,11 +21,8 @@ from sqlalchemy import (
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.schema import CreateIndex, CreateTable, DropTable
 
-from autoloader_dagster.sources.base import FileRef
-from autoloader_dagster.state.adopting import FOUND, UNLISTED
 from autoloader_dagster.state.bulk import bulk_insert, moment_writer
-from autoloader_dagster.state.database import Database, now, one_of, write_transaction
-from autoloader_dagster.state.listing import staged
+from autoloader_dagster.state.database import now, one_of, write_transaction
 from autoloader_dagster.state.models import Ordered, UtcDateTime
 from autoloader_dagster.state.records import Difference, DifferenceKind, RowsOfFile
 from autoloader_dagster.state.transitions import add_selected
@@ -67,6 +64,9 @@ _IN_ORDER = Table(
 )
 _BY_FILE = Index("autoloader_differences_by_file", _DIFFERENCES.c.file_id)
 _ROWS_AT_ONCE = 5_000
+# Written before the time to tell the unlisted versions of a path apart; never read.
+UNLISTED = "unlisted since "
+FOUND = "its rows were found in the table"
 
 # Rows in the table that no loaded version stands for, with the version that they are of, if any is
 # recorded: the one of that batch before others, the latest before others. What is looked up by a
@@ -314,37 +314,29 @@ class Comparison:
 
 
 @contextmanager
-def comparison(
-    database: Database,
-    ingestion_id: str,
-    shared: bool,
-    in_table: Iterable[RowsOfFile],
-    listing: Iterable[Sequence[FileRef]],
-    of_others: Collection[str] = (),
-) -> Iterator[Comparison]:
-    """Hold both for the block; see ``ProcessedFiles.comparison``."""
-    with database.connecting() as connection, staged(connection, listing):
-        try:
-            with connection.begin():
-                connection.execute(CreateTable(_IN_TABLE))
-                connection.execute(CreateTable(_DIFFERENCES))
-                connection.execute(CreateTable(_IN_ORDER))
-                connection.execute(CreateIndex(_BY_FILE))
-            _fill(connection, in_table)
-            with connection.begin():
-                connection.execute(CreateIndex(_BY_PATH))
-                if connection.dialect.name == "postgresql":
-                    connection.execute(text(f"ANALYZE {_IN_TABLE.name}"))
-            yield Comparison(connection, ingestion_id, shared, of_others)
-            with connection.begin():
-                connection.execute(DropTable(_IN_TABLE))
-                connection.execute(DropTable(_DIFFERENCES))
-                connection.execute(DropTable(_IN_ORDER))
-        except BaseException:
-            # The tables go with their connection, whatever state that is in.
-            with suppress(SQLAlchemyError):
-                connection.invalidate()
-            raise
+def staged_rows(connection: Connection, in_table: Iterable[RowsOfFile]) -> Iterator[None]:
+    """Hold the rows of a table in temporary tables for the block."""
+    try:
+        with connection.begin():
+            connection.execute(CreateTable(_IN_TABLE))
+            connection.execute(CreateTable(_DIFFERENCES))
+            connection.execute(CreateTable(_IN_ORDER))
+            connection.execute(CreateIndex(_BY_FILE))
+        _fill(connection, in_table)
+        with connection.begin():
+            connection.execute(CreateIndex(_BY_PATH))
+            if connection.dialect.name == "postgresql":
+                connection.execute(text(f"ANALYZE {_IN_TABLE.name}"))
+        yield
+        with connection.begin():
+            connection.execute(DropTable(_IN_TABLE))
+            connection.execute(DropTable(_DIFFERENCES))
+            connection.execute(DropTable(_IN_ORDER))
+    except BaseException:
+        # The tables go with their connection, whatever state that is in.
+        with suppress(SQLAlchemyError):
+            connection.invalidate()
+        raise
 
 
 def _fill(connection: Connection, in_table: Iterable[RowsOfFile]) -> None:

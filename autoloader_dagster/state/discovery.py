@@ -29,10 +29,10 @@ from sqlalchemy import (
 from sqlalchemy.schema import CreateTable, DropTable
 
 from autoloader_dagster.sources.base import FileRef
-from autoloader_dagster.state.adopting import name_listed_versions
 from autoloader_dagster.state.database import Database, now, one_of, write_transaction
 from autoloader_dagster.state.listing import LISTING, listed_file, staged
 from autoloader_dagster.state.models import StoredFile
+from autoloader_dagster.state.rebuild import name_listed_versions
 from autoloader_dagster.state.records import (
     FILE_GONE,
     NO_PARTITION,
@@ -58,7 +58,6 @@ _PLACED_AGAIN: tuple[FileStatus, ...] = (
     "REPLACED",
     "SKIPPED",
 )
-
 # The entries of the listing that need a decision.
 _OPEN = Table(
     "autoloader_listing_open",
@@ -68,58 +67,83 @@ _OPEN = Table(
 )
 
 
-def discover(
-    database: Database,
-    ingestion_id: str,
-    tenant: str,
-    pages: Iterable[Sequence[FileRef]],
-    place: Place,
-    on_change: OnChange,
-    fits: Fits,
-    *,
-    complete: bool,
-) -> Discovery:
-    """Record what a listing shows; see ``ProcessedFiles.discover``."""
-    with database.connecting() as connection:
-        with connection.begin():
-            began = now(connection)
-        with staged(connection, pages):
-            with write_transaction(connection, ingestion_id):
-                name_listed_versions(connection, ingestion_id)
+class FileDiscovery:
+    """Records what listings of the sources show."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def discover(
+        self,
+        ingestion_id: str,
+        tenant: str,
+        pages: Iterable[Sequence[FileRef]],
+        place: Place,
+        on_change: OnChange = "ignore",
+        fits: Fits = lambda key: True,
+        *,
+        complete: bool = False,
+    ) -> Discovery:
+        """Compare a listing of the source with what is recorded, and record what is new.
+
+        Nothing is recorded before the listing is complete: what ``pages`` raises passes through and
+        leaves the state as it was. No lock is held while the source is listed.
+
+        A path keeps the partition of its first version. A version that was set aside because of
+        its place (HELD, or ``NoPartition``) is placed again each time it is listed, and so is one
+        that waits in a partition that is none any more. A version that was skipped because the
+        source did not have it is new when it is listed again.
+
+        Args:
+            ingestion_id: ``tenant/name``.
+            tenant: The part before the slash, for filtering.
+            pages: The listing; of two entries of one path the last one counts.
+            place: Tells where a new version belongs; not asked where that is settled.
+            on_change: What to do with a new version of a path that was loaded.
+            fits: Tells whether a recorded partition is still one.
+            complete: Whether the pages are all that the spec chooses. Then every version that
+                waits, or was never placed, and whose path is not listed becomes SKIPPED.
+        """
+        with self._database.connecting() as connection:
             with connection.begin():
-                listed, bytes_listed = connection.execute(
-                    select(func.count(), func.coalesce(func.sum(LISTING.c.size), 0))
-                ).one()
-                misplaced = _misplaced_keys(connection, ingestion_id, fits)
-                _collect_open(connection, ingestion_id, misplaced)
-            if complete:
-                _skip_unlisted(connection, ingestion_id, began)
-            _supersede_outdated(connection, ingestion_id, began)
-            counts: Counter[str] = Counter()
-            bytes_new = 0
-            last_seq = -1
-            while refs := _next_chunk(connection, last_seq):
+                began = now(connection)
+            with staged(connection, pages):
                 with write_transaction(connection, ingestion_id):
-                    known = _known_versions(connection, ingestion_id, last_seq, max(refs), fits)
-                    moment = now(connection)
-                    decisions = {
-                        seq: decide(ref, known.get(seq, ()), place, on_change, began, moment)
-                        for seq, ref in refs.items()
-                    }
-                    _write(connection, ingestion_id, tenant, refs, known, decisions)
-                last_seq = max(refs)
-                counts.update(decision.outcome for decision in decisions.values())
-                bytes_new += sum(
-                    refs[seq].size
-                    for seq, decision in decisions.items()
-                    if decision.outcome in ("new", "changed")
-                )
-            with connection.begin():
-                connection.execute(DropTable(_OPEN))
-    counts["unchanged"] += int(listed) - counts.total()
-    return Discovery(
-        listed=int(listed), bytes_listed=int(bytes_listed), bytes_new=bytes_new, **counts
-    )
+                    name_listed_versions(connection, ingestion_id)
+                with connection.begin():
+                    listed, bytes_listed = connection.execute(
+                        select(func.count(), func.coalesce(func.sum(LISTING.c.size), 0))
+                    ).one()
+                    misplaced = _misplaced_keys(connection, ingestion_id, fits)
+                    _collect_open(connection, ingestion_id, misplaced)
+                if complete:
+                    _skip_unlisted(connection, ingestion_id, began)
+                _supersede_outdated(connection, ingestion_id, began)
+                counts: Counter[str] = Counter()
+                bytes_new = 0
+                last_seq = -1
+                while refs := _next_chunk(connection, last_seq):
+                    with write_transaction(connection, ingestion_id):
+                        known = _known_versions(connection, ingestion_id, last_seq, max(refs), fits)
+                        moment = now(connection)
+                        decisions = {
+                            seq: decide(ref, known.get(seq, ()), place, on_change, began, moment)
+                            for seq, ref in refs.items()
+                        }
+                        _write(connection, ingestion_id, tenant, refs, known, decisions)
+                    last_seq = max(refs)
+                    counts.update(decision.outcome for decision in decisions.values())
+                    bytes_new += sum(
+                        refs[seq].size
+                        for seq, decision in decisions.items()
+                        if decision.outcome in ("new", "changed")
+                    )
+                with connection.begin():
+                    connection.execute(DropTable(_OPEN))
+        counts["unchanged"] += int(listed) - counts.total()
+        return Discovery(
+            listed=int(listed), bytes_listed=int(bytes_listed), bytes_new=bytes_new, **counts
+        )
 
 
 def _misplaced_keys(connection: Connection, ingestion_id: str, fits: Fits) -> list[str | None]:

@@ -2,8 +2,8 @@
 
 Nobody may wait for the state database because Spark is slow, so the table is asked before the
 transaction and not in it. The transaction then compares what the check rests on: no batch of the
-ingestion was recorded, released or withdrawn since just before the check. See ``loading.main_read``
-for the proof.
+ingestion was recorded, released or rolled back since just before the check. For the proof see
+``loading.main_read``.
 """
 
 from collections.abc import Callable
@@ -58,11 +58,11 @@ def write_guarded(
 
 
 def _recorded(connection: Connection, ingestion_id: str | None) -> tuple[Any, ...]:
-    """What changes whenever a batch of the ingestion is recorded, released or withdrawn.
+    """What changes whenever a batch of the ingestion is recorded, released or rolled back.
 
     A batch that is over is RECORDED or RELEASED and never open again, so their number only grows.
     While it is the same, only a pair of batches could have changed places, one recorded and one
-    withdrawn; their snapshots and the time of the last change tell that.
+    rolled back; their snapshots and the time of the last change tell that.
     """
     recorded = StoredBatch.status == "RECORDED"
     row = connection.execute(

@@ -326,8 +326,8 @@ class HandOver(NamedTuple):
     tables: tuple[str, ...]
 
 
-class Withdrawal(NamedTuple):
-    """A batch that was taken back: whose it was, and how many files are not loaded any more."""
+class RolledBack(NamedTuple):
+    """A batch that was rolled back: whose it was, and how many files are not loaded any more."""
 
     ingestion_id: str
     files: int

@@ -135,7 +135,7 @@ class Bench:
         self.loads += 1
         self.files += len(paths)
         types, rows = self._table(ingestion)
-        states = {f.file_path: f for f in self.lake.store.files(ingestion.id)}
+        states = {f.file_path: f for f in self.lake.store.files.find(ingestion.id)}
         oracle, differ = self.oracles[group.format], {}
         for i, path in enumerate(paths):
             state = states[path]

@@ -91,14 +91,14 @@ class Landing:
         """Run once, after the runs before have ended; what it said if it failed."""
         over = {f"run-{n}" for n in range(1, self.lake.runs + 1)}
         try:
-            self.lake.load(self.ingestion, over_runs=over)
+            self.lake.load(self.ingestion, ended_runs=over)
         except AutoloaderError as error:
             return [f"{type(error).__name__}: {error.what}"]
         return []
 
     def waiting(self) -> list[str]:
         """Files that are not loaded."""
-        rows = self.lake.store.files(self.ingestion.id)
+        rows = self.lake.store.files.find(self.ingestion.id)
         return [row.file_path for row in rows if row.status not in ("SUCCESS", "REPLACED")]
 
     def columns(self) -> list[str]:

@@ -144,7 +144,7 @@ def test_other_writers_between_base_and_publish_cost_an_attempt(
         assert landing.load() == []
 
     assert not landing.check(), str(landing.check())
-    assert max(batch.attempt for batch in lake.store.batches(landing.ingestion.id)) == 4
+    assert max(batch.attempt for batch in lake.store.batches.latest(landing.ingestion.id)) == 4
 
 
 def test_a_publish_that_is_kept_on_its_way_comes_too_late(

@@ -154,7 +154,7 @@ class Site:
         """Of all files."""
         store = ProcessedFiles(self.state_url)
         try:
-            return {row.status for row in store.files(INGESTION)}
+            return {row.status for row in store.files.find(INGESTION)}
         finally:
             store.close()
 

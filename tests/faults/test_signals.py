@@ -57,8 +57,11 @@ def test_a_signal_has_the_batch_released_and_a_second_one_ends_it_at_once(
         process.send_signal(sent)
         _end(process, RELEASE_SECONDS, project)
         assert process.returncode not in (0, -signal.SIGKILL)
-        assert {b.status for b in store.batches("default/orders")} <= {"RELEASED", "RECORDED"}
-        assert {f.status for f in store.files("default/orders")} <= {"DISCOVERED", "SUCCESS"}
+        assert {b.status for b in store.batches.latest("default/orders")} <= {
+            "RELEASED",
+            "RECORDED",
+        }
+        assert {f.status for f in store.files.find("default/orders")} <= {"DISCOVERED", "SUCCESS"}
 
         # A second signal, while the first is being answered.
         reached.unlink()

@@ -115,7 +115,7 @@ def _do(job: dict[str, Any]) -> list[dict[str, Any]]:
                 continue
             discover(ingestion)
             over = frozenset(job.get("over", ()))
-            for outcome in load(ingestion, None, job["run"], over_runs=over, lease=lease):
+            for outcome in load(ingestion, None, job["run"], ended_runs=over, lease=lease):
                 batches.append(
                     {
                         "batch_id": outcome.batch_id,

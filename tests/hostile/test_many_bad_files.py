@@ -46,7 +46,7 @@ def test_any_number_of_bad_files_leaves_in_one_run(lake: Lake) -> None:
         lake.load(ingestion)
 
         assert lake.ids(name) == Counter(range(good))
-        found = Counter((f.status, f.error_type) for f in lake.store.files(ingestion.id))
+        found = Counter((f.status, f.error_type) for f in lake.store.files.find(ingestion.id))
         assert found == {("SUCCESS", None): good, ("FAILED", "Unreadable"): bad}
 
 
@@ -56,20 +56,22 @@ def test_files_that_fail_only_together_are_loaded_in_smaller_batches(lake: Lake)
     ingestion, most = lake.ingestion("together"), 0
 
     def fail() -> None:
-        if len(list(lake.store.files(ingestion.id, ("PROCESSING",)))) > most:
+        if len(list(lake.store.files.find(ingestion.id, ("PROCESSING",)))) > most:
             raise RuntimeError("the files do not go together")
 
     with failpoints.on("writing", fail):
         with pytest.raises(LoadError, match="do not go together"):
             lake.load(ingestion)
-        waiting = {(f.status, f.retry_count) for f in lake.store.files(ingestion.id)}
+        waiting = {(f.status, f.retry_count) for f in lake.store.files.find(ingestion.id)}
         assert waiting == {("DISCOVERED", 0)}, "a single file that fails to be written is kept"
         most = 2
         outcomes = lake.load(ingestion)
 
     assert [len(outcome.files) for outcome in outcomes] == [2, 1, 2]
     assert lake.ids("together") == Counter(range(5))
-    assert {(f.status, f.retry_count) for f in lake.store.files(ingestion.id)} == {("SUCCESS", 0)}
+    assert {(f.status, f.retry_count) for f in lake.store.files.find(ingestion.id)} == {
+        ("SUCCESS", 0)
+    }
 
 
 class _OtherAddresses(LocalFileSource):
@@ -117,7 +119,7 @@ def test_copies_are_for_their_owner_alone_and_leftovers_go(lake: Lake, tmp_path:
         lake.load(ingestion)
 
     assert modes == [0o700, 0o600]
-    (batch_id,) = {f.batch_id for f in lake.store.files(ingestion.id)}
+    (batch_id,) = {f.batch_id for f in lake.store.files.find(ingestion.id)}
     (old, new) = staging / "preview-0", staging / "preview-1"
     for left in (staging / str(batch_id), old, new):
         left.mkdir()
@@ -141,7 +143,8 @@ def test_names_that_cannot_be_recorded_are_quarantined_once_and_the_rest_loads(l
 
     assert lake.ids("unusable") == Counter([1])
     found = {
-        Path(f.file_path).name: (f.status, f.error_type) for f in lake.store.files(ingestion.id)
+        Path(f.file_path).name: (f.status, f.error_type)
+        for f in lake.store.files.find(ingestion.id)
     }
     quarantined = ("QUARANTINED", "UnusableFile")
     assert found == {

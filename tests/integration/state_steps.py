@@ -47,7 +47,9 @@ def discover(
     ingestion_id: str = INGESTION,
     complete: bool = False,
 ) -> Discovery:
-    return state.discover(ingestion_id, "acme", [list(refs)], place, on_change, complete=complete)
+    return state.discovery.discover(
+        ingestion_id, "acme", [list(refs)], place, on_change, complete=complete
+    )
 
 
 def claim(
@@ -72,7 +74,7 @@ def claim(
         run_id,
         LEASE,
     )
-    return state.claim(wanted, now)
+    return state.claims.claim(wanted, now)
 
 
 def claimed(state: ProcessedFiles, owner: str = "worker", run_id: str = "run-1") -> Batch:
@@ -85,13 +87,13 @@ def load(state: ProcessedFiles, snapshot_id: int = 7, *, replace: bool = False) 
     """Claim all that is pending and record it as loaded, ten rows a file."""
     batch = claimed(state)
     files = [LoadedFile(file.id, 10) for file in batch.files]
-    state.record(batch.batch_id, snapshot_id, files, 1.5, replace=replace)
+    state.batch_files.record(batch.batch_id, snapshot_id, files, 1.5, replace=replace)
     return batch
 
 
 def versions(state: ProcessedFiles, name: str) -> dict[str, FileRow]:
     """Rows of one path by version."""
-    rows = state.files(INGESTION, paths=[ref(name).path])
+    rows = state.files.find(INGESTION, paths=[ref(name).path])
     return {row.file_version: row for row in rows}
 
 

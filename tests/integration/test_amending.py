@@ -20,11 +20,13 @@ from tests.integration.state_steps import (
 
 def _begin(state: ProcessedFiles, *file_ids: int, owner: str = "worker") -> Batch:
     wanted = Amendment("undo", INGESTION, "acme", TABLE, file_ids)
-    return state.claim_amendment(wanted, owner, "undo-run", LEASE)
+    return state.claims.claim_amendment(wanted, owner, "undo-run", LEASE)
 
 
 def _record(state: ProcessedFiles, batch_id: str, *files: UndoneFile, rows: int = 10) -> None:
-    state.record_undo(batch_id, 8, files, rows, ingestion_id=INGESTION, tenant="acme", table=TABLE)
+    state.batch_files.record_undo(
+        batch_id, 8, files, rows, ingestion_id=INGESTION, tenant="acme", table=TABLE
+    )
 
 
 def test_files_stay_loaded_until_their_undo_is_recorded(state: ProcessedFiles) -> None:
@@ -35,7 +37,7 @@ def test_files_stay_loaded_until_their_undo_is_recorded(state: ProcessedFiles) -
     assert (undo.kind, undo.status, len(undo.files)) == ("undo", "CLAIMED", 2)
     assert statuses(state, "a.csv") == {"v1": "SUCCESS"}
 
-    state.leave_out(undo.batch_id, "worker", [second.id])
+    state.claims.leave_out(undo.batch_id, "worker", [second.id])
     _record(state, undo.batch_id, UndoneFile(first.id, loaded.batch_id))
     _record(state, undo.batch_id, UndoneFile(second.id, loaded.batch_id))
 
@@ -43,10 +45,10 @@ def test_files_stay_loaded_until_their_undo_is_recorded(state: ProcessedFiles) -
     assert statuses(state, "b.csv") == {"v1": "SUCCESS"}, "recording again does nothing"
     row = versions(state, "a.csv")["v1"]
     assert (row.batch_id, row.snapshot_id) == (loaded.batch_id, loaded.snapshot_id or 7)
-    again = state.batch(undo.batch_id)
+    again = state.batches.get(undo.batch_id)
     assert again is not None
     assert [file.id for file in again.files] == [first.id]
-    table = state.table_state(TABLE, INGESTION)
+    table = state.tables.get(TABLE, INGESTION)
     assert table is not None
     assert table.last_snapshot_id == 8
 
@@ -58,12 +60,12 @@ def test_a_released_undo_leaves_its_files_loaded_and_free(state: ProcessedFiles)
     with pytest.raises(FilesInUse, match=f"undo {undo.batch_id} is at work on the same file"):
         _begin(state, file.id, owner="other")
 
-    assert [b.batch_id for b in state.stale_batches(over_runs={"undo-run"})] == [undo.batch_id]
-    assert state.release(undo.batch_id, None, "died")
+    assert [b.batch_id for b in state.batches.stale(ended_runs={"undo-run"})] == [undo.batch_id]
+    assert state.claims.release(undo.batch_id, None, "died")
 
     assert statuses(state, "a.csv") == {"v1": "SUCCESS"}
     with pytest.raises(LeaseLost):
-        state.leave_out(undo.batch_id, "worker", [file.id])
+        state.claims.leave_out(undo.batch_id, "worker", [file.id])
     assert _begin(state, file.id, owner="other").batch_id != undo.batch_id
 
 
@@ -88,10 +90,10 @@ def test_an_undo_that_a_lost_state_learns_of_takes_its_files_from_a_batch(
     _record(state, "20261101T000000Z-undone", UndoneFile(undone.id, "20261101T000000Z-lost"))
 
     assert statuses(state, "a.csv") == {"v1": "UNDONE"}
-    still = state.batch(batch.batch_id)
+    still = state.batches.get(batch.batch_id)
     assert still is not None
     assert [file.path for file in still.files] == [ref("b.csv").path]
-    found = state.batch("20261101T000000Z-undone")
+    found = state.batches.get("20261101T000000Z-undone")
     assert found is not None
     assert (found.kind, found.status) == ("undo", "RECORDED")
 
@@ -111,10 +113,10 @@ def test_an_undone_file_waits_anew_when_it_is_retried(state: ProcessedFiles) -> 
     a, b = loaded.files
     _record(state, _begin(state, a.id).batch_id, UndoneFile(a.id, loaded.batch_id))
 
-    assert state.retry(INGESTION, {a.id: "2026-11-02", b.id: None}) == {a.id}
+    assert state.files.retry(INGESTION, {a.id: "2026-11-02", b.id: None}) == {a.id}
 
     row = versions(state, "a.csv")["v1"]
     assert (row.status, row.partition_key) == ("DISCOVERED", "2026-11-02")
     assert (row.batch_id, row.records_ingested, row.error_message) == (None, None, None)
     assert versions(state, "b.csv")["v1"].status == "SUCCESS"
-    assert state.retry(INGESTION, {}) == set()
+    assert state.files.retry(INGESTION, {}) == set()

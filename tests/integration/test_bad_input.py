@@ -49,7 +49,7 @@ def _reasons(lake: Lake, ingestion: Ingestion) -> dict[str, tuple[str, str, str]
     """File name -> status, kind of error, reason."""
     return {
         Path(f.file_path).name: (f.status, f.error_type or "", f.error_message or "")
-        for f in lake.store.files(ingestion.id)
+        for f in lake.store.files.find(ingestion.id)
     }
 
 
@@ -509,7 +509,7 @@ def test_a_database_that_is_down_says_so_and_loses_nothing(
             with pytest.raises(StateError):
                 lake.load(ingestion)
         own_postgres.start()
-        lake.load(ingestion, over_runs={f"run-{lake.runs}"})
+        lake.load(ingestion, ended_runs={f"run-{lake.runs}"})
 
         assert lake.statuses(ingestion) == {"a.csv": "SUCCESS"}
         assert lake.load(ingestion) == []

@@ -61,7 +61,7 @@ def test_a_claim_takes_files_by_partition_and_age(state: ProcessedFiles) -> None
     row = versions(state, "b.csv")["v1"]
     assert (row.status, row.batch_id, row.run_id) == ("PROCESSING", batch.batch_id, "run-1")
     assert row.processing_started_at is not None
-    assert state.batch(batch.batch_id) == batch
+    assert state.batches.get(batch.batch_id) == batch
     assert claim(state) is None
 
 
@@ -105,11 +105,11 @@ def take_until_empty(url: str, owner: str, files: Any, all_are_up: Any) -> None:
     try:
         all_are_up.wait(timeout=120)
         while batch := claim(state, owner, max_files=7):
-            state.begin_attempt(batch.batch_id, owner, None, "uuid")
-            state.renew(batch.batch_id, owner, LEASE)
+            state.claims.begin_attempt(batch.batch_id, owner, None, "uuid")
+            state.claims.renew(batch.batch_id, owner, LEASE)
             files.put([file.id for file in batch.files])
             loaded = [LoadedFile(file.id, 1) for file in batch.files]
-            state.record(batch.batch_id, 1, loaded, 0.1)
+            state.batch_files.record(batch.batch_id, 1, loaded, 0.1)
         files.put(None)
     except Exception as error:
         files.put(repr(error))
@@ -143,21 +143,21 @@ def test_eight_workers_get_each_file_once(state: ProcessedFiles, state_url: str)
     results.join_thread()
 
     assert len(taken) == len(set(taken)) == 1_000
-    assert state.counts(INGESTION)[INGESTION] == {"SUCCESS": (1_000, 100_000, 1_000)}
-    assert state.open_run_ids() == set()
+    assert state.totals.counts(INGESTION)[INGESTION] == {"SUCCESS": (1_000, 100_000, 1_000)}
+    assert state.batches.open_run_ids() == set()
 
 
 def test_attempts_are_counted_and_written_down(state: ProcessedFiles) -> None:
     discover(state, ref("a.csv"))
     batch_id = claimed(state).batch_id
 
-    assert state.begin_attempt(batch_id, "worker", None, None) == 1
-    state.mark_written(batch_id, "worker", 2**62, 10)
-    [row] = state.batches(INGESTION)
+    assert state.claims.begin_attempt(batch_id, "worker", None, None) == 1
+    state.claims.mark_written(batch_id, "worker", 2**62, 10)
+    [row] = state.batches.latest(INGESTION)
     assert (row.status, row.snapshot_id, row.rows) == ("WRITTEN", 2**62, 10)
 
-    assert state.begin_attempt(batch_id, "worker", 2**61, "uuid") == 2
-    batch = state.batch(batch_id)
+    assert state.claims.begin_attempt(batch_id, "worker", 2**61, "uuid") == 2
+    batch = state.batches.get(batch_id)
     assert batch is not None
     assert (batch.status, batch.attempt, batch.base_snapshot_id) == ("CLAIMED", 2, 2**61)
     assert (batch.table_uuid, batch.snapshot_id) == ("uuid", None)
@@ -167,22 +167,22 @@ def test_a_worker_that_lost_its_lease_is_told(state: ProcessedFiles) -> None:
     discover(state, ref("a.csv"))
     batch = claimed(state)
     batch_id = batch.batch_id
-    assert state.renew(batch_id, "worker", timedelta(hours=1))
-    assert not state.renew(batch_id, "somebody else", LEASE)
+    assert state.claims.renew(batch_id, "worker", timedelta(hours=1))
+    assert not state.claims.renew(batch_id, "somebody else", LEASE)
 
-    assert state.release(batch_id, None, "its lease ran out")
+    assert state.claims.release(batch_id, None, "its lease ran out")
 
-    assert not state.renew(batch_id, "worker", LEASE)
-    assert not state.release(batch_id, "worker")
+    assert not state.claims.renew(batch_id, "worker", LEASE)
+    assert not state.claims.release(batch_id, "worker")
     with pytest.raises(LeaseLost, match="it is RELEASED"):
-        state.begin_attempt(batch_id, "worker", None, "uuid")
+        state.claims.begin_attempt(batch_id, "worker", None, "uuid")
     with pytest.raises(LeaseLost, match=batch_id):
-        state.mark_written(batch_id, "worker", 1, 1)
+        state.claims.mark_written(batch_id, "worker", 1, 1)
     outcome = SetAside(batch.files[0].id, "QUARANTINED", "BadFile", "why")
     with pytest.raises(LeaseLost, match="not held by worker"):
-        state.set_aside(batch_id, "worker", [outcome], RETRIES)
+        state.batch_files.set_aside(batch_id, "worker", [outcome], RETRIES)
     with pytest.raises(LeaseLost, match="is not known"):
-        state.begin_attempt("20260101T000000Z-000000", "worker", None, "uuid")
+        state.claims.begin_attempt("20260101T000000Z-000000", "worker", None, "uuid")
     assert statuses(state, "a.csv") == {"v1": "DISCOVERED"}
 
 
@@ -192,17 +192,17 @@ def test_released_files_are_pending_again_and_the_batch_remembers_them(
     discover(state, *(ref(f"{n}.csv") for n in range(4)))
     batch = claimed(state)
     bad = SetAside(batch.files[1].id, "QUARANTINED", "BadFile", "why")
-    state.set_aside(batch.batch_id, "worker", [bad], RETRIES)
+    state.batch_files.set_aside(batch.batch_id, "worker", [bad], RETRIES)
 
-    assert state.release(batch.batch_id, "worker", "Spark is down")
+    assert state.claims.release(batch.batch_id, "worker", "Spark is down")
 
     row = versions(state, "0.csv")["v1"]
     assert (row.status, row.batch_id, row.run_id, row.retry_count) == ("DISCOVERED", None, None, 0)
     assert statuses(state, "1.csv") == {"v1": "QUARANTINED"}
-    [stored] = state.batches(INGESTION)
+    [stored] = state.batches.latest(INGESTION)
     assert (stored.status, stored.error) == ("RELEASED", "Spark is down")
     assert len(claimed(state, "next").files) == 3
-    released = state.batch(batch.batch_id)
+    released = state.batches.get(batch.batch_id)
     assert released is not None
     assert [file.id for file in released.files] == [
         file.id for file in batch.files if file.id != bad.file_id
@@ -214,7 +214,7 @@ def test_files_that_are_set_aside_leave_the_batch(state: ProcessedFiles) -> None
     batch = claimed(state)
     ids = [file.id for file in batch.files]
 
-    state.set_aside(
+    state.batch_files.set_aside(
         batch.batch_id,
         "worker",
         [
@@ -237,7 +237,7 @@ def test_files_that_are_set_aside_leave_the_batch(state: ProcessedFiles) -> None
     assert (bad.status, bad.retry_count, bad.batch_id) == ("QUARANTINED", 0, batch.batch_id)
     assert (again.status, again.retry_count, again.batch_id) == ("DISCOVERED", 0, None)
     assert (skipped.status, skipped.error_message) == ("SKIPPED", "empty")
-    rest = state.batch(batch.batch_id)
+    rest = state.batches.get(batch.batch_id)
     assert rest is not None
     assert [file.id for file in rest.files] == ids[4:]
 
@@ -249,39 +249,41 @@ def test_a_file_is_quarantined_once_its_tries_are_used_up(state: ProcessedFiles)
         first, second = f"worker-{number}a", f"worker-{number}b"
         batch = claimed(state, first)
         others_fault = SetAside(batch.files[0].id, "FAILED", "Spark", "down", count_retry=False)
-        state.set_aside(batch.batch_id, first, [others_fault], RETRIES)
-        state.release(batch.batch_id, first)
+        state.batch_files.set_aside(batch.batch_id, first, [others_fault], RETRIES)
+        state.claims.release(batch.batch_id, first)
         assert claim(state, first) is None
         batch = claimed(state, second)
         failure = SetAside(batch.files[0].id, "FAILED", "ReadError", "cut short")
-        state.set_aside(batch.batch_id, second, [failure], RETRIES)
-        assert state.release(batch.batch_id, second), "a batch without files can be released"
+        state.batch_files.set_aside(batch.batch_id, second, [failure], RETRIES)
+        assert state.claims.release(batch.batch_id, second), "a batch without files can be released"
 
     row = versions(state, "a.csv")["v1"]
     assert (row.status, row.error_type) == ("QUARANTINED", "ReadError")
     assert row.error_message == "cut short (tried 2 times)"
     assert claim(state) is None
-    assert state.pending(INGESTION, RETRIES) == []
+    assert state.files.pending(INGESTION, RETRIES) == []
 
 
 def test_a_recorded_batch_is_in_the_table(state: ProcessedFiles) -> None:
     discover(state, ref("a.csv", size=3), ref("b.csv", size=4))
     batch = claimed(state)
-    state.begin_attempt(batch.batch_id, "worker", None, "uuid")
+    state.claims.begin_attempt(batch.batch_id, "worker", None, "uuid")
     first, second = (file.id for file in batch.files)
 
-    state.record(batch.batch_id, 2**62, [LoadedFile(first, 10, 1), LoadedFile(second, 0)], 1.5)
+    state.batch_files.record(
+        batch.batch_id, 2**62, [LoadedFile(first, 10, 1), LoadedFile(second, 0)], 1.5
+    )
 
     row = versions(state, "a.csv")["v1"]
     assert (row.status, row.batch_id, row.snapshot_id) == ("SUCCESS", batch.batch_id, 2**62)
     assert (row.records_ingested, row.bad_records, row.bytes_read) == (10, 1, 3)
     assert row.processing_duration_ms == 1500
     assert row.processed_at is not None
-    [stored] = state.batches(INGESTION)
+    [stored] = state.batches.latest(INGESTION)
     assert (stored.status, stored.files, stored.rows, stored.bytes) == ("RECORDED", 2, 10, 7)
     assert stored.finished_at is not None
-    assert state.table_state(TABLE, INGESTION) == TableState("uuid", 2**62)
-    recorded = state.batch(batch.batch_id)
+    assert state.tables.get(TABLE, INGESTION) == TableState("uuid", 2**62)
+    recorded = state.batches.get(batch.batch_id)
     assert recorded is not None
     assert recorded.files == batch.files
 
@@ -289,13 +291,13 @@ def test_a_recorded_batch_is_in_the_table(state: ProcessedFiles) -> None:
 def test_recording_again_does_nothing(state: ProcessedFiles) -> None:
     discover(state, ref("a.csv"))
     batch = load(state, 7)
-    before = versions(state, "a.csv"), state.batches(INGESTION)
+    before = versions(state, "a.csv"), state.batches.latest(INGESTION)
 
-    state.record(batch.batch_id, 7, [LoadedFile(batch.files[0].id, 99)], 9)
-    assert (versions(state, "a.csv"), state.batches(INGESTION)) == before
+    state.batch_files.record(batch.batch_id, 7, [LoadedFile(batch.files[0].id, 99)], 9)
+    assert (versions(state, "a.csv"), state.batches.latest(INGESTION)) == before
 
     with pytest.raises(StateError, match=r"recorded with snapshot 7, and now snapshot 8"):
-        state.record(batch.batch_id, 8, [LoadedFile(batch.files[0].id, 10)], 1)
+        state.batch_files.record(batch.batch_id, 8, [LoadedFile(batch.files[0].id, 10)], 1)
 
 
 def test_a_record_must_account_for_every_file(state: ProcessedFiles) -> None:
@@ -304,48 +306,50 @@ def test_a_record_must_account_for_every_file(state: ProcessedFiles) -> None:
     first, second = (LoadedFile(file.id, 1) for file in batch.files)
 
     with pytest.raises(StateError, match="leaves 1 of them out"):
-        state.record(batch.batch_id, 7, [first], 1)
+        state.batch_files.record(batch.batch_id, 7, [first], 1)
     with pytest.raises(StateError, match="1 files that the state does not know"):
-        state.record(batch.batch_id, 7, [first, second, LoadedFile(10**9, 1)], 1)
+        state.batch_files.record(batch.batch_id, 7, [first, second, LoadedFile(10**9, 1)], 1)
     assert statuses(state, "a.csv") == {"v1": "PROCESSING"}
 
 
 def test_a_batch_that_was_thought_dead_takes_its_files_back(state: ProcessedFiles) -> None:
     discover(state, ref("a.csv"), ref("b.csv"))
     zombie = claimed(state, "zombie")
-    state.release(zombie.batch_id, None, "its lease ran out")
+    state.claims.release(zombie.batch_id, None, "its lease ran out")
     discover(state, ref("c.csv"))
     successor = claimed(state, "successor")
     assert len(successor.files) == 3
 
-    lost = state.batch(zombie.batch_id)
+    lost = state.batches.get(zombie.batch_id)
     assert lost is not None
-    state.record(zombie.batch_id, 7, [LoadedFile(file.id, 1) for file in lost.files], 1)
+    state.batch_files.record(zombie.batch_id, 7, [LoadedFile(file.id, 1) for file in lost.files], 1)
 
-    rest = state.batch(successor.batch_id)
+    rest = state.batches.get(successor.batch_id)
     assert rest is not None
     assert names(file.path for file in rest.files) == ["c.csv"]
-    assert state.known_batches([zombie.batch_id, successor.batch_id, "no such"]) == {
+    assert state.batches.known([zombie.batch_id, successor.batch_id, "no such"]) == {
         zombie.batch_id: KnownBatch(INGESTION, "RECORDED", 7),
         successor.batch_id: KnownBatch(INGESTION, "CLAIMED", None),
     }
     # What the successor says of a file that is not its own any more does not count.
     late = SetAside(lost.files[0].id, "QUARANTINED", "BadFile", "why")
-    state.set_aside(successor.batch_id, "successor", [late], RETRIES)
+    state.batch_files.set_aside(successor.batch_id, "successor", [late], RETRIES)
     assert statuses(state, "a.csv") == {"v1": "SUCCESS"}
 
 
 def test_a_batch_that_the_state_lost_can_be_recorded(state: ProcessedFiles) -> None:
     discover(state, ref("a.csv"))
-    [row] = state.files(INGESTION)
+    [row] = state.files.find(INGESTION)
     batch_id, files = "20260101T000000Z-abcdef", [LoadedFile(row.id, 5)]
 
     with pytest.raises(StateError, match="the state does not know it"):
-        state.record(batch_id, 7, files, 0)
-    state.record(batch_id, 7, files, 0, ingestion_id=INGESTION, tenant="acme", table=TABLE)
+        state.batch_files.record(batch_id, 7, files, 0)
+    state.batch_files.record(
+        batch_id, 7, files, 0, ingestion_id=INGESTION, tenant="acme", table=TABLE
+    )
 
     assert statuses(state, "a.csv") == {"v1": "SUCCESS"}
-    assert state.known_batches([batch_id])[batch_id].status == "RECORDED"
+    assert state.batches.known([batch_id])[batch_id].status == "RECORDED"
 
 
 def test_a_replaced_version_is_marked_when_its_successor_is_in_the_table(
@@ -357,7 +361,7 @@ def test_a_replaced_version_is_marked_when_its_successor_is_in_the_table(
     batch = claimed(state)
     assert [file.replaces for file in batch.files] == [True]
 
-    state.record(batch.batch_id, 8, [LoadedFile(batch.files[0].id, 1)], 1, replace=True)
+    state.batch_files.record(batch.batch_id, 8, [LoadedFile(batch.files[0].id, 1)], 1, replace=True)
 
     old = versions(state, "a.csv")["v1"]
     assert (old.status, old.snapshot_id) == ("REPLACED", 7)
@@ -380,24 +384,24 @@ def test_stale_batches_are_those_without_a_lease_or_a_run(state: ProcessedFiles)
     discover(state, ref("b.csv"))
     second = claimed(state, run_id="run-2")
     later = second.lease_expires_at + timedelta(seconds=1)
-    assert state.open_run_ids() == {"run-1", "run-2"}
+    assert state.batches.open_run_ids() == {"run-1", "run-2"}
 
-    assert state.stale_batches() == []
-    assert state.stale_batches(INGESTION, over_runs={"run-1", "run-9"}) == [first]
-    assert state.stale_batches(None, now=later) == [first, second]
-    assert state.stale_batches("acme/other", now=later) == []
+    assert state.batches.stale() == []
+    assert state.batches.stale(INGESTION, ended_runs={"run-1", "run-9"}) == [first]
+    assert state.batches.stale(None, moment=later) == [first, second]
+    assert state.batches.stale("acme/other", moment=later) == []
 
-    state.release(first.batch_id, None)
-    assert state.stale_batches(now=later, over_runs=["run-1"]) == [second]
-    assert state.open_run_ids() == {"run-2"}
+    state.claims.release(first.batch_id, None)
+    assert state.batches.stale(moment=later, ended_runs=["run-1"]) == [second]
+    assert state.batches.open_run_ids() == {"run-2"}
 
 
 def test_how_far_a_table_was_followed_is_kept(state: ProcessedFiles) -> None:
-    assert state.table_state(TABLE, INGESTION) is None
+    assert state.tables.get(TABLE, INGESTION) is None
 
-    state.save_table_state(TABLE, INGESTION, TableState("uuid", None))
-    state.save_table_state(TABLE, INGESTION, TableState(None, 2**62))
-    assert state.table_state(TABLE, INGESTION) == TableState("uuid", 2**62)
+    state.tables.save(TABLE, INGESTION, TableState("uuid", None))
+    state.tables.save(TABLE, INGESTION, TableState(None, 2**62))
+    assert state.tables.get(TABLE, INGESTION) == TableState("uuid", 2**62)
 
-    state.save_table_state(TABLE, INGESTION, TableState("another", None))
-    assert state.table_state(TABLE, INGESTION) == TableState("another", None)
+    state.tables.save(TABLE, INGESTION, TableState("another", None))
+    assert state.tables.get(TABLE, INGESTION) == TableState("another", None)

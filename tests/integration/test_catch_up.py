@@ -14,6 +14,7 @@ from autoloader_dagster.loading.changes.reload import reload
 from autoloader_dagster.loading.changes.retry import retry
 from autoloader_dagster.loading.changes.undo import undo
 from autoloader_dagster.loading.discover import discover
+from autoloader_dagster.state.batch_files import BatchFiles
 from autoloader_dagster.state.store import ProcessedFiles
 from tests.fixtures import by_hand
 from tests.fixtures.lake import Lake, write_ids
@@ -46,9 +47,9 @@ def test_files_of_a_batch_that_was_rolled_back_are_undone_and_not_loaded_again(
         f"main was rolled back past snapshot {undone.snapshot_id}, "
         f"which held batch {undone.batch_id}"
     )
-    (row,) = lake.store.files(ingestion.id, statuses=["UNDONE"])
+    (row,) = lake.store.files.find(ingestion.id, statuses=["UNDONE"])
     assert row.error_message == reason
-    (batch,) = [b for b in lake.store.batches(ingestion.id) if b.id == undone.batch_id]
+    (batch,) = [b for b in lake.store.batches.latest(ingestion.id) if b.id == undone.batch_id]
     assert (batch.status, batch.error) == ("RELEASED", reason)
     assert "autoloader retry rolled" in caplog.text
     assert lake.load(ingestion) == []
@@ -98,7 +99,7 @@ def test_rolling_back_a_replacement_brings_the_older_version_back(lake: Lake) ->
     lake.load(ingestion)
 
     path = str(folder / "a.csv")
-    versions = [file.status for file in lake.store.files(ingestion.id, paths=[path])]
+    versions = [file.status for file in lake.store.files.find(ingestion.id, paths=[path])]
     assert versions == ["SUCCESS", "REPLACED", "UNDONE"]
     os.utime(write_ids(folder, "a.csv", 5), (5, 5))
     lake.load(ingestion)
@@ -122,7 +123,9 @@ def test_a_rollback_between_the_delete_and_the_append_of_a_batch_is_told_by_the_
 
     lake.load(ingestion)
 
-    versions = [f.status for f in lake.store.files(ingestion.id, paths=[str(folder / "a.csv")])]
+    versions = [
+        f.status for f in lake.store.files.find(ingestion.id, paths=[str(folder / "a.csv")])
+    ]
     assert versions == ["REPLACED", "UNDONE"]
     assert lake.ids("between") == Counter([4, 9])
 
@@ -284,7 +287,7 @@ def test_maintenance_between_a_crash_and_its_recovery_doubles_nothing(
     by_hand.compact(lake, "kept")
     maintenance(lake, "kept")
 
-    assert lake.load(ingestion, over_runs={"run-2"}) == []
+    assert lake.load(ingestion, ended_runs={"run-2"}) == []
 
     assert lake.ids("kept") == Counter([1, 2, 99])
     assert set(lake.statuses(ingestion).values()) == {"SUCCESS"}
@@ -307,20 +310,20 @@ def test_a_crash_while_batches_are_found_by_their_rows_loses_none_of_them(
     lake.store.upgrade()
     ingestion = lake.ingestion("halfway", **parts)
     write_ids(folder, "3.csv", 3)
-    real = ProcessedFiles.record
+    real = BatchFiles.record
     once = iter([True])
 
-    def die_after_the_first(self: ProcessedFiles, *args, **kwargs) -> None:
+    def die_after_the_first(self: BatchFiles, *args, **kwargs) -> None:
         if not next(once, False):
             raise failpoints.Death
         real(self, *args, **kwargs)
 
     with monkeypatch.context() as patch:
-        patch.setattr(ProcessedFiles, "record", die_after_the_first)
+        patch.setattr(BatchFiles, "record", die_after_the_first)
         with pytest.raises(failpoints.Death):
             lake.load(ingestion)
 
-    lake.load(ingestion, over_runs={"run-2"})
+    lake.load(ingestion, ended_runs={"run-2"})
 
     assert lake.ids("halfway") == Counter([0, 1, 2, 3])
     assert set(lake.statuses(ingestion).values()) == {"SUCCESS"}
@@ -396,7 +399,7 @@ def test_rolling_back_a_reload_leaves_its_files_loaded_as_before(lake: Lake) -> 
 
     lake.load(ingestion)
 
-    files = list(lake.store.files(ingestion.id, paths=[str(folder / "a.csv")]))
+    files = list(lake.store.files.find(ingestion.id, paths=[str(folder / "a.csv")]))
     assert [(file.status, file.batch_id) for file in files] == [("SUCCESS", loaded.batch_id)]
     os.utime(write_ids(folder, "a.csv", 10), (5, 5))
     lake.load(ingestion)

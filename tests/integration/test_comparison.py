@@ -32,7 +32,7 @@ def rows_of(name: str, batch_id: str, rows: int = 10, minutes: int = 0) -> RowsO
 def compare(
     state: ProcessedFiles, in_table: list[RowsOfFile], *listed: str, shared: bool = False
 ) -> tuple[dict[DifferenceKind, int], list[tuple[str, str]], int]:
-    with state.comparison(
+    with state.rebuild.compare(
         INGESTION, shared, in_table, [[ref(name) for name in listed]]
     ) as comparison:
         counts = comparison.compare()
@@ -97,7 +97,7 @@ def test_rows_of_a_lost_batch_of_another_ingestion_are_no_difference(
     discover(state, ref("waiting.csv"))
     in_table = [rows_of("waiting.csv", FOREIGN)]
 
-    with state.comparison(
+    with state.rebuild.compare(
         INGESTION, True, in_table, [[ref("waiting.csv")]], {FOREIGN}
     ) as comparison:
         assert comparison.compare() == {}
@@ -109,7 +109,7 @@ def test_no_transaction_is_open_between_two_differences(state: ProcessedFiles) -
     discover(state, ref("a.csv"), ref("b.csv"))
     load(state)
 
-    with state.comparison(INGESTION, False, [], [[ref("a.csv"), ref("b.csv")]]) as comparison:
+    with state.rebuild.compare(INGESTION, False, [], [[ref("a.csv"), ref("b.csv")]]) as comparison:
         comparison.compare()
         told = comparison.differences("missing")
         assert next(told).path == ref("a.csv").path
@@ -161,14 +161,16 @@ def test_versions_of_the_table_alone_get_their_identity_from_a_later_listing(
     state: ProcessedFiles,
 ) -> None:
     in_table = [rows_of("listed.csv", FOREIGN), rows_of("later.csv", FOREIGN)]
-    with state.comparison(INGESTION, False, in_table, [[ref("listed.csv")]]) as comparison:
+    with state.rebuild.compare(INGESTION, False, in_table, [[ref("listed.csv")]]) as comparison:
         comparison.compare()
         comparison.add_versions("acme")
         comparison.compare()
         found: list[Difference] = list(comparison.differences("unrecorded"))
         assert len(found) == 2
     files = [LoadedFile(each.file_id or 0, each.rows, each.bad_rows) for each in found]
-    state.record(FOREIGN, 7, files, 0.0, ingestion_id=INGESTION, tenant="acme", table=TABLE)
+    state.batch_files.record(
+        FOREIGN, 7, files, 0.0, ingestion_id=INGESTION, tenant="acme", table=TABLE
+    )
     assert statuses(state, "listed.csv") == {"v1": "SUCCESS"}
     (unlisted,) = statuses(state, "later.csv")
     assert unlisted.startswith("unlisted since ")
@@ -187,7 +189,7 @@ def test_versions_that_catch_up_finds_are_added_once(state: ProcessedFiles) -> N
     found = [(ref(name).path, BASE_TIME, "2026-11-01") for name in ("a.csv", "b.csv")]
 
     for _ in range(2):
-        state.add_versions(INGESTION, "acme", found)
+        state.rebuild.add_versions(INGESTION, "acme", found)
 
     assert statuses(state, "a.csv") == {"v1": "DISCOVERED"}
     assert list(statuses(state, "b.csv").values()) == ["UNDONE"]
@@ -215,17 +217,17 @@ def test_files_whose_rows_are_gone_wait_again_if_they_are_loaded_as_compared(
     batch_id = load(state).batch_id
     file_id = versions(state, "a.csv")["v1"].id
 
-    assert state.files_wait_again(INGESTION, {file_id: "another batch"}, "no row of it") == 0
+    assert state.rollbacks.requeue_files(INGESTION, {file_id: "another batch"}, "no row of it") == 0
     with pytest.raises(MainMoved):
-        state.files_wait_again(INGESTION, {file_id: batch_id}, "no row of it", _main_moved)
+        state.rollbacks.requeue_files(INGESTION, {file_id: batch_id}, "no row of it", _main_moved)
     assert statuses(state, "a.csv") == {"v1": "SUCCESS"}
 
-    assert state.files_wait_again(INGESTION, {file_id: batch_id}, "no row of it") == 1
+    assert state.rollbacks.requeue_files(INGESTION, {file_id: batch_id}, "no row of it") == 1
 
     row = versions(state, "a.csv")["v1"]
     assert (row.status, row.error_message, row.batch_id) == ("DISCOVERED", "no row of it", None)
     assert statuses(state, "b.csv") == {"v1": "SUCCESS"}
-    assert state.files_wait_again(INGESTION, {file_id: batch_id}, "no row of it") == 0
+    assert state.rollbacks.requeue_files(INGESTION, {file_id: batch_id}, "no row of it") == 0
 
 
 def test_a_file_is_reinstated_only_with_the_status_that_was_compared(
@@ -234,16 +236,16 @@ def test_a_file_is_reinstated_only_with_the_status_that_was_compared(
     discover(state, ref("a.csv"))
     batch_id = load(state).batch_id
     file_id = versions(state, "a.csv")["v1"].id
-    state.files_wait_again(INGESTION, {file_id: batch_id}, "no row of it")
+    state.rollbacks.requeue_files(INGESTION, {file_id: batch_id}, "no row of it")
     files = [LoadedFile(file_id, 3)]
 
-    assert state.reinstate(INGESTION, batch_id, files, {file_id: "UNDONE"}) == 0
-    assert state.reinstate(INGESTION, "unknown", files, {file_id: "DISCOVERED"}) == 0
+    assert state.rebuild.reinstate(INGESTION, batch_id, files, {file_id: "UNDONE"}) == 0
+    assert state.rebuild.reinstate(INGESTION, "unknown", files, {file_id: "DISCOVERED"}) == 0
     with pytest.raises(MainMoved):
-        state.reinstate(INGESTION, batch_id, files, {file_id: "DISCOVERED"}, _main_moved)
+        state.rebuild.reinstate(INGESTION, batch_id, files, {file_id: "DISCOVERED"}, _main_moved)
     assert statuses(state, "a.csv") == {"v1": "DISCOVERED"}
 
-    assert state.reinstate(INGESTION, batch_id, files, {file_id: "DISCOVERED"}) == 1
+    assert state.rebuild.reinstate(INGESTION, batch_id, files, {file_id: "DISCOVERED"}) == 1
 
     row = versions(state, "a.csv")["v1"]
     assert (row.status, row.batch_id, row.records_ingested) == ("SUCCESS", batch_id, 3)

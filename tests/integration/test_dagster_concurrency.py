@@ -96,7 +96,7 @@ def test_a_run_that_is_terminated_gives_its_files_back(project: Project) -> None
         wait_for(Path(f"{gate}.reached").exists, 120, "the run to reach the point")
         assert up.ask(_TERMINATE, id=run_id)["terminateRun"]["__typename"] == "TerminateRunSuccess"
         wait_for(lambda: _status(up, run_id) == "CANCELED", 30, "the end of the run")
-        (batch,) = store.batches("default/daily")
+        (batch,) = store.batches.latest("default/daily")
         assert batch.status == "RELEASED"
         gate.touch()
         again = _launch(up, project, {})
@@ -160,7 +160,7 @@ def _run_command(project: Project, name: str) -> "subprocess.Popen[str]":
 
 def _all_loaded(project: Project, store: ProcessedFiles) -> bool:
     for name in ("daily", "left", "right", "clock"):
-        totals = store.counts(f"default/{name}").get(f"default/{name}", {})
+        totals = store.totals.counts(f"default/{name}").get(f"default/{name}", {})
         files = len(list(project.landing(name).glob("*.csv")))
         if "SUCCESS" not in totals or totals["SUCCESS"].files != files:
             return False

@@ -92,7 +92,7 @@ def test_the_daemon_loads_what_arrives_and_survives_a_killed_run(
         os.kill(_worker_of(run_id), signal.SIGKILL)
         wait_for(lambda: _all_loaded(store, 22), 120, "the files of the killed run")
         assert project.table("arriving").num_rows == 3 + 20 * 40_000
-        batches = [b for b in store.batches("default/arriving") if b.status == "RECORDED"]
+        batches = [b for b in store.batches.latest("default/arriving") if b.status == "RECORDED"]
         assert len({b.snapshot_id for b in batches}) == len(batches)
 
         # A backfill over a range with gaps ends well.
@@ -186,13 +186,13 @@ def _drop(path: Path, text: str) -> None:
 
 
 def _all_loaded(store: ProcessedFiles, files: int, name: str = "arriving") -> bool:
-    totals = store.counts(f"default/{name}").get(f"default/{name}", {})
+    totals = store.totals.counts(f"default/{name}").get(f"default/{name}", {})
     success = totals.get("SUCCESS")
     return success is not None and success.files >= files
 
 
 def _loading(store: ProcessedFiles) -> str | None:
-    for batch in store.batches("default/arriving", limit=1):
+    for batch in store.batches.latest("default/arriving", limit=1):
         if batch.status in ("CLAIMED", "WRITTEN") and batch.attempt >= 1:
             return batch.run_id
     return None

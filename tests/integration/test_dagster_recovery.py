@@ -68,7 +68,7 @@ def test_the_work_of_killed_processes_is_taken_up(
             gate.close()
             (landing / f"{number}.csv").write_text(f"id\n{number}\n")
             wait_for(gate.reached, 90, f"a run to load the file for '{name}'")
-            (batch,) = store.batches(_INGESTION, limit=1)
+            (batch,) = store.batches.latest(_INGESTION, limit=1)
             worker = _worker_of(up, batch.run_id)
             # Dagster may still be about to start again after the kill before this one.
             found = wait_for(
@@ -90,7 +90,7 @@ def test_the_work_of_killed_processes_is_taken_up(
 
 
 def _loaded(store: ProcessedFiles) -> int:
-    totals = store.counts(_INGESTION).get(_INGESTION, {})
+    totals = store.totals.counts(_INGESTION).get(_INGESTION, {})
     return totals["SUCCESS"].files if "SUCCESS" in totals else 0
 
 

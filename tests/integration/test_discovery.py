@@ -50,8 +50,8 @@ def set_aside(state: ProcessedFiles, status: str, error_type: str = "BadFile") -
     """Claim the one pending file and set it aside."""
     batch = claimed(state)
     outcome = SetAside(batch.files[0].id, status, error_type, "why")  # pyright: ignore
-    state.set_aside(batch.batch_id, "worker", [outcome], RETRIES)
-    state.release(batch.batch_id, "worker")
+    state.batch_files.set_aside(batch.batch_id, "worker", [outcome], RETRIES)
+    state.claims.release(batch.batch_id, "worker")
 
 
 def test_new_files_are_recorded_with_their_partition(state: ProcessedFiles) -> None:
@@ -70,7 +70,7 @@ def test_times_keep_their_microseconds_and_come_back_in_utc(state: ProcessedFile
     moment = (BASE_TIME + timedelta(microseconds=123456)).astimezone(zone)
     discover(state, FileRef("/data/a.csv", "a.csv", 1, moment, "v1"))
 
-    [row] = state.files(INGESTION)
+    [row] = state.files.find(INGESTION)
     assert row.file_modified_at == moment
     assert row.file_modified_at.utcoffset() == timedelta(0)
 
@@ -85,20 +85,20 @@ def test_a_second_listing_finds_nothing_to_do(state: ProcessedFiles) -> None:
 
 def test_an_empty_listing_is_fine(state: ProcessedFiles) -> None:
     assert discover(state) == Discovery()
-    assert state.discover(INGESTION, "acme", [], by_day) == Discovery()
+    assert state.discovery.discover(INGESTION, "acme", [], by_day) == Discovery()
 
 
 def test_ingestions_do_not_see_each_other(state: ProcessedFiles) -> None:
     discover(state, ref("a.csv"))
 
     assert discover(state, ref("a.csv"), ingestion_id="acme/other").new == 1
-    assert len(list(state.files("acme/other"))) == 1
+    assert len(list(state.files.find("acme/other"))) == 1
 
 
 def test_of_two_entries_of_a_path_the_last_wins(state: ProcessedFiles) -> None:
     pages = [[ref("a.csv", "v1"), ref("b.csv")], [ref("a.csv", "v2"), ref("a.csv", "v3", size=5)]]
 
-    found = state.discover(INGESTION, "acme", pages, by_day)
+    found = state.discovery.discover(INGESTION, "acme", pages, by_day)
 
     assert (found.listed, found.new, found.bytes_listed) == (2, 2, 105)
     assert statuses(state, "a.csv") == {"v3": "DISCOVERED"}
@@ -111,7 +111,7 @@ def test_of_two_entries_of_a_path_the_last_wins(state: ProcessedFiles) -> None:
 def test_odd_names_are_kept_as_they_are(state: ProcessedFiles, name: str) -> None:
     discover(state, ref(name))
 
-    assert [row.file_path for row in state.files(INGESTION)] == [ref(name).path]
+    assert [row.file_path for row in state.files.find(INGESTION)] == [ref(name).path]
     assert discover(state, ref(name)).unchanged == 1
 
 
@@ -120,7 +120,7 @@ def test_a_name_that_is_not_text_is_an_error_that_names_the_file(state: Processe
         discover(state, ref("good.csv"), ref("bad-\udcff.csv"))
 
     assert "exclude" in caught.value.hint
-    assert list(state.files(INGESTION)) == []
+    assert list(state.files.find(INGESTION)) == []
 
 
 def test_a_listing_that_fails_midway_records_nothing(state: ProcessedFiles) -> None:
@@ -129,9 +129,9 @@ def test_a_listing_that_fails_midway_records_nothing(state: ProcessedFiles) -> N
         raise SourceUnavailable("s3://landing does not answer")
 
     with pytest.raises(SourceUnavailable, match="does not answer"):
-        state.discover(INGESTION, "acme", pages(), by_day)
+        state.discovery.discover(INGESTION, "acme", pages(), by_day)
 
-    assert list(state.files(INGESTION)) == []
+    assert list(state.files.find(INGESTION)) == []
     assert discover(state, ref("a.csv"), ref("b.csv")).new == 2
 
 
@@ -145,7 +145,7 @@ def test_others_can_write_while_the_source_is_listed(state: ProcessedFiles, stat
         load(other)
         yield [ref("b.csv")]
 
-    assert state.discover(INGESTION, "acme", pages(), by_day).new == 2
+    assert state.discovery.discover(INGESTION, "acme", pages(), by_day).new == 2
     assert statuses(other, "old.csv") == {"v1": "SUCCESS"}
     other.close()
 
@@ -159,7 +159,7 @@ def test_a_faster_listing_that_began_later_is_believed(
         yield [ref("a.csv", "v1")]
         discover(other, ref("a.csv", "v2"))
 
-    assert state.discover(INGESTION, "acme", pages(), by_day).in_flight == 1
+    assert state.discovery.discover(INGESTION, "acme", pages(), by_day).in_flight == 1
     assert statuses(state, "a.csv") == {"v2": "DISCOVERED"}
     other.close()
 
@@ -217,7 +217,7 @@ def test_a_version_is_left_alone_while_another_is_being_loaded(state: ProcessedF
     assert discover(state, ref("a.csv", "v2")).in_flight == 1
     assert statuses(state, "a.csv") == {"v1": "PROCESSING"}
 
-    state.release(batch.batch_id, "worker")
+    state.claims.release(batch.batch_id, "worker")
     assert discover(state, ref("a.csv", "v2")).new == 1
 
 
@@ -346,10 +346,10 @@ MEMORY_PROGRAM = """
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
     state = ProcessedFiles(sys.argv[1])
-    state.discover(INGESTION, "acme", pages(2_000), by_day)
+    state.discovery.discover(INGESTION, "acme", pages(2_000), by_day)
     before = peak()
-    assert state.discover(INGESTION, "acme", pages(100_000), by_day).new == 98_000
-    assert state.discover(INGESTION, "acme", pages(100_000), by_day).unchanged == 100_000
+    assert state.discovery.discover(INGESTION, "acme", pages(100_000), by_day).new == 98_000
+    assert state.discovery.discover(INGESTION, "acme", pages(100_000), by_day).unchanged == 100_000
     print(peak() - before)
 """
 

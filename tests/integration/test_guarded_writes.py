@@ -21,43 +21,49 @@ from tests.integration.state_steps import (
 Write = Callable[[ProcessedFiles, Guard], object]
 
 
-def _withdraw(state: ProcessedFiles) -> Write:
+def _roll_back(state: ProcessedFiles) -> Write:
     discover(state, ref("a.csv"))
     batch = load(state, 7)
-    return lambda store, guard: store.withdraw(batch.batch_id, 7, "rolled back", guard=guard)
+    return lambda store, guard: store.rollbacks.roll_back(
+        batch.batch_id, 7, "rolled back", guard=guard
+    )
 
 
 def _wait_again(state: ProcessedFiles) -> Write:
     discover(state, ref("a.csv"))
     batch = load(state, 7)
-    return lambda store, guard: store.wait_again([batch.batch_id], "created again", guard)
+    return lambda store, guard: store.rollbacks.requeue_batches(
+        [batch.batch_id], "created again", guard
+    )
 
 
 def _files_wait_again(state: ProcessedFiles) -> Write:
     discover(state, ref("a.csv"))
     batch = load(state, 7)
     loaded_by = {file.id: batch.batch_id for file in batch.files}
-    return lambda store, guard: store.files_wait_again(INGESTION, loaded_by, "no row", guard)
+    return lambda store, guard: store.rollbacks.requeue_files(INGESTION, loaded_by, "no row", guard)
 
 
 def _record(state: ProcessedFiles) -> Write:
     discover(state, ref("a.csv"))
     batch = claimed(state)
     files = [LoadedFile(file.id, 10) for file in batch.files]
-    return lambda store, guard: store.record(batch.batch_id, 7, files, 0.0, guard=guard)
+    return lambda store, guard: store.batch_files.record(batch.batch_id, 7, files, 0.0, guard=guard)
 
 
 def _reinstate(state: ProcessedFiles) -> Write:
     discover(state, ref("a.csv"))
     batch = load(state, 7)
-    state.files_wait_again(INGESTION, {f.id: batch.batch_id for f in batch.files}, "no row")
+    state.rollbacks.requeue_files(INGESTION, {f.id: batch.batch_id for f in batch.files}, "no row")
     files = [LoadedFile(file.id, 10) for file in batch.files]
     seen = dict.fromkeys((file.id for file in batch.files), "DISCOVERED")
-    return lambda store, guard: store.reinstate(INGESTION, batch.batch_id, files, seen, guard)
+    return lambda store, guard: store.rebuild.reinstate(
+        INGESTION, batch.batch_id, files, seen, guard
+    )
 
 
 _WRITES = {
-    "withdraw": (_withdraw, "SUCCESS", "UNDONE"),
+    "roll back": (_roll_back, "SUCCESS", "UNDONE"),
     "wait_again": (_wait_again, "SUCCESS", "DISCOVERED"),
     "files_wait_again": (_files_wait_again, "SUCCESS", "DISCOVERED"),
     "record": (_record, "PROCESSING", "SUCCESS"),
@@ -129,10 +135,12 @@ def test_nothing_is_written_if_main_has_moved_or_others_never_stop(
 
 def _load_another(store: ProcessedFiles) -> None:
     """Another worker lists, loads and records a file, in a batch without the one of the test."""
-    number = len(store.batches(INGESTION))
+    number = len(store.batches.latest(INGESTION))
     day = ref(f"other{number}.csv", minutes=60 * 24 * (number + 2))
     discover(store, day)
     key = by_day(day).partition_key
     batch = claim(store, f"other {number}", partitions=PartitionKeys((key,)))
     assert batch is not None
-    store.record(batch.batch_id, 100 + number, [LoadedFile(f.id, 1) for f in batch.files], 0.0)
+    store.batch_files.record(
+        batch.batch_id, 100 + number, [LoadedFile(f.id, 1) for f in batch.files], 0.0
+    )

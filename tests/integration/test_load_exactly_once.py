@@ -99,7 +99,7 @@ def test_a_file_that_changes_at_any_step_is_loaded_as_it_is_then(
         lake.load(ingestion)
 
     assert lake.ids("unsteady") == Counter([1, *ids])
-    loaded = lake.store.files(ingestion.id, ("SUCCESS",))
+    loaded = lake.store.files.find(ingestion.id, ("SUCCESS",))
     now = {ref.path: ref.version for page in ingestion.source.list_pages() for ref in page}
     assert {file.file_path: file.file_version for file in loaded} == now
 
@@ -142,7 +142,7 @@ def test_a_run_that_died_before_publishing_is_taken_up(lake: Lake) -> None:
     assert lake.statuses(ingestion) == {"a.csv": "PROCESSING"}
     assert lake.load(ingestion) == [], "its lease still holds"
 
-    lake.load(ingestion, over_runs={"run-1"})
+    lake.load(ingestion, ended_runs={"run-1"})
 
     assert lake.ids("died") == Counter([1])
     assert lake.statuses(ingestion) == {"a.csv": "SUCCESS"}
@@ -155,7 +155,7 @@ def test_a_run_that_died_after_publishing_is_recorded_and_not_loaded_again(lake:
         lake.load(ingestion)
     assert lake.statuses(ingestion) == {"a.csv": "PROCESSING"}
 
-    assert lake.load(ingestion, over_runs={"run-1"}) == []
+    assert lake.load(ingestion, ended_runs={"run-1"}) == []
 
     assert lake.ids("died_late") == Counter([1])
     assert lake.statuses(ingestion) == {"a.csv": "SUCCESS"}
@@ -173,10 +173,10 @@ def test_a_file_that_changed_after_its_run_had_died_is_loaded_by_the_next_run(
     write_ids(lake.folder(), "a.csv", 2, 3)
 
     # Its listing comes before the dead run is settled, and leaves the file alone.
-    lake.load(ingestion, over_runs={"run-1"})
+    lake.load(ingestion, ended_runs={"run-1"})
 
     assert lake.ids("died_and_changed") == Counter([2, 3])
-    kept = {row.status for row in lake.store.files(ingestion.id)}
+    kept = {row.status for row in lake.store.files.find(ingestion.id)}
     assert kept == {"SUCCESS", "REPLACED"}
 
 
@@ -195,7 +195,7 @@ def test_main_that_moved_meanwhile_makes_a_new_attempt(lake: Lake) -> None:
         lake.load(ingestion)
 
     assert lake.ids("moved") == Counter([1, 2, 99])
-    (row,) = [b for b in lake.store.batches(ingestion.id) if b.attempt == 2]
+    (row,) = [b for b in lake.store.batches.latest(ingestion.id) if b.attempt == 2]
     assert row.status == "RECORDED"
 
 
@@ -224,7 +224,7 @@ def test_a_lost_state_database_is_rebuilt_from_the_table(lake: Lake, tmp_path: P
         write_ids(lake.folder(), f"{i}.csv", i)
     ingestion = lake.ingestion("rebuilt", batch={"max_files": 1})
     lake.load(ingestion)
-    assert len(lake.store.batches(ingestion.id)) == 3
+    assert len(lake.store.batches.latest(ingestion.id)) == 3
     lake.store.close()
     lake.store = ProcessedFiles(f"sqlite:///{tmp_path / 'new_state.db'}")
     lake.store.upgrade()
@@ -342,4 +342,4 @@ def test_a_replaced_file_whose_data_files_could_be_dropped_whole_is_replaced(
 
     assert outcome.rows == 2
     assert lake.ids("dropped_whole") == Counter([7, 2, 3])
-    assert lake.store.batches(ingestion.id)[0].attempt == 1
+    assert lake.store.batches.latest(ingestion.id)[0].attempt == 1

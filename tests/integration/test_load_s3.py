@@ -213,7 +213,7 @@ def test_an_object_that_is_changed_in_mid_load_is_loaded_as_it_is_then(
         lake.load(ingestion)
 
     assert lake.ids("unsteady") == Counter([1, *ids])
-    loaded = lake.store.files(ingestion.id, ("SUCCESS",))
+    loaded = lake.store.files.find(ingestion.id, ("SUCCESS",))
     now = {ref.path: ref.version for page in ingestion.source.list_pages() for ref in page}
     assert {file.file_path: file.file_version for file in loaded} == now
     assert lake.load(ingestion) == []
@@ -247,7 +247,7 @@ def test_the_state_may_be_in_postgresql(
 
         lake.load(ingestion)
 
-        statuses = {f.file_path[-7:]: f.status for f in lake.store.files(ingestion.id)}
+        statuses = {f.file_path[-7:]: f.status for f in lake.store.files.find(ingestion.id)}
 
     assert lake.ids("pg") == Counter([1, 20])
     assert statuses == {"a b.csv": "SUCCESS", "n/b.csv": "SUCCESS", "bad.csv": "QUARANTINED"}
@@ -303,7 +303,7 @@ def test_an_object_that_may_not_be_read_is_set_aside_and_the_others_load(
         lake.load(ingestion)
 
     assert lake.ids("guest") == Counter([0, 2])
-    (file,) = lake.store.files(ingestion.id, statuses=["QUARANTINED"])
+    (file,) = lake.store.files.find(ingestion.id, statuses=["QUARANTINED"])
     assert file.file_path.endswith("in/1.csv")
     assert file.error_type == "AccessDenied"
     assert "access denied" in (file.error_message or "")

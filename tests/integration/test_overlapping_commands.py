@@ -82,7 +82,7 @@ def test_reconcile_reinstates_nothing_that_was_taken_out_after_its_scan(busy_lak
     found = reconcile(ingestion, apply=True, tell=taken_out)
 
     assert found.agrees
-    assert [f.status for f in busy_lake.store.files(ingestion.id)] == [
+    assert [f.status for f in busy_lake.store.files.find(ingestion.id)] == [
         "REPLACED",
         "SUCCESS",
         "UNDONE",
@@ -125,8 +125,8 @@ def test_a_late_publish_of_an_older_version_is_replaced_by_the_newer_one(
     zombie.start()
     wait_for(lambda: Path(f"{go['zombie']}.reached").exists(), 60, "the first worker")
     # Another worker settled its batch: main did not hold it when that one looked.
-    (stopped,) = {f.batch_id for f in busy_lake.store.files(ingestion.id, ("PROCESSING",))}
-    assert busy_lake.store.release(str(stopped), None)
+    (stopped,) = {f.batch_id for f in busy_lake.store.files.find(ingestion.id, ("PROCESSING",))}
+    assert busy_lake.store.claims.release(str(stopped), None)
     write_ids(folder, "grown.csv", 1, 2, 3)
     write_ids(folder, "emptied.csv")
     worker = threading.Thread(target=lambda: busy_lake.load(ingestion))

@@ -370,7 +370,7 @@ def test_a_file_is_read_alike_whatever_is_beside_it(lake: Lake) -> None:
 
     assert [len(outcome.files) for outcome in outcomes] == [3, 1]
     assert {f.status for outcome in outcomes for f in outcome.files} == {"SUCCESS"}
-    assert {f.retry_count for f in lake.store.files(ingestion.id)} == {0}
+    assert {f.retry_count for f in lake.store.files.find(ingestion.id)} == {0}
     assert lake.rows("alike", "t", "l") == [
         (None, [{"n": 1, "b": True}, {"n": 2, "b": False}]),
         (datetime(2024, 1, 1, tzinfo=timezone.utc), None),

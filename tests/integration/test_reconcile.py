@@ -28,7 +28,7 @@ def _new_state(lake: Lake, url: str) -> None:
 def _state(ingestion: Ingestion) -> list[tuple[str, str, str | None, int | None]]:
     return sorted(
         (file.file_path, file.status, file.batch_id, file.records_ingested)
-        for file in ingestion.store.files(ingestion.id)
+        for file in ingestion.store.files.find(ingestion.id)
     )
 
 
@@ -63,10 +63,10 @@ def test_each_kind_of_difference_is_named_and_what_can_be_is_mended(lake: Lake) 
         write_ids(folder, f"{name}.csv", 1, 2)
     ingestion = lake.ingestion("kinds", batch={"max_files": 1})
     lake.load(ingestion)
-    batch_of = {Path(f.file_path).stem: f.batch_id for f in lake.store.files(ingestion.id)}
+    batch_of = {Path(f.file_path).stem: f.batch_id for f in lake.store.files.find(ingestion.id)}
     undone = batch_of["undone"]
     assert undone is not None
-    lake.store.withdraw(undone, None, "by a test")
+    lake.store.rollbacks.roll_back(undone, None, "by a test")
     by_hand.sql(
         lake,
         "delete from lake.{ns}.kinds where _source_file like '%missing.csv'",
@@ -126,7 +126,7 @@ def test_a_deleted_state_is_rebuilt_and_nothing_is_loaded_again(lake: Lake, stat
     lake.load(ingestion)
     before = _state(ingestion)
     rows = lake.ids("rebuilt")
-    bad_rows = lake.store.bad_rows(ingestion.id)
+    bad_rows = lake.store.totals.bad_rows(ingestion.id)
     by_hand.expire(lake, "rebuilt")
     if state_url.startswith("sqlite"):
         lake.store.close()
@@ -143,7 +143,7 @@ def test_a_deleted_state_is_rebuilt_and_nothing_is_loaded_again(lake: Lake, stat
     assert mended.found == {"unrecorded": 7}
     assert mended.agrees
     assert _state(ingestion) == before
-    assert lake.store.bad_rows(ingestion.id) == bad_rows
+    assert lake.store.totals.bad_rows(ingestion.id) == bad_rows
     assert _finds_nothing(ingestion)
     assert lake.load(ingestion) == []
     assert lake.ids("rebuilt") == rows
@@ -243,10 +243,10 @@ def test_batches_and_branches_of_killed_runs_are_named_and_settled(lake: Lake) -
     left = branch_name(loaded.batch_id, 1)
     by_hand.sql(lake, f"alter table lake.{{ns}}.killed create branch {left}")
 
-    found = reconcile(ingestion, over_runs={"run-2"})
+    found = reconcile(ingestion, ended_runs={"run-2"})
     assert (len(found.stale_batches), len(found.leftover_branches)) == (1, 1)
     assert not found.agrees
-    assert reconcile(ingestion, apply=True, over_runs={"run-2"}).agrees
+    assert reconcile(ingestion, apply=True, ended_runs={"run-2"}).agrees
 
     assert by_hand.branches(lake, "killed") == set()
     assert lake.statuses(ingestion) == {"a.csv": "SUCCESS", "b.csv": "DISCOVERED"}

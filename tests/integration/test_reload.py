@@ -50,12 +50,12 @@ def test_a_partition_is_loaded_again_in_the_place_of_its_rows(lake: Lake) -> Non
     assert lake.ids("days") == Counter([1, 2, 3, 4])
     batches = Counter(row[0] for row in lake.rows("days", "_batch_id"))
     assert batches == Counter({first.batch_id: 1, outcome.batch_id: 3})
-    rows = {Path(f.file_path).name: f for f in lake.store.files(ingestion.id)}
+    rows = {Path(f.file_path).name: f for f in lake.store.files.find(ingestion.id)}
     assert {f.status for f in rows.values()} == {"SUCCESS"}
     assert rows["2026-01-01.csv"].batch_id == outcome.batch_id
     assert rows["2026-01-01.csv"].snapshot_id == outcome.snapshot_id
     assert rows["2026-01-02.csv"].batch_id == first.batch_id
-    batch = lake.store.batches(ingestion.id)[0]
+    batch = lake.store.batches.latest(ingestion.id)[0]
     assert (batch.kind, batch.status, batch.rows, batch.files) == ("reload", "RECORDED", 3, 2)
     with connect(lake.settings) as spark:
         history = IcebergTable(spark, ingestion.spec.table.name).history()
@@ -76,7 +76,7 @@ def test_a_changed_file_comes_in_the_place_of_the_loaded_one(lake: Lake, on_chan
     _reload(ingestion)
 
     assert lake.ids("changed") == Counter([10, 11])
-    assert [f.status for f in lake.store.files(ingestion.id)] == ["REPLACED", "SUCCESS"]
+    assert [f.status for f in lake.store.files.find(ingestion.id)] == ["REPLACED", "SUCCESS"]
     assert lake.load(ingestion) == []
 
 
@@ -93,7 +93,7 @@ def test_under_append_each_version_keeps_its_own_rows(lake: Lake) -> None:
 
     assert "loaded beside this one; its rows are kept" in _kept(outcomes)["a.csv"]
     assert lake.ids("appended") == Counter([1, 10, 11])
-    assert [f.status for f in lake.store.files(ingestion.id)] == ["SUCCESS", "SUCCESS"]
+    assert [f.status for f in lake.store.files.find(ingestion.id)] == ["SUCCESS", "SUCCESS"]
 
 
 def test_files_that_are_gone_or_cannot_be_loaded_any_more_keep_their_rows(lake: Lake) -> None:
@@ -112,7 +112,7 @@ def test_files_that_are_gone_or_cannot_be_loaded_any_more_keep_their_rows(lake: 
     assert "its rows are kept as they were" in kept["spoilt.csv"]
     assert [Path(f.path).name for o in outcomes for f in o.loaded] == ["good.csv"]
     assert lake.ids("kept") == Counter([0, 1, 2])
-    loaded = [Path(f.file_path).name for f in lake.store.files(ingestion.id, ("SUCCESS",))]
+    loaded = [Path(f.file_path).name for f in lake.store.files.find(ingestion.id, ("SUCCESS",))]
     assert sorted(loaded) == ["gone.csv", "good.csv", "spoilt.csv"]
 
 
@@ -155,15 +155,15 @@ def test_a_reload_that_died_is_settled_with_one_of_the_two(lake: Lake, point: st
     with dying_at(point):
         _reload(ingestion)
     published = point == "published"
-    (loaded,) = lake.store.files(ingestion.id, ("SUCCESS",))
+    (loaded,) = lake.store.files.find(ingestion.id, ("SUCCESS",))
     assert loaded.batch_id == first.batch_id
 
-    lake.load(ingestion, over_runs={"reload-run"})
+    lake.load(ingestion, ended_runs={"reload-run"})
 
-    (loaded,) = lake.store.files(ingestion.id, ("SUCCESS",))
+    (loaded,) = lake.store.files.find(ingestion.id, ("SUCCESS",))
     assert (loaded.batch_id != first.batch_id) == published
     assert lake.ids("died") == Counter([10, 11] if published else [1])
-    (batch, *_) = [b for b in lake.store.batches(ingestion.id) if b.kind == "reload"]
+    (batch, *_) = [b for b in lake.store.batches.latest(ingestion.id) if b.kind == "reload"]
     assert batch.status == ("RECORDED" if published else "RELEASED")
 
 
@@ -195,7 +195,7 @@ def test_a_load_that_meets_a_reload_of_its_file_leaves_it(lake: Lake) -> None:
         lake.load(ingestion)
 
     assert lake.ids("race_back") == Counter([10, 11])
-    assert [f.status for f in lake.store.files(ingestion.id)] == ["REPLACED", "SUCCESS"]
+    assert [f.status for f in lake.store.files.find(ingestion.id)] == ["REPLACED", "SUCCESS"]
 
 
 def test_a_file_undone_during_its_reload_stays_undone(lake: Lake) -> None:
@@ -204,7 +204,7 @@ def test_a_file_undone_during_its_reload_stays_undone(lake: Lake) -> None:
     write_ids(folder, "b.csv", 2)
     ingestion = lake.ingestion("undone")
     lake.load(ingestion)
-    a_row = next(f for f in lake.store.files(ingestion.id) if f.file_path.endswith("a.csv"))
+    a_row = next(f for f in lake.store.files.find(ingestion.id) if f.file_path.endswith("a.csv"))
 
     def an_undo_comes_first() -> None:
         with pytest.raises(FilesInUse, match="the reload"):
@@ -240,7 +240,7 @@ def test_a_lost_state_learns_of_a_reload_from_the_table(lake: Lake, tmp_path: Pa
     lake.load(ingestion)
 
     assert lake.ids("lost_state") == Counter([1, 2])
-    batches = {b.id: (b.kind, b.status) for b in lake.store.batches(ingestion.id)}
+    batches = {b.id: (b.kind, b.status) for b in lake.store.batches.latest(ingestion.id)}
     assert batches[outcome.batch_id] == ("reload", "RECORDED")
     assert set(lake.statuses(ingestion).values()) == {"SUCCESS"}
 

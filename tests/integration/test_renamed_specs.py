@@ -84,7 +84,7 @@ def test_a_renamed_spec_loads_nothing_again_and_adopts_the_state_of_its_old_name
     lake.load(renamed)
     assert lake.statuses(renamed) == {"a.csv": "SUCCESS", "b.csv": "SUCCESS", "c.csv": "SUCCESS"}
     assert lake.ids("before") == Counter([1, 2, 3])
-    assert list(lake.store.files(old.id)) == []
+    assert list(lake.store.files.find(old.id)) == []
 
     # A state that is lost as well cannot tell; the table can.
     lost = ProcessedFiles(f"sqlite:///{lake.root / 'lost.db'}")
@@ -110,11 +110,11 @@ def test_a_version_that_both_names_know_is_kept_as_the_new_name_has_loaded_it(
     discover(state, ref("a.csv"))
     batch = load(state)
 
-    state.hand_over("acme/before", INGESTION, "acme", really=True)
+    state.tables.hand_over("acme/before", INGESTION, "acme", really=True)
 
     assert versions(state, "a.csv")["v1"].batch_id == batch.batch_id
     assert statuses(state, "b.csv") == {"v1": "DISCOVERED"}
-    assert list(state.files("acme/before")) == []
+    assert list(state.files.find("acme/before")) == []
 
 
 def test_a_replaced_file_in_a_shared_table_leaves_the_rows_of_other_specs(lake: Lake) -> None:
@@ -161,7 +161,7 @@ def test_a_replaced_file_in_a_shared_table_leaves_the_rows_of_other_specs(lake: 
     with pytest.raises(LoadError, match=r"unknown which of them default/one loaded"):
         lake.load(one)
     (last,) = {row[1] for row in lake.rows("common", "id", "_batch_id") if row[0] == 10} - {
-        each.batch_id for each in lake.store.files(one.id)
+        each.batch_id for each in lake.store.files.find(one.id)
     }
     by_hand.sql(
         lake,

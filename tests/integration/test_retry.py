@@ -45,7 +45,7 @@ def test_all_that_failed_or_were_quarantined_wait_again(lake: Lake) -> None:
         "gone.csv": "is not in the source any more",
         "changed.csv": "was changed in the source since; the next listing finds that version",
     }
-    (row,) = lake.store.files(ingestion.id, ("DISCOVERED",))
+    (row,) = lake.store.files.find(ingestion.id, ("DISCOVERED",))
     assert (row.retry_count, row.error_type, row.batch_id) == (0, None, None)
     assert outcome.partitions == (row.partition_key,)
     lake.load(ingestion, listed=True)

@@ -45,7 +45,7 @@ def test_an_empty_database_is_upgraded_once_for_all(state_url: str) -> None:
     discover(state, ref("a.csv"))
 
     state.upgrade()
-    assert len(list(state.files(INGESTION))) == 1
+    assert len(list(state.files.find(INGESTION))) == 1
     state.close()
 
 
@@ -108,13 +108,13 @@ def test_a_state_of_the_first_revision_is_upgraded_with_its_batches(state_url: s
     state.upgrade()
 
     assert state.current() == REVISIONS[-1]
-    batch = state.batch("b1")
+    batch = state.batches.get("b1")
     assert batch is not None
     assert (batch.kind, [file.path for file in batch.files]) == ("load", ["a.csv"])
-    assert state.table_state("t", INGESTION) == TableState("uuid", 7)
+    assert state.tables.get("t", INGESTION) == TableState("uuid", 7)
     # One of those who share a table may not have seen all that the position was past.
-    assert state.table_state("shared", "acme/one") == TableState("other", None)
-    assert state.table_state("shared", "acme/two") == TableState("other", None)
+    assert state.tables.get("shared", "acme/one") == TableState("other", None)
+    assert state.tables.get("shared", "acme/two") == TableState("other", None)
     state.close()
 
 
@@ -146,7 +146,7 @@ def test_facts_of_sentences_get_their_columns(state_url: str) -> None:
 
     facts = {
         row.status: (row.displaced_by_batch, row.found_in_table_at == row.created_at)
-        for row in state.files(INGESTION)
+        for row in state.files.find(INGESTION)
     }
     assert facts == {
         "SUCCESS": (None, False),
@@ -172,7 +172,7 @@ def test_a_database_in_use_is_never_migrated_by_opening_it(state_url: str) -> No
     _at_revision(state_url, "0002")
     state = ProcessedFiles(state_url)
 
-    for call in (state.set_up, state.counts):
+    for call in (state.set_up, state.totals.counts):
         with pytest.raises(
             StateError, match=rf"at the old revision 0002.*needs {OLDEST_USABLE}"
         ) as caught:
@@ -193,14 +193,14 @@ def test_an_older_database_that_this_version_can_use_is_used_as_it_is(state_url:
     state.set_up()
     assert discover(state, ref("a.csv")).new == 1
     load(state)
-    state.save_table_state(TABLE, INGESTION, TableState("uuid", 7))
+    state.tables.save(TABLE, INGESTION, TableState("uuid", 7))
 
-    assert state.counts()[INGESTION]["SUCCESS"].files == 1
-    assert state.same_content(run_id="run-1") == {}
+    assert state.totals.counts()[INGESTION]["SUCCESS"].files == 1
+    assert state.files.same_content(run_id="run-1") == {}
     assert state.current() == OLDEST_USABLE
     state.upgrade()
     assert state.current() == REVISIONS[-1]
-    assert state.counts()[INGESTION]["SUCCESS"].files == 1
+    assert state.totals.counts()[INGESTION]["SUCCESS"].files == 1
     state.close()
 
 
@@ -211,13 +211,13 @@ def test_a_newer_database_that_older_versions_can_use_is_accepted(state: Process
 
     state.set_up()
     state.upgrade()
-    assert state.counts() == {}
+    assert state.totals.counts() == {}
     assert (state.current(), state.is_usable()) == ("9999", True)
 
     with state._database.writing() as connection:
         connection.execute(text("UPDATE autoloader_schema SET usable_from = '9999'"))
     late = ProcessedFiles(state._database.url.render_as_string(hide_password=False))
-    for call in (late.set_up, late.upgrade, late.counts):
+    for call in (late.set_up, late.upgrade, late.totals.counts):
         with pytest.raises(StateError, match=rf"revision 9999.*up to {REVISIONS[-1]}") as caught:
             call()
         assert "newer version" in caught.value.hint
@@ -249,7 +249,7 @@ def test_an_index_is_built_beside_those_who_write(postgres_database_url: str) ->
             done.result(timeout=120)
     for state in states:
         assert state.current() == REVISIONS[-1]
-        assert len(list(state.files(INGESTION))) == 1
+        assert len(list(state.files.find(INGESTION))) == 1
         state.close()
 
 
@@ -289,7 +289,7 @@ def test_a_database_that_was_not_set_up_says_so(state_url: str) -> None:
     state = ProcessedFiles(state_url)
 
     with pytest.raises(StateError, match=r"does not exist|has not been set up") as caught:
-        state.counts()
+        state.totals.counts()
 
     assert "autoloader db upgrade" in caught.value.hint
     state.close()
@@ -300,12 +300,12 @@ def test_a_database_that_is_down_is_told_from_other_faults(postgres_url: str) ->
         unused.bind(("127.0.0.1", 0))
         state = ProcessedFiles(f"postgresql://user:s3cret@127.0.0.1:{unused.getsockname()[1]}/db")
         with pytest.raises(StateError, match=r"127\.0\.0\.1:\d+/db cannot be reached") as caught:
-            state.counts()
+            state.totals.counts()
     assert_does_not_show("s3cret", caught.value)
 
     state = ProcessedFiles(postgres_url.rsplit("/", 1)[0] + "/nowhere")
     with pytest.raises(StateError, match="/nowhere does not exist"):
-        state.counts()
+        state.totals.counts()
     state.close()
 
 
@@ -323,14 +323,14 @@ def test_a_wrong_password_is_not_shown(postgres_url: str) -> None:
 def test_a_server_that_went_away_is_found_again(postgres_database_url: str) -> None:
     state = ProcessedFiles(postgres_database_url)
     state.upgrade()
-    state.counts()
+    state.totals.counts()
     with psycopg.connect(postgres_database_url, autocommit=True) as connection:
         connection.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
             "WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
 
-    assert state.counts() == {}
+    assert state.totals.counts() == {}
     state.close()
 
 
@@ -363,11 +363,11 @@ def test_every_postgresql_address_is_taken(postgres_url: str, scheme: str) -> No
 def test_a_missing_folder_is_made_by_the_upgrade_alone(tmp_path: Path) -> None:
     state = ProcessedFiles(f"sqlite:///{tmp_path / 'new' / 'state.db'}")
     with pytest.raises(StateError, match="does not exist"):
-        state.counts()
+        state.totals.counts()
     assert list(tmp_path.iterdir()) == []
 
     state.upgrade()
-    assert state.counts() == {}
+    assert state.totals.counts() == {}
     state.close()
 
 
@@ -386,7 +386,7 @@ def test_a_read_only_database_can_be_read_and_says_so_when_written(tmp_path: Pat
     state.close()
     state = ProcessedFiles(f"sqlite:///file:{path}?mode=ro&uri=true")
 
-    assert state.counts()[INGESTION]["DISCOVERED"].files == 1
+    assert state.totals.counts()[INGESTION]["DISCOVERED"].files == 1
     with pytest.raises(StateError, match="is read-only") as caught:
         claim(state)
     assert "writable" in caught.value.hint
@@ -408,7 +408,7 @@ def test_a_database_that_stays_locked_is_said(
 
     with pytest.raises(StateError, match="is locked by another process"):
         claim(state)
-    assert state.counts()[INGESTION], "a writer does not hinder readers"
+    assert state.totals.counts()[INGESTION], "a writer does not hinder readers"
     other.execute("ROLLBACK")
     other.close()
     assert claim(state)
@@ -428,12 +428,12 @@ def test_a_writer_that_stands_still_is_ended_and_keeps_nobody_waiting(
     def stand_still() -> None:
         with stopped.writing(INGESTION) as connection:
             connection.execute(text("UPDATE batches SET attempt = 7"))
-            assert state.release(batch.batch_id, owner=None)
+            assert state.claims.release(batch.batch_id, owner=None)
             connection.execute(text("UPDATE batches SET attempt = 8"))
 
     with pytest.raises(StateError, match="has ended a step of this process, which stood still"):
         stand_still()
-    (row,) = state.batches(INGESTION)
+    (row,) = state.batches.latest(INGESTION)
     assert (row.status, row.attempt) == ("RELEASED", 0)
     stopped.close()
     state.close()
@@ -450,9 +450,9 @@ def test_a_row_that_stays_locked_is_said(
     with psycopg.connect(postgres_database_url) as other:
         other.execute("UPDATE batches SET attempt = 7")
         with pytest.raises(StateError, match="is locked by another process"):
-            state.release(batch.batch_id, owner=None)
+            state.claims.release(batch.batch_id, owner=None)
         other.rollback()
-    assert state.release(batch.batch_id, owner=None)
+    assert state.claims.release(batch.batch_id, owner=None)
     state.close()
 
 
@@ -467,7 +467,7 @@ def test_a_full_disk_is_said_and_nothing_of_the_step_is_recorded(tmp_path: Path)
         discover(state, *(ref(f"{number}.csv") for number in range(1_000)))
 
     state.close()
-    assert state.counts() == {}
+    assert state.totals.counts() == {}
     state.close()
 
 
@@ -476,7 +476,7 @@ def test_a_file_that_is_no_database_is_said(tmp_path: Path) -> None:
     path.write_bytes(b"id,amount\n" * 1_000)
     state = ProcessedFiles(f"sqlite:///{path}")
 
-    for call in (state.counts, state.upgrade, state.current):
+    for call in (state.totals.counts, state.upgrade, state.current):
         with pytest.raises(StateError, match="is not an SQLite file"):
             call()
     state.close()
@@ -493,7 +493,7 @@ def test_a_user_without_rights_is_told(postgres_database_url: str) -> None:
         login = f"postgresql://reader:reader@{parts['host']}:{parts['port']}/{parts['dbname']}"
         state = ProcessedFiles(login)
         with pytest.raises(StateError, match="does not permit this") as caught:
-            state.counts()
+            state.totals.counts()
         state.close()
         connection.execute("DROP ROLE reader")
     assert "Grant" in caught.value.hint
@@ -516,7 +516,7 @@ def test_settings_of_the_server_change_nothing(postgres_database_url: str) -> No
     state = ProcessedFiles(postgres_database_url)
     state.set_up()
     discover(state, ref("a\N{SNOWMAN}.csv"))
-    (row,) = state.files(INGESTION)
+    (row,) = state.files.find(INGESTION)
     assert (row.file_path, row.file_modified_at) == (ref("a\N{SNOWMAN}.csv").path, BASE_TIME)
 
     # A worker that waits for another one's lock sees what that one has written.

@@ -22,7 +22,7 @@ def test_pending_files_are_summed_up_by_partition(state: ProcessedFiles) -> None
     discover(state, ref("none.csv", size=8), place=lambda _: Placement(None))
     discover(state, ref("held.csv"), place=lambda _: Placement("2026-11-01", "HELD"))
 
-    pending = state.pending(INGESTION, RETRIES)
+    pending = state.files.pending(INGESTION, RETRIES)
 
     assert [(each.partition_key, each.files, each.bytes) for each in pending] == [
         (None, 1, 8),
@@ -30,30 +30,30 @@ def test_pending_files_are_summed_up_by_partition(state: ProcessedFiles) -> None
         ("2026-11-02", 1, 4),
     ]
     assert pending[1].oldest_modified_at == ref("b.csv", minutes=3).modified_at
-    assert state.pending("acme/other", RETRIES) == []
+    assert state.files.pending("acme/other", RETRIES) == []
 
 
 def test_the_digest_changes_with_the_files_and_their_tries_only(state: ProcessedFiles) -> None:
     discover(state, ref("a.csv"), ref("b.csv"))
-    [first] = state.pending(INGESTION, RETRIES)
+    [first] = state.files.pending(INGESTION, RETRIES)
     discover(state, ref("a.csv"), ref("b.csv"))
-    assert state.pending(INGESTION, RETRIES) == [first]
+    assert state.files.pending(INGESTION, RETRIES) == [first]
 
     batch = claimed(state)
-    state.release(batch.batch_id, "worker")
-    [released] = state.pending(INGESTION, RETRIES)
+    state.claims.release(batch.batch_id, "worker")
+    [released] = state.files.pending(INGESTION, RETRIES)
     assert released.digest == first.digest
     assert released.changed_at > first.changed_at
 
     batch = claimed(state)
     failure = SetAside(batch.files[0].id, "FAILED", "ReadError", "cut short")
-    state.set_aside(batch.batch_id, "worker", [failure], RETRIES)
-    state.release(batch.batch_id, "worker")
-    [failed] = state.pending(INGESTION, RETRIES)
+    state.batch_files.set_aside(batch.batch_id, "worker", [failure], RETRIES)
+    state.claims.release(batch.batch_id, "worker")
+    [failed] = state.files.pending(INGESTION, RETRIES)
     assert (failed.files, failed.digest != first.digest) == (2, True)
 
     discover(state, ref("c.csv"))
-    [more] = state.pending(INGESTION, RETRIES)
+    [more] = state.files.pending(INGESTION, RETRIES)
     assert len({first.digest, failed.digest, more.digest}) == 3
 
 
@@ -63,7 +63,7 @@ def test_files_can_be_chosen(state: ProcessedFiles) -> None:
     assert batch is not None
 
     def found(**choice) -> list[str]:
-        return names(row.file_path for row in state.files(INGESTION, **choice))
+        return names(row.file_path for row in state.files.find(INGESTION, **choice))
 
     assert found() == ["A_1%.csv", "a_2[x].csv", "b.csv"]
     assert found(limit=2) == ["A_1%.csv", "a_2[x].csv"]
@@ -81,7 +81,7 @@ def test_files_can_be_chosen(state: ProcessedFiles) -> None:
 def test_files_are_streamed_while_others_write(state: ProcessedFiles) -> None:
     discover(state, *(ref(f"{number:05d}.csv") for number in range(2_500)))
 
-    rows = state.files(INGESTION)
+    rows = state.files.find(INGESTION)
     first = next(rows)
     load(state)
 
@@ -91,7 +91,7 @@ def test_files_are_streamed_while_others_write(state: ProcessedFiles) -> None:
 def test_no_transaction_is_open_between_two_files(state: ProcessedFiles) -> None:
     discover(state, *(ref(f"{number}.csv") for number in range(2_500)))
 
-    files = state.files(INGESTION, ("DISCOVERED",), limit=2_400)
+    files = state.files.find(INGESTION, ("DISCOVERED",), limit=2_400)
     read = [next(files).id]
     assert state._database.engine.pool.checkedout() == 0  # pyright: ignore[reportAttributeAccessIssue]
     for _ in range(3):
@@ -100,39 +100,39 @@ def test_no_transaction_is_open_between_two_files(state: ProcessedFiles) -> None
 
     # The first page was read while they waited; what is loaded by now is not shown as waiting.
     assert len(read) == 1_000
-    read = [row.id for row in state.files(INGESTION, limit=2_400)]
+    read = [row.id for row in state.files.find(INGESTION, limit=2_400)]
     assert (len(set(read)), read) == (2_400, sorted(read))
 
 
 def test_counts_are_by_ingestion_and_status(state: ProcessedFiles) -> None:
-    assert state.counts() == {}
+    assert state.totals.counts() == {}
     discover(state, ref("a.csv", size=1), ref("b.csv", size=2))
     load(state)
     discover(state, ref("c.csv", size=4))
     discover(state, ref("d.csv", size=8), ingestion_id="acme/other")
 
     orders = {"SUCCESS": (2, 3, 20), "DISCOVERED": (1, 4, 0)}
-    assert state.counts() == {INGESTION: orders, "acme/other": {"DISCOVERED": (1, 8, 0)}}
-    assert state.counts(INGESTION) == {INGESTION: orders}
+    assert state.totals.counts() == {INGESTION: orders, "acme/other": {"DISCOVERED": (1, 8, 0)}}
+    assert state.totals.counts(INGESTION) == {INGESTION: orders}
 
 
 def test_bad_rows_are_those_of_loaded_files(state: ProcessedFiles) -> None:
-    assert state.bad_rows(INGESTION) == (0, 0, 0)
+    assert state.totals.bad_rows(INGESTION) == (0, 0, 0)
     discover(state, ref("a.csv"), ref("b.csv"), ref("c.csv"))
     batch = claimed(state)
     loaded = [
         LoadedFile(file.id, 10, bad) for file, bad in zip(batch.files, (0, 3, 4), strict=True)
     ]
-    state.record(batch.batch_id, 7, loaded, 1)
+    state.batch_files.record(batch.batch_id, 7, loaded, 1)
 
-    assert state.bad_rows(INGESTION) == (7, 2, 4)
+    assert state.totals.bad_rows(INGESTION) == (7, 2, 4)
 
 
 def test_content_that_is_loaded_under_another_name_is_found(state: ProcessedFiles) -> None:
     discover(state, ref("a.csv", "same"), ref("other.csv", "other"), ref("none.csv", "none", 0))
     discover(state, ref("elsewhere.csv", "new"), ingestion_id="acme/else")
     load(state)
-    assert state.same_content(run_id="run-1") == {}
+    assert state.files.same_content(run_id="run-1") == {}
 
     again = [ref(f"again_{number}.csv", "same") for number in range(3)]
     others = [
@@ -144,19 +144,19 @@ def test_content_that_is_loaded_under_another_name_is_found(state: ProcessedFile
     discover(state, *again, *others)
     discover(state, ref("a.csv", "changed"), on_change="append")
     batch = claimed(state, run_id="run-2")
-    assert state.same_content(batch_id=batch.batch_id) == {}, "nothing of it is loaded yet"
+    assert state.files.same_content(batch_id=batch.batch_id) == {}, "nothing of it is loaded yet"
     waits = [file for file in batch.files if file.path.endswith("waits.csv")]
-    state.set_aside(
+    state.batch_files.set_aside(
         batch.batch_id, batch.owner, [SetAside(waits[0].id, "FAILED", "No", "no")], retries=0
     )
     rest = [LoadedFile(file.id, 1, 0) for file in batch.files if file not in waits]
-    state.record(batch.batch_id, 7, rest, 1)
+    state.batch_files.record(batch.batch_id, 7, rest, 1)
 
     path = ref("").path
     expected = {f"{path}again_{number}.csv": f"{path}a.csv" for number in range(3)}
-    assert state.same_content(batch_id=batch.batch_id) == expected
-    assert state.same_content(run_id="run-2") == expected
-    assert state.same_content(run_id="run-1") == {}
+    assert state.files.same_content(batch_id=batch.batch_id) == expected
+    assert state.files.same_content(run_id="run-2") == expected
+    assert state.files.same_content(run_id="run-1") == {}
 
 
 def test_batches_come_newest_first(state: ProcessedFiles) -> None:
@@ -167,10 +167,10 @@ def test_batches_come_newest_first(state: ProcessedFiles) -> None:
     ]
     ids = [batch.batch_id for batch in taken if batch]
 
-    assert [row.id for row in state.batches(INGESTION)] == ids[::-1]
-    assert [row.id for row in state.batches(limit=2)] == [ids[2], ids[1]]
-    assert [row.id for row in state.batches(run_id="run-0")] == [ids[0]]
-    assert state.batches("acme/other") == []
+    assert [row.id for row in state.batches.latest(INGESTION)] == ids[::-1]
+    assert [row.id for row in state.batches.latest(limit=2)] == [ids[2], ids[1]]
+    assert [row.id for row in state.batches.latest(run_id="run-0")] == [ids[0]]
+    assert state.batches.latest("acme/other") == []
 
 
 def test_partition_totals_count_what_is_loaded(state: ProcessedFiles) -> None:
@@ -179,10 +179,10 @@ def test_partition_totals_count_what_is_loaded(state: ProcessedFiles) -> None:
     load(state)
     discover(state, ref("c.csv", minutes=DAY))
 
-    assert state.partition_totals(INGESTION, ["2026-11-01", "2026-11-02", None]) == {
+    assert state.totals.partition_totals(INGESTION, ["2026-11-01", "2026-11-02", None]) == {
         "2026-11-01": (2, 20),
         "2026-11-02": (0, 0),
         None: (1, 10),
     }
-    assert state.partition_totals(INGESTION, ["2026-11-02"]) == {"2026-11-02": (0, 0)}
-    assert state.partition_totals(INGESTION, []) == {}
+    assert state.totals.partition_totals(INGESTION, ["2026-11-02"]) == {"2026-11-02": (0, 0)}
+    assert state.totals.partition_totals(INGESTION, []) == {}

@@ -41,7 +41,7 @@ def _placed(to: FileStatus) -> Step:
 
     def step(state: ProcessedFiles) -> None:
         pages = [[ref(FILE)]]
-        state.discover(
+        state.discovery.discover(
             INGESTION, "acme", pages, lambda _: PLACEMENTS[to], "ignore", lambda _: False
         )
 
@@ -50,27 +50,31 @@ def _placed(to: FileStatus) -> Step:
 
 def _leaves_batch(to: FileStatus) -> Step:
     def step(state: ProcessedFiles) -> None:
-        (open_id,) = (each.id for each in state.batches(INGESTION) if each.status == "CLAIMED")
+        (open_id,) = (
+            each.id for each in state.batches.latest(INGESTION) if each.status == "CLAIMED"
+        )
         outcome = SetAside(_id(state), to, "Bad", "it is bad")  # pyright: ignore[reportArgumentType]
-        state.set_aside(open_id, "worker", [outcome], RETRIES)
+        state.batch_files.set_aside(open_id, "worker", [outcome], RETRIES)
 
     return step
 
 
 def _release(state: ProcessedFiles) -> None:
-    assert state.release(state.batches(INGESTION)[0].id, "worker")
+    assert state.claims.release(state.batches.latest(INGESTION)[0].id, "worker")
 
 
 def _found(state: ProcessedFiles) -> None:
     files = [LoadedFile(_id(state), 10)]
-    state.record(FOREIGN, 9, files, 0.0, ingestion_id=INGESTION, tenant="acme", table=TABLE)
+    state.batch_files.record(
+        FOREIGN, 9, files, 0.0, ingestion_id=INGESTION, tenant="acme", table=TABLE
+    )
 
 
 def _undo(state: ProcessedFiles) -> None:
     wanted = Amendment("undo", INGESTION, "acme", TABLE, (_id(state),))
-    undo = state.claim_amendment(wanted, "worker", "run-1", LEASE)
+    undo = state.claims.claim_amendment(wanted, "worker", "run-1", LEASE)
     gone = [UndoneFile(_id(state), None)]
-    state.record_undo(
+    state.batch_files.record_undo(
         undo.batch_id, 9, gone, 10, ingestion_id=INGESTION, tenant="acme", table=TABLE
     )
 
@@ -117,10 +121,10 @@ TO: dict[FileStatus, dict[FileStatus, Step]] = {
     "DISCOVERED": {
         **{each: _placed("DISCOVERED") for each in ALL},
         "PROCESSING": _release,
-        "SUCCESS": lambda state: state.wait_again(
-            [each.id for each in state.batches(INGESTION)], "made anew"
+        "SUCCESS": lambda state: state.rollbacks.requeue_batches(
+            [each.id for each in state.batches.latest(INGESTION)], "made anew"
         ),
-        "UNDONE": lambda state: state.retry(INGESTION, {_id(state): None}),
+        "UNDONE": lambda state: state.files.retry(INGESTION, {_id(state): None}),
     },
     "HELD": {each: _placed("HELD") for each in ALL},
     "PROCESSING": {each: lambda state: claimed(state, "another") for each in ALL},
@@ -169,7 +173,7 @@ def test_each_transition_happens_and_leaves_what_its_status_promises(
             assert (row.error_type, bool(row.error_message)) == (None, True), pair
         displaced = to == "UNDONE" or pair == ("SUCCESS", "REPLACED")
         assert bool(row.displaced_by_batch) is displaced, pair
-        state.forget(INGESTION)
+        state.tables.forget(INGESTION)
 
 
 def test_a_file_that_leaves_its_batch_to_be_tried_again_has_nothing_of_it(

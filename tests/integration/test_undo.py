@@ -60,7 +60,7 @@ def test_an_undo_takes_out_the_rows_of_the_named_files_in_one_snapshot(lake: Lak
     assert outcome.rows == 4
     assert lake.ids("named") == Counter([3])
     assert lake.statuses(ingestion) == {"a.csv": "UNDONE", "b.csv": "SUCCESS", "c.csv": "UNDONE"}
-    row = next(f for f in lake.store.files(ingestion.id) if f.file_path.endswith("a.csv"))
+    row = next(f for f in lake.store.files.find(ingestion.id) if f.file_path.endswith("a.csv"))
     assert outcome.batch_id in (row.error_message or "")
     (snapshot, *_) = _sql(
         lake,
@@ -71,7 +71,7 @@ def test_an_undo_takes_out_the_rows_of_the_named_files_in_one_snapshot(lake: Lak
     assert snapshot["summary"]["autoloader.batch-id"] == outcome.batch_id
     assert snapshot["summary"]["autoloader.kind"] == "undo"
     assert list(json.loads(snapshot["summary"]["autoloader.undone"])) == [loaded.batch_id]
-    batch = lake.store.batches(ingestion.id)[0]
+    batch = lake.store.batches.latest(ingestion.id)[0]
     assert (batch.id, batch.kind, batch.status, batch.rows, batch.files, batch.snapshot_id) == (
         outcome.batch_id, "undo", "RECORDED", 4, 2, outcome.snapshot_id
     )  # fmt: skip
@@ -157,7 +157,7 @@ def test_rows_that_are_not_those_that_were_loaded_are_named_and_kept(
         _undo(ingestion, "*.csv")
     assert lake.ids("merged") == before
     assert set(lake.statuses(ingestion).values()) == {"SUCCESS"}
-    assert [b.kind for b in lake.store.batches(ingestion.id)] == ["load"]
+    assert [b.kind for b in lake.store.batches.latest(ingestion.id)] == ["load"]
     assert len(plan_undo(ingestion, ["*.csv"]).differences) == 1
 
     outcome = _undo(ingestion, "*.csv", accept_differences=True)
@@ -241,10 +241,10 @@ def test_an_undo_that_died_after_publishing_is_recorded_by_the_next_run(lake: La
         _undo(ingestion, "a.csv")
     assert lake.statuses(ingestion) == {"a.csv": "SUCCESS", "b.csv": "SUCCESS"}
 
-    assert lake.load(ingestion, over_runs={"undo-run"}) == []
+    assert lake.load(ingestion, ended_runs={"undo-run"}) == []
 
     assert lake.statuses(ingestion) == {"a.csv": "UNDONE", "b.csv": "SUCCESS"}
-    (batch,) = [b for b in lake.store.batches(ingestion.id) if b.kind == "undo"]
+    (batch,) = [b for b in lake.store.batches.latest(ingestion.id) if b.kind == "undo"]
     assert (batch.status, batch.rows) == ("RECORDED", 1)
 
 
@@ -258,11 +258,11 @@ def test_an_undo_that_is_tried_again_takes_out_nothing_that_was_loaded_since(lak
     lake.load(ingestion)
 
     again = undo(
-        ingestion, ["*.csv"], run_id="second", over_runs={"undo-run"}, earlier_runs={"undo-run"}
+        ingestion, ["*.csv"], run_id="second", ended_runs={"undo-run"}, earlier_runs={"undo-run"}
     )
     assert again.earlier_run == "undo-run"
     assert again.rows == 2
-    (batch,) = [b for b in lake.store.batches(ingestion.id) if b.kind == "undo"]
+    (batch,) = [b for b in lake.store.batches.latest(ingestion.id) if b.kind == "undo"]
     assert (again.batch_id, again.snapshot_id) == (batch.id, batch.snapshot_id)
     assert lake.ids("tried_again") == Counter([3])
     # Asked for anew, it is done anew.
@@ -287,7 +287,7 @@ def test_an_undo_whose_snapshot_expired_before_anybody_heard_of_it_is_recorded(l
         ).collect()
         assert len(table.history().snapshots) == 1
 
-    lake.load(ingestion, over_runs={"undo-run"})
+    lake.load(ingestion, ended_runs={"undo-run"})
 
     assert lake.statuses(ingestion) == {"a.csv": "UNDONE", "b.csv": "SUCCESS"}
     assert lake.ids("expired") == Counter([2, 9])
@@ -302,11 +302,11 @@ def test_an_undo_that_died_before_publishing_has_changed_nothing(lake: Lake) -> 
     with pytest.raises(FilesInUse, match=r"a\.csv of default/died_early: the undo \S+ is at work"):
         _undo(ingestion, "a.csv")
 
-    outcome = _undo(ingestion, "a.csv", over_runs={"undo-run"})
+    outcome = _undo(ingestion, "a.csv", ended_runs={"undo-run"})
 
     assert outcome.rows == 1
     assert lake.table("died_early").num_rows == 0
-    assert sorted(b.status for b in lake.store.batches(ingestion.id)) == [
+    assert sorted(b.status for b in lake.store.batches.latest(ingestion.id)) == [
         "RECORDED", "RECORDED", "RELEASED"
     ]  # fmt: skip
     with connect(lake.settings) as spark:
@@ -355,7 +355,7 @@ def test_a_state_from_before_the_undo_learns_of_it(lake: Lake) -> None:
     write_ids(lake.folder(), "b.csv", 2)
     ingestion = lake.ingestion("restored")
     lake.load(ingestion)
-    before = list(lake.store.files(ingestion.id))
+    before = list(lake.store.files.find(ingestion.id))
     outcome = _undo(ingestion, "a.csv")
     # As a backup would bring it back: loaded, and nothing known of the undo.
     with lake.store._database.writing() as connection:
@@ -369,7 +369,7 @@ def test_a_state_from_before_the_undo_learns_of_it(lake: Lake) -> None:
     lake.load(ingestion)
 
     assert lake.statuses(ingestion) == {"a.csv": "UNDONE", "b.csv": "SUCCESS", "c.csv": "SUCCESS"}
-    assert lake.store.known_batches([outcome.batch_id])[outcome.batch_id].status == "RECORDED"
+    assert lake.store.batches.known([outcome.batch_id])[outcome.batch_id].status == "RECORDED"
 
 
 def test_a_replace_that_is_published_during_an_undo_wins_for_its_file(lake: Lake) -> None:
@@ -404,7 +404,7 @@ def test_an_undo_that_is_published_during_a_replace_hinders_it_not(lake: Lake) -
         lake.load(ingestion)
 
     assert lake.ids("race_back") == Counter([10, 11])
-    versions = [f.status for f in lake.store.files(ingestion.id)]
+    versions = [f.status for f in lake.store.files.find(ingestion.id)]
     assert versions == ["UNDONE", "SUCCESS"]
 
 
@@ -425,7 +425,7 @@ def test_an_undo_all_of_whose_files_are_replaced_meanwhile_ends_without_a_snapsh
         outcome = _undo(ingestion, "a.csv")
 
     assert (outcome.snapshot_id, outcome.files, outcome.rows) == (None, (), 0)
-    assert lake.store.known_batches([outcome.batch_id])[outcome.batch_id].status == "RELEASED"
+    assert lake.store.batches.known([outcome.batch_id])[outcome.batch_id].status == "RELEASED"
     assert lake.ids("none_left") == Counter([10, 11])
 
 
@@ -433,9 +433,9 @@ def test_files_of_an_open_undo_are_refused_to_another(lake: Lake) -> None:
     write_ids(lake.folder(), "a.csv", 1)
     ingestion = lake.ingestion("in_use")
     lake.load(ingestion)
-    (file,) = lake.store.files(ingestion.id)
+    (file,) = lake.store.files.find(ingestion.id)
     wanted = Amendment("reload", ingestion.id, "default", ingestion.spec.table.name, (file.id,))
-    held = lake.store.claim_amendment(wanted, "other", "other-run", timedelta(minutes=5))
+    held = lake.store.claims.claim_amendment(wanted, "other", "other-run", timedelta(minutes=5))
 
     with pytest.raises(FilesInUse, match=f"the reload {held.batch_id} is at work on the same file"):
         _undo(ingestion, "a.csv")

@@ -40,8 +40,8 @@ def _vanish(state: ProcessedFiles) -> None:
     """Skip all that is pending as a load does that does not find it in the source."""
     batch = claimed(state)
     gone = [SetAside(file.id, "SKIPPED", FILE_GONE, "it was deleted") for file in batch.files]
-    state.set_aside(batch.batch_id, batch.owner, gone, RETRIES)
-    state.release(batch.batch_id, batch.owner)
+    state.batch_files.set_aside(batch.batch_id, batch.owner, gone, RETRIES)
+    state.claims.release(batch.batch_id, batch.owner)
 
 
 def test_a_file_that_vanished_and_came_back_in_the_same_version_waits_again(
@@ -79,7 +79,7 @@ def test_waiting_files_are_placed_again_when_the_spec_has_other_partitions(
         return Placement(f"{file.modified_at:%Y-%m-%d-%H:00}")
 
     hourly = "2026-11-01-00:00"
-    state.discover(
+    state.discovery.discover(
         INGESTION,
         "acme",
         [[ref("a.csv"), ref("new.csv"), ref("loaded.csv", "v2"), ref("loaded.csv", "v3")]],
@@ -103,7 +103,9 @@ def test_waiting_files_are_placed_again_when_the_spec_has_other_partitions(
     }
     gone = versions(state, "gone.csv")["v1"]
     assert (gone.status, gone.error_type) == ("SKIPPED", FILE_GONE)
-    assert {p.partition_key: p.files for p in state.pending(INGESTION, RETRIES)} == {hourly: 3}
+    assert {p.partition_key: p.files for p in state.files.pending(INGESTION, RETRIES)} == {
+        hourly: 3
+    }
 
 
 def test_what_a_complete_listing_does_not_show_is_skipped_until_it_is_listed_again(
@@ -125,42 +127,46 @@ def test_what_a_complete_listing_does_not_show_is_skipped_until_it_is_listed_aga
         SetAside(bad.id, "QUARANTINED", "BadFile", "by a test"),
         SetAside(failed.id, "FAILED", "Unreadable", "by a test"),
     ]
-    state.set_aside(batch.batch_id, batch.owner, outcomes, RETRIES)
+    state.batch_files.set_aside(batch.batch_id, batch.owner, outcomes, RETRIES)
     old = [ref(name) for name in ("failed.csv", "held.csv", "placeless.csv", "waits.csv")]
     discover(state, *old, ref("kept.csv"), place=place)
     other = discover(state, ref("waits.csv"), ingestion_id="acme/other")
-    before = [(file.file_path, file.status) for file in state.files(INGESTION)]
+    before = [(file.file_path, file.status) for file in state.files.find(INGESTION)]
 
     discover(state, ref("kept.csv"), place=place)
-    assert [(file.file_path, file.status) for file in state.files(INGESTION)] == before, "partial"
+    assert [(file.file_path, file.status) for file in state.files.find(INGESTION)] == before, (
+        "partial"
+    )
 
     def breaks() -> Iterator[list[FileRef]]:
         yield [ref("kept.csv")]
         raise SourceUnavailable("by a test")
 
     with pytest.raises(SourceUnavailable):
-        state.discover(INGESTION, "acme", breaks(), place, complete=True)
-    assert [(file.file_path, file.status) for file in state.files(INGESTION)] == before, "broken"
+        state.discovery.discover(INGESTION, "acme", breaks(), place, complete=True)
+    assert [(file.file_path, file.status) for file in state.files.find(INGESTION)] == before, (
+        "broken"
+    )
 
     def overtaken() -> Iterator[list[FileRef]]:
         # Another listing begins and ends meanwhile; it sees a file that this one does not.
         discover(state, *old, ref("kept.csv"), ref("later.csv"), place=place)
         yield [ref("kept.csv")]
 
-    state.discover(INGESTION, "acme", overtaken(), place, complete=True)
+    state.discovery.discover(INGESTION, "acme", overtaken(), place, complete=True)
 
     for file in old:
         (row,) = versions(state, file.relative_path).values()
         assert (row.status, row.error_type) == ("SKIPPED", FILE_GONE), file.relative_path
     assert statuses(state, "bad.csv") == {"v1": "QUARANTINED"}, "a person decides"
     assert statuses(state, "kept.csv") == statuses(state, "later.csv") == {"v1": "DISCOVERED"}
-    assert other.new == sum(p.files for p in state.pending("acme/other", RETRIES)) == 1
+    assert other.new == sum(p.files for p in state.files.pending("acme/other", RETRIES)) == 1
 
     again = discover(state, *old, ref("kept.csv"), ref("later.csv"), complete=True)
     assert again.new == 4
     (held,) = versions(state, "held.csv").values()
     assert (held.status, held.partition_key) == ("DISCOVERED", "2026-11-01"), "placed as new"
-    assert sum(p.files for p in state.pending(INGESTION, RETRIES)) == 6
+    assert sum(p.files for p in state.files.pending(INGESTION, RETRIES)) == 6
 
 
 @pytest.mark.parametrize("hours", [-1, 1])
@@ -172,7 +178,7 @@ def test_a_worker_whose_clock_is_wrong_gets_no_file_twice_that_failed_with_it(
     batch = claim(state, "mine", now=moment)
     assert batch is not None
     failed = [SetAside(file.id, "FAILED", "Unreadable", "by a test") for file in batch.files]
-    state.set_aside(batch.batch_id, "mine", failed, RETRIES)
+    state.batch_files.set_aside(batch.batch_id, "mine", failed, RETRIES)
 
     assert claim(state, "mine", now=moment) is None
     assert claim(state, "another", now=moment) is not None
@@ -198,7 +204,7 @@ def test_files_of_the_first_and_the_last_year_are_recorded_and_read(
         monkeypatch.setenv("PGTZ", zone)
         state.close()
         discover(state, *refs, place=lambda _: place)
-        years = [file.file_modified_at.year for file in state.files(INGESTION)]
+        years = [file.file_modified_at.year for file in state.files.find(INGESTION)]
         assert years == [1, 9999, 9999, 2026]
     batch = claimed(state)
     assert sorted(file.modified_at.year for file in batch.files) == [1, 2026, 9999, 9999]
@@ -256,7 +262,7 @@ def test_a_run_that_cannot_settle_what_a_dead_one_left_fails_and_leaves_it(lake:
     list_source(ingestion)
     name, lease = ingestion.spec.table.name, timedelta(minutes=5)
     claimed_by = Claim(ingestion.id, "default", name, None, 9, 10**9, 1, "w", "r", lease)
-    assert ingestion.store.claim(claimed_by) is not None
+    assert ingestion.store.claims.claim(claimed_by) is not None
 
     @contextmanager
     def away() -> "Iterator[SparkSession]":
@@ -264,7 +270,7 @@ def test_a_run_that_cannot_settle_what_a_dead_one_left_fails_and_leaves_it(lake:
         yield
 
     with pytest.raises(SparkUnavailable, match="the server is away"):
-        lake.load(replace(ingestion, connect=away), over_runs={"r"})
+        lake.load(replace(ingestion, connect=away), ended_runs={"r"})
     assert lake.statuses(ingestion) == {"a.csv": "PROCESSING"}
 
 

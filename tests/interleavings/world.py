@@ -292,20 +292,20 @@ class World:
     def load(self, run_id: str, over: Callable[[], set[str]] | None = None) -> Any:
         discover(self.ingestion)
         ended = over() if over else self.ended_runs()
-        return list(load(self.ingestion, None, run_id, over_runs=ended, lease=_LONG))
+        return list(load(self.ingestion, None, run_id, ended_runs=ended, lease=_LONG))
 
     def undo(self, run_id: str, path: str, over: Callable[[], set[str]] | None = None) -> Any:
         ended = over() if over else self.ended_runs()
-        return undo(self.ingestion, [path], run_id=run_id, over_runs=ended, lease=_LONG)
+        return undo(self.ingestion, [path], run_id=run_id, ended_runs=ended, lease=_LONG)
 
     def reload(self, run_id: str, path: str, over: Callable[[], set[str]] | None = None) -> Any:
         ended = over() if over else self.ended_runs()
-        batches = reload(self.ingestion, names=[path], run_id=run_id, over_runs=ended, lease=_LONG)
+        batches = reload(self.ingestion, names=[path], run_id=run_id, ended_runs=ended, lease=_LONG)
         return list(batches)
 
     def reconcile(self, run_id: str, over: Callable[[], set[str]] | None = None) -> Any:
         ended = over() if over else self.ended_runs()
-        return reconcile(self.ingestion, apply=True, over_runs=ended)
+        return reconcile(self.ingestion, apply=True, ended_runs=ended)
 
     def retry(self, path: str) -> Any:
         return retry(self.ingestion, [path])

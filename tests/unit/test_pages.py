@@ -103,7 +103,7 @@ class Shown:
 
     def untrue(self) -> list[str]:
         """What the pages say that is not true, if the table has what the state says."""
-        totals = self.lake.store.partition_totals(self.ingestion.id)
+        totals = self.lake.store.totals.partition_totals(self.ingestion.id)
         rows = {partition: total.rows for partition, total in totals.items()}
         url = f"sqlite:///{self.lake.root / 'state.db'}"
         return untrue(self.instance, self.ingestion.loaded, url, rows)
@@ -111,7 +111,7 @@ class Shown:
     def claim(self, status: dg.DagsterRunStatus = dg.DagsterRunStatus.SUCCESS) -> Batch:
         run = dg.DagsterRun("shown", str(uuid.uuid4()), status=status)
         self.instance.add_run(run)
-        batch = self.ingestion.store.claim(
+        batch = self.ingestion.store.claims.claim(
             Claim(
                 self.ingestion.id,
                 "default",
@@ -137,14 +137,14 @@ class Shown:
         """Have the state say that what waits is loaded, each file with so many rows."""
         batch = self.claim(run)
         files = [LoadedFile(file.id, rows, bad_rows) for file in batch.files]
-        self.ingestion.store.record(batch.batch_id, 7, files, 1.0)
+        self.ingestion.store.batch_files.record(batch.batch_id, 7, files, 1.0)
 
     def quarantine(self) -> None:
         """Have the state say that what waits is quarantined."""
         batch = self.claim()
         aside = [SetAside(f.id, "QUARANTINED", "NoCsv", "is a picture") for f in batch.files]
-        self.ingestion.store.set_aside(batch.batch_id, "w", aside, 1)
-        self.ingestion.store.release(batch.batch_id, "w")
+        self.ingestion.store.batch_files.set_aside(batch.batch_id, "w", aside, 1)
+        self.ingestion.store.claims.release(batch.batch_id, "w")
 
     def fail(self, *days: str) -> None:
         """Runs over these partitions that fail before they load anything."""
@@ -220,13 +220,15 @@ def test_a_tick_tells_of_what_its_listing_sets_aside(shown: Shown) -> None:
     dry = shown.job("autoloader_dismiss", files=["*"])
     assert dry.success
     assert shown.check("every_file_loaded") == red
-    assert shown.lake.store.number_of_files(shown.ingestion.id, ("QUARANTINED",)) == 2
+    assert shown.lake.store.totals.number_of_files(shown.ingestion.id, ("QUARANTINED",)) == 2
     shown.job("autoloader_dismiss", files=["*"], dry_run=False)
     green = shown.check("every_file_loaded")
     assert green is not None
     assert green.passed
     assert [lie for lie in shown.untrue() if "every_file_loaded" in lie] == []
-    rows = [row for row in shown.lake.store.files(shown.ingestion.id) if row.status == "SKIPPED"]
+    rows = [
+        row for row in shown.lake.store.files.find(shown.ingestion.id) if row.status == "SKIPPED"
+    ]
     assert {row.error_type for row in rows} == {"Dismissed"}
     assert "dismissed; it was QUARANTINED, NoPartition: odd.csv does not match" in "".join(
         row.error_message or "" for row in rows
@@ -265,13 +267,13 @@ def test_a_dismissed_version_is_never_loaded_silently_and_a_new_one_is(shown: Sh
     before, was = path.read_text(), path.stat().st_mtime_ns
     write_ids(folder, path.name, 1, 2)
     assert discover(shown.ingestion).new == 1
-    old, new = shown.lake.store.files(shown.ingestion.id)
+    old, new = shown.lake.store.files.find(shown.ingestion.id)
     assert (old.status, new.status, new.partition_key) == ("SKIPPED", "DISCOVERED", _DAYS[0])
     # The source goes back to the version that is not to be loaded.
     path.write_text(before)
     os.utime(path, ns=(was, was))
     assert discover(shown.ingestion).unchanged == 1
-    old, new = shown.lake.store.files(shown.ingestion.id)
+    old, new = shown.lake.store.files.find(shown.ingestion.id)
     assert (old.status, new.status) == ("SKIPPED", "REPLACED")
     assert old.error_message == "dismissed; it was QUARANTINED, NoCsv: is a picture"
 
@@ -311,7 +313,7 @@ def test_a_tick_puts_right_partitions_that_a_failed_run_left(shown: Shown) -> No
     at_work = shown.claim()
     shown.tick()
     assert shown.events() == {}, "a run at work tells by itself"
-    shown.ingestion.store.release(at_work.batch_id, "w")
+    shown.ingestion.store.claims.release(at_work.batch_id, "w")
 
     shown.tick()
     assert _rows(shown.events()) == {_DAYS[0]: (10, 10), _DAYS[2]: (0, 10)}
@@ -458,7 +460,9 @@ def test_a_position_that_a_wrong_clock_left_hides_nothing(shown: Shown) -> None:
 
 
 def _run_of(shown: Shown, batch_id: str) -> str:
-    return {b.id: b.run_id for b in shown.ingestion.store.batches(shown.ingestion.id)}[batch_id]
+    return {b.id: b.run_id for b in shown.ingestion.store.batches.latest(shown.ingestion.id)}[
+        batch_id
+    ]
 
 
 def _rows(events: dict[str | None, dg.AssetMaterialization]) -> dict[str | None, tuple[Any, Any]]:

@@ -294,8 +294,8 @@ def test_a_page_that_comes_after_the_tick_of_a_schedule_is_left_to_a_run(lake: L
         assert request.tags[LISTS_TAG] == ingestion.id
         source.let_go.set()
         assert wait_for(lambda: source.ended, 20, "the end of the listing") == 1
-        assert not ingestion.store.partition_keys(ingestion.id)
-        assert not ingestion.store.pending(ingestion.id, 1)
+        assert not ingestion.store.files.partition_keys(ingestion.id)
+        assert not ingestion.store.files.pending(ingestion.id, 1)
 
 
 def test_a_source_that_fails_keeps_nothing_from_being_loaded_that_is_known(lake: Lake) -> None:
@@ -427,11 +427,13 @@ def test_a_good_run_puts_right_partitions_that_a_failed_one_left(lake: Lake) -> 
         # The first is loaded, of the second a file waits, of the third there is none.
         write_ids(lake.folder(), f"{days[0]}.csv", 1)
         discover(ingestion)
-        batch = ingestion.store.claim(
+        batch = ingestion.store.claims.claim(
             Claim(ingestion.id, "default", "t", None, 9, 10**9, 1, "w", "r", timedelta(minutes=5))
         )
         assert batch is not None
-        ingestion.store.record(batch.batch_id, 7, [LoadedFile(batch.files[0].id, 10)], 1.0)
+        ingestion.store.batch_files.record(
+            batch.batch_id, 7, [LoadedFile(batch.files[0].id, 10)], 1.0
+        )
         write_ids(lake.folder(), f"{days[1]}.csv", 2)
         discover(ingestion)
 

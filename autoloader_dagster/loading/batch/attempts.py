@@ -157,7 +157,9 @@ class Attempts:
             LeaseLost: The batch was released or recorded meanwhile.
         """
         batch_id = self._batch.batch_id
-        number = self._store.begin_attempt(batch_id, self._batch.owner, base.head, base.table_id)
+        number = self._store.claims.begin_attempt(
+            batch_id, self._batch.owner, base.head, base.table_id
+        )
         branch = branch_name(batch_id, number)
         self._branch = branch
         self._table.create_branch(branch, base.head)
@@ -173,7 +175,7 @@ class Attempts:
         """
         batch_id = self._batch.batch_id
         self._lease.check()
-        self._store.mark_written(batch_id, self._batch.owner, snapshot_id, rows)
+        self._store.claims.mark_written(batch_id, self._batch.owner, snapshot_id, rows)
         self._publishing = True
         failpoints.reach("publishing")
         try:
@@ -219,8 +221,8 @@ class Attempts:
                     _log.warning(_UNSETTLED, batch_id, short(error))
                     return False
                 catch_up(self._ingestion, self._table)
-            if not self._store.release(batch_id, self._batch.owner, short(error)):
-                batch = self._store.batch(batch_id)
+            if not self._store.claims.release(batch_id, self._batch.owner, short(error)):
+                batch = self._store.batches.get(batch_id)
                 taken_over = batch is not None and batch.status == "RELEASED"
             if not gone:
                 self.drop_branch()

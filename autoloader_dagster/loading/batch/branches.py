@@ -37,7 +37,7 @@ def left_behind(store: ProcessedFiles, branches: list[str]) -> list[str]:
     batch_of = {branch: batch for branch in branches if (batch := batch_of_branch(branch))}
     if not batch_of:
         return []
-    known = store.known_batches(set(batch_of.values()))
+    known = store.batches.known(set(batch_of.values()))
     return [
         branch
         for branch, batch in batch_of.items()

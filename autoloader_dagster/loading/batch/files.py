@@ -55,7 +55,7 @@ class Members:
             return Rows(of_any_batch=paths)
         # Another ingestion may have loaded the same paths into the table.
         files: dict[str, list[str]] = defaultdict(list)
-        for row in self._ingestion.store.files(self._ingestion.id, ("SUCCESS",), paths=paths):
+        for row in self._ingestion.store.files.find(self._ingestion.id, ("SUCCESS",), paths=paths):
             if row.batch_id is not None:
                 files[row.batch_id].append(row.file_path)
         return Rows(files) if files else None
@@ -97,7 +97,7 @@ class Members:
         They are no outcome of this batch, and it is not counted as a try of theirs.
         """
         given = [self._here.pop(path) for path in paths]
-        self._ingestion.store.set_aside(
+        self._ingestion.store.batch_files.set_aside(
             self._batch.batch_id,
             self._batch.owner,
             [SetAside(file.id, "DISCOVERED", None, None, count_retry=False) for file in given],
@@ -131,7 +131,7 @@ class Members:
             {ref.path: (FILE_CHANGED, "it changed while it was loaded") for ref in changed},
         )
         if changed:
-            self._ingestion.store.discover(
+            self._ingestion.store.discovery.discover(
                 self._ingestion.id,
                 self._ingestion.loaded.tenant,
                 [changed],
@@ -151,7 +151,7 @@ class Members:
             FilesLeft: There was something.
             LoadError: Another worker has settled the batch.
         """
-        current = self._ingestion.store.batch(self._batch.batch_id)
+        current = self._ingestion.store.batches.get(self._batch.batch_id)
         if current is None or current.status not in ("CLAIMED", "WRITTEN"):
             raise LoadError(
                 f"batch {self._batch.batch_id} was settled by another worker meanwhile",
@@ -174,7 +174,7 @@ class Members:
 
     def loaded(self, rows: Mapping[str, int], bad_rows: Mapping[str, int]) -> None:
         """The rest is in the table, and recorded."""
-        same_content = self._ingestion.store.same_content(batch_id=self._batch.batch_id)
+        same_content = self._ingestion.store.files.same_content(batch_id=self._batch.batch_id)
         for path, file in self._here.items():
             self._outcomes[path] = FileOutcome(
                 path,
@@ -195,7 +195,7 @@ class Members:
             self._outcomes[path] = self._outcome(file, status, error_type, why)
 
     def _set_aside(self, status: str, reasons: Mapping[str, tuple[str, str]]) -> None:
-        self._ingestion.store.set_aside(
+        self._ingestion.store.batch_files.set_aside(
             self._batch.batch_id,
             self._batch.owner,
             [

@@ -51,7 +51,7 @@ class Lease:
     def _keep(self) -> None:
         while not self._stop.wait(self._length.total_seconds() / 3):
             try:
-                if not self._store.renew(self._batch_id, self._owner, self._length):
+                if not self._store.claims.renew(self._batch_id, self._owner, self._length):
                     self._lost.set()
                     return
             except StateError as error:

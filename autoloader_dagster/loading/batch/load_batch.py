@@ -419,7 +419,7 @@ class BatchLoad:
             return 0
         if not self._ingestion.source.lists_by_folder:
             return TOO_MANY_TO_LIST
-        counts = self._store.counts(self._ingestion.id).get(self._ingestion.id, {})
+        counts = self._store.totals.counts(self._ingestion.id).get(self._ingestion.id, {})
         return sum(total.files for total in counts.values())
 
     def _read_to_the_end(self, readable: Sequence[Readable]) -> None:
@@ -469,7 +469,7 @@ class BatchLoad:
     def _give_up(self) -> BatchOutcome:
         """End a batch that all files have left, and that has nothing to be recorded."""
         why = "none of its files could be loaded again"
-        self._store.release(self._batch.batch_id, self._batch.owner, why)
+        self._store.claims.release(self._batch.batch_id, self._batch.owner, why)
         seconds = time.monotonic() - self._started
         return BatchOutcome(self._batch.batch_id, None, self._members.outcomes, seconds)
 
@@ -478,7 +478,7 @@ class BatchLoad:
         self._step("recording")
         rows, bad_rows = audited.rows, audited.bad_rows
         seconds = time.monotonic() - self._started
-        self._store.record(
+        self._store.batch_files.record(
             self._batch.batch_id,
             audited.snapshot_id,
             [

@@ -161,7 +161,7 @@ def unstage_leftovers(root: Path, store: ProcessedFiles) -> None:
     if not root.is_dir():
         return
     for folder in root.iterdir():
-        batch = None if folder.name.startswith(PREVIEW) else store.batch(folder.name)
+        batch = None if folder.name.startswith(PREVIEW) else store.batches.get(folder.name)
         # Another worker may be faster.
         with suppress(FileNotFoundError):
             age = time.time() - folder.stat().st_mtime

@@ -84,7 +84,7 @@ def _dismiss(ingestion: Ingestion, names: Sequence[str], *, really: bool) -> Dis
         if not found:
             left += [LeftAsItIs(r.file_path, r.status, what_it_is(r)) for r in latest(rows)]
     if really:
-        skipped = ingestion.store.dismiss(ingestion.id, set(bad))
+        skipped = ingestion.store.files.dismiss(ingestion.id, set(bad))
         left += [
             LeftAsItIs(row.file_path, row.status, "was taken up by another worker meanwhile")
             for row in bad.values()

@@ -119,7 +119,7 @@ def reload(
     names: Sequence[str] = (),
     *,
     run_id: str,
-    over_runs: Collection[str] = (),
+    ended_runs: Collection[str] = (),
     step: Callable[[str], None] = lambda name: None,
     lease: timedelta = LEASE,
 ) -> Iterator[BatchOutcome]:
@@ -133,7 +133,7 @@ def reload(
         partitions: Which of its partitions; None for all.
         names: Or files: addresses, their last parts, or patterns; see ``versions_named``.
         run_id: Recorded with the batches.
-        over_runs: Runs that have ended; their batches are settled without waiting for the lease.
+        ended_runs: Runs that have ended; their batches are settled without waiting for the lease.
         step: Told what is done now, for progress.
         lease: How long a batch belongs to a worker that is not heard of any more.
 
@@ -149,7 +149,7 @@ def reload(
         table = ingestion.table(spark)
         refuse_moved_table(ingestion, lambda: table)
         table.columns()
-        recover(ingestion, lambda name: ingestion.table(spark, name), over_runs)
+        recover(ingestion, lambda name: ingestion.table(spark, name), ended_runs)
         catch_up(ingestion, table)
         for rows in _chunks(ingestion, chosen):
             members, left = _members(ingestion, rows)
@@ -162,7 +162,7 @@ def reload(
             wanted = Amendment(
                 "reload", ingestion.id, ingestion.loaded.tenant, table.name, tuple(members)
             )
-            batch = ingestion.store.claim_amendment(wanted, owner, run_id, lease)
+            batch = ingestion.store.claims.claim_amendment(wanted, owner, run_id, lease)
             failpoints.reach("claimed")
             with Lease(ingestion.store, batch.batch_id, owner, lease).kept() as held:
                 outcome = BatchLoad(
@@ -180,7 +180,7 @@ def _loaded_ids(
         chosen = [(row.id, row.file_size_bytes) for row in asked if row.status == "SUCCESS"]
         said = "; ".join(f"{row.file_path} {what_it_is(row)}" for row in asked[:5])
     else:
-        chosen = ingestion.store.loaded_ids(ingestion.id, partitions)
+        chosen = ingestion.store.files.loaded_ids(ingestion.id, partitions)
         said = "the partitions that were asked for have no loaded files"
     if not chosen:
         raise NotLoaded(
@@ -198,11 +198,11 @@ def _chunks(ingestion: Ingestion, chosen: Sequence[tuple[int, int]]) -> Iterator
     size = 0
     for file_id, file_size in chosen:
         if ids and (len(ids) >= bounds.max_files or size + file_size > bounds.max_bytes):
-            yield list(ingestion.store.files(ingestion.id, ("SUCCESS",), ids=ids))
+            yield list(ingestion.store.files.find(ingestion.id, ("SUCCESS",), ids=ids))
             ids, size = [], 0
         ids.append(file_id)
         size += file_size
-    yield list(ingestion.store.files(ingestion.id, ("SUCCESS",), ids=ids))
+    yield list(ingestion.store.files.find(ingestion.id, ("SUCCESS",), ids=ids))
 
 
 def _with_their_source(
@@ -232,7 +232,7 @@ def _members(ingestion: Ingestion, rows: Sequence[FileRow]) -> tuple[list[int], 
     fit, left = _with_their_source(ingestion, rows)
     changed = [ref for row, ref in fit if ref.version != row.file_version]
     if changed:
-        ingestion.store.discover(
+        ingestion.store.discovery.discover(
             ingestion.id,
             ingestion.loaded.tenant,
             [changed],
@@ -243,7 +243,7 @@ def _members(ingestion: Ingestion, rows: Sequence[FileRow]) -> tuple[list[int], 
     paths = [ref.path for ref in changed]
     found = {
         (row.file_path, row.file_version): row
-        for row in ingestion.store.files(ingestion.id, paths=paths)
+        for row in ingestion.store.files.find(ingestion.id, paths=paths)
     }
     members: list[int] = []
     for row, ref in fit:

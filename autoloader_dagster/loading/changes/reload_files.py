@@ -70,7 +70,9 @@ class ReloadMembers(Members):
             raise FilesLeft
 
     def _loaded_now(self) -> Mapping[str, _Loaded]:
-        rows = self._ingestion.store.files(self._ingestion.id, ("SUCCESS",), paths=list(self._here))
+        rows = self._ingestion.store.files.find(
+            self._ingestion.id, ("SUCCESS",), paths=list(self._here)
+        )
         return self._by_path(rows)
 
     def _by_path(self, rows: Iterable[FileRow]) -> Mapping[str, _Loaded]:
@@ -83,7 +85,7 @@ class ReloadMembers(Members):
         return {path: frozenset(loaded) for path, loaded in found.items()}
 
     def _set_aside(self, status: str, reasons: Mapping[str, tuple[str, str]]) -> None:
-        self._ingestion.store.leave_out(
+        self._ingestion.store.claims.leave_out(
             self._batch.batch_id, self._batch.owner, [self._here[path].id for path in reasons]
         )
 

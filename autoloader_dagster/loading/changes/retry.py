@@ -80,13 +80,13 @@ def _retry(ingestion: Ingestion, names: Sequence[str], *, really: bool) -> Retry
     if names:
         asked: Iterable[FileRow] = latest(versions_named(ingestion, names))
     else:
-        asked = ingestion.store.files(ingestion.id, ("FAILED", "QUARANTINED"))
+        asked = ingestion.store.files.find(ingestion.id, ("FAILED", "QUARANTINED"))
     files: list[Retried] = []
     left: list[LeftAsItIs] = []
     for rows in _chunks(asked):
         fit = _fit(ingestion, rows, left)
         if really:
-            waiting = ingestion.store.retry(
+            waiting = ingestion.store.files.retry(
                 ingestion.id, {row.id: key for row, key in fit.values()}
             )
             left += [
@@ -105,7 +105,7 @@ def _fit(
     """Those that can be loaded, each with its partition; the others go to ``left``."""
     loaded = {
         row.file_path: row
-        for row in ingestion.store.files(
+        for row in ingestion.store.files.find(
             ingestion.id, ("SUCCESS",), paths={row.file_path for row in rows}
         )
     }

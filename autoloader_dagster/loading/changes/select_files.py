@@ -82,14 +82,14 @@ def _named(store: ProcessedFiles, ingestion_id: str, base: str, name: str) -> li
         return []
     # As written first, because the name of a file may hold a star. Commands show the second form.
     for path in (name, base + name):
-        if exact := list(store.files(ingestion_id, paths=[path])):
+        if exact := list(store.files.find(ingestion_id, paths=[path])):
             return exact
     below = f"/{name.lstrip('/')}"
-    ends = list(store.files(ingestion_id, path_end=below))
+    ends = list(store.files.find(ingestion_id, path_end=below))
     if ends or not any(character in name for character in "*?"):
         return ends
-    return list(store.files(ingestion_id, path_like=f"*{below}")) or list(
-        store.files(ingestion_id, path_like=name)
+    return list(store.files.find(ingestion_id, path_like=f"*{below}")) or list(
+        store.files.find(ingestion_id, path_like=name)
     )
 
 

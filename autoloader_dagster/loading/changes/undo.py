@@ -66,7 +66,7 @@ def undo(
     *,
     run_id: str,
     accept_differences: bool = False,
-    over_runs: Collection[str] = (),
+    ended_runs: Collection[str] = (),
     earlier_runs: Collection[str] = (),
     step: Callable[[str], None] = lambda name: None,
     lease: timedelta = LEASE,
@@ -79,7 +79,7 @@ def undo(
         batch_id: Or the batch, all of whose files are meant.
         run_id: Recorded with the batch.
         accept_differences: Take out what is there, even if it is not what was loaded.
-        over_runs: Runs that have ended; their batches are settled without waiting for the lease.
+        ended_runs: Runs that have ended; their batches are settled without waiting for the lease.
         earlier_runs: Runs that this one tries again. If one of them died after it had published,
             that was it: names and patterns are not asked for what was loaded since.
         step: Told what is done now, for progress.
@@ -97,7 +97,7 @@ def undo(
     with ingestion.connect() as spark:
         table = ingestion.table(spark)
         table.columns()
-        recover(ingestion, lambda name: ingestion.table(spark, name), over_runs)
+        recover(ingestion, lambda name: ingestion.table(spark, name), ended_runs)
         catch_up(ingestion, table)
         done = _done_by(ingestion, earlier_runs)
         if done is not None:
@@ -114,7 +114,7 @@ def undo(
             table.name,
             tuple(f.file_id for f in plan.files),
         )
-        batch = ingestion.store.claim_amendment(wanted, owner, run_id, lease)
+        batch = ingestion.store.claims.claim_amendment(wanted, owner, run_id, lease)
         failpoints.reach("claimed")
         whole = [batch_id] if batch_id is not None else []
         with Lease(ingestion.store, batch.batch_id, owner, lease).kept() as kept:
@@ -126,7 +126,7 @@ def undo(
 def _done_by(ingestion: Ingestion, run_ids: Collection[str]) -> UndoOutcome | None:
     """What one of these runs has taken out, if it has."""
     for run_id in run_ids:
-        for batch in ingestion.store.batches(ingestion.id, run_id=run_id):
+        for batch in ingestion.store.batches.latest(ingestion.id, run_id=run_id):
             if batch.kind == "undo" and batch.status == "RECORDED":
                 ended = batch.finished_at or batch.started_at
                 return UndoOutcome(
@@ -182,7 +182,7 @@ class _Undoing:
         # In main: if that moves, the attempt cannot be published.
         found = self._table.count("main", rows)
         if not self._files and not found:
-            self._store.release(
+            self._store.claims.release(
                 self._batch.batch_id, self._batch.owner, "all of its files had changed meanwhile"
             )
             return self._outcome(None, 0)
@@ -211,7 +211,7 @@ class _Undoing:
         self._attempts.publish(attempt, snapshot_id, plan.rows)
         self._step("recording")
         self._files = {f.file_id: f for f in plan.files}
-        self._store.record_undo(
+        self._store.batch_files.record_undo(
             self._batch.batch_id,
             snapshot_id,
             [UndoneFile(f.file_id, f.batch_id) for f in plan.files],
@@ -226,7 +226,7 @@ class _Undoing:
     def _leave_out_what_changed(self) -> None:
         """Leave out the files that are not any more what they were when the undo began."""
         paths = {file.path for file in self._files.values()}
-        now = {row.id: row for row in self._store.files(self._ingestion.id, paths=paths)}
+        now = {row.id: row for row in self._store.files.find(self._ingestion.id, paths=paths)}
         gone: list[int] = []
         for file in self._files.values():
             row = now.get(file.file_id)
@@ -241,7 +241,7 @@ class _Undoing:
                 again = f"was loaded again meanwhile, by batch {row.batch_id}"
                 self._left.append(LeftAsItIs(row.file_path, row.status, again))
         if gone:
-            self._store.leave_out(self._batch.batch_id, self._batch.owner, gone)
+            self._store.claims.leave_out(self._batch.batch_id, self._batch.owner, gone)
             for file_id in gone:
                 del self._files[file_id]
 

@@ -161,7 +161,7 @@ def make_plan(
 
 
 def _files_of_batch(ingestion: Ingestion, batch_id: str) -> list[FileRow]:
-    batch = ingestion.store.batch(batch_id)
+    batch = ingestion.store.batches.get(batch_id)
     if batch is None or batch.ingestion_id != ingestion.id:
         whose = f"; it is one of {batch.ingestion_id}" if batch else ""
         raise NotLoaded(
@@ -172,7 +172,7 @@ def _files_of_batch(ingestion: Ingestion, batch_id: str) -> list[FileRow]:
             f"batch {batch_id} of {ingestion.id} is an undo itself, and has loaded nothing",
             "To have its files in the table again, retry them.",
         )
-    return list(ingestion.store.files(ingestion.id, batch_id=batch_id))
+    return list(ingestion.store.files.find(ingestion.id, batch_id=batch_id))
 
 
 def _loaded(row: FileRow) -> LoadedVersion:

@@ -84,7 +84,7 @@ def _catch_up(ingestion: Ingestion, table: Table, look_into_unknown: bool) -> Ca
     head = history.heads["main"]
     table_id = table.table_id()
     refuse_other_owner(ingestion, table, table_id)
-    state = store.table_state(table.name, ingestion.id)
+    state = store.tables.get(table.name, ingestion.id)
     until = state.last_snapshot_id if state else None
     if state is not None and state.table_uuid not in (None, table_id):
         take_back_of_old_table(store, table, table_id)
@@ -98,7 +98,7 @@ def _catch_up(ingestion: Ingestion, table: Table, look_into_unknown: bool) -> Ca
         in_rows = table.batch_ids(head)
         if until is not None and until not in history.snapshots:
             take_back_vanished(store, table, head)
-    known = store.known_batches([*found, *in_rows])
+    known = store.batches.known([*found, *in_rows])
     owners = owners_in(history)
     others = of_others(ingestion, owners)
     left_out = False
@@ -115,9 +115,7 @@ def _catch_up(ingestion: Ingestion, table: Table, look_into_unknown: bool) -> Ca
             continue
         _record_from_table(ingestion, table, batch_id, found.get(batch_id), head, owners)
     # Not past a batch that is to be found the next time.
-    store.save_table_state(
-        table.name, ingestion.id, TableState(table_id, until if left_out else head)
-    )
+    store.tables.save(table.name, ingestion.id, TableState(table_id, until if left_out else head))
     failpoints.reach("followed")
     drop_branches(table, left_behind(store, [name for name in history.heads if name != "main"]))
     return CaughtUp(head, table_id)
@@ -137,7 +135,7 @@ def _record_from_table(
     """
     store = ingestion.store
     snapshot_id = head if own_snapshot is None else own_snapshot
-    batch = store.batch(batch_id)
+    batch = store.batches.get(batch_id)
     kind = batch.kind if batch is not None else table.kind_of(batch_id, snapshot_id)
     if kind == "undo":
         _record_undo(ingestion, table, batch_id, snapshot_id, batch)
@@ -152,14 +150,14 @@ def _record_from_table(
         rows_of = {(file.path, file.modified_at): file.rows for file in there}
         if not ingestion.spec.table.shared:
             # Listed later, they would be new. In a shared table they may be another one's.
-            store.add_versions(
+            store.rebuild.add_versions(
                 ingestion.id,
                 ingestion.loaded.tenant,
                 [(file.path, file.modified_at, file.partition_key) for file in there],
             )
         known = [
             row
-            for row in store.files(ingestion.id, paths=[file.path for file in there])
+            for row in store.files.find(ingestion.id, paths=[file.path for file in there])
             if (row.file_path, row.file_modified_at) in rows_of
         ]
         if ingestion.spec.table.shared:
@@ -172,7 +170,7 @@ def _record_from_table(
         ]
         if not files:
             return
-    store.record(
+    store.batch_files.record(
         batch_id,
         snapshot_id,
         files,
@@ -202,10 +200,10 @@ def _record_undo(
         loaded_by = {(file.path, file.modified_at): file.batch_id for file in undone}
         if not ingestion.spec.table.shared:
             # Listed later, they would be new.
-            store.add_versions(
+            store.rebuild.add_versions(
                 whose, ingestion.loaded.tenant, [(path, at, None) for path, at in loaded_by]
             )
-        known = store.files(whose, paths={file.path for file in undone})
+        known = store.files.find(whose, paths={file.path for file in undone})
         files = [
             UndoneFile(row.id, loaded_by[row.file_path, row.file_modified_at])
             for row in known
@@ -224,7 +222,7 @@ def _record_undo(
     if not files and batch is None:
         # Another ingestion's, in a table that they share.
         return
-    store.record_undo(
+    store.batch_files.record_undo(
         batch_id,
         snapshot_id,
         files,
@@ -246,13 +244,13 @@ def _record_undo_without_snapshot(ingestion: Ingestion, table: Table, batch: Bat
     if batch.snapshot_id in table.history().snapshots:
         return
     ids = [file.id for file in batch.files]
-    members = list(ingestion.store.files(batch.ingestion_id, ids=ids))
+    members = list(ingestion.store.files.find(batch.ingestion_id, ids=ids))
     loaded = [row for row in members if row.status == "SUCCESS" and row.records_ingested]
     paths: dict[str, list[str]] = {}
     for row in loaded:
         paths.setdefault(row.batch_id or "", []).append(row.file_path)
     if loaded and not table.count("main", Rows(paths)):
-        ingestion.store.record_undo(
+        ingestion.store.batch_files.record_undo(
             batch.batch_id,
             None,
             [UndoneFile(row.id, row.batch_id) for row in members],
@@ -266,7 +264,7 @@ def _record_undo_without_snapshot(ingestion: Ingestion, table: Table, batch: Bat
 def recover(
     ingestion: Ingestion,
     open_table: Callable[[str], Table],
-    over_runs: Collection[str] = (),
+    ended_runs: Collection[str] = (),
     on_fault: Callable[[Batch, AutoloaderError], None] = lambda batch, error: None,
 ) -> list[Batch]:
     """Settle batches whose worker is gone: record those that are in main, release the others.
@@ -274,7 +272,7 @@ def recover(
     Args:
         ingestion: Whose batches.
         open_table: Gives the table of a batch by its name; called only if there is one to settle.
-        over_runs: Runs that are known to have ended; their leases need not be waited for.
+        ended_runs: Runs that are known to have ended; their leases need not be waited for.
         on_fault: Called with a batch that cannot be settled now, and why.
 
     Returns:
@@ -283,7 +281,7 @@ def recover(
     A table that cannot be read leaves its batches as they are, for the next look.
     """
     settled: list[Batch] = []
-    for batch in ingestion.store.stale_batches(ingestion.id, over_runs=over_runs):
+    for batch in ingestion.store.batches.stale(ingestion.id, ended_runs=ended_runs):
         try:
             table = open_table(batch.table)
             if table.exists():
@@ -292,7 +290,7 @@ def recover(
                 for attempt in range(1, batch.attempt + 1):
                     table.drop_branch(branch_name(batch.batch_id, attempt))
             failpoints.reach("settling")
-            ingestion.store.release(
+            ingestion.store.claims.release(
                 batch.batch_id, None, "its worker stopped before the batch was published"
             )
         except AutoloaderError as error:

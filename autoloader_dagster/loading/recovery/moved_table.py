@@ -14,7 +14,7 @@ from autoloader_dagster.state.records import LoadedElsewhere
 
 def moved_in_state(ingestion: Ingestion) -> TableMoved | None:
     """Return the refusal, as far as the state knows; None if every loaded file is in the table."""
-    found = ingestion.store.loaded_elsewhere(ingestion.id, ingestion.spec.table.name)
+    found = ingestion.store.tables.loaded_elsewhere(ingestion.id, ingestion.spec.table.name)
     return _refusal(ingestion, found) if found else None
 
 
@@ -36,7 +36,7 @@ def refuse_moved_table(ingestion: Ingestion, open_table: Callable[[], Table]) ->
     table = open_table()
     if not table.exists():
         raise moved
-    found = ingestion.store.loaded_elsewhere(ingestion.id, table.name, table.table_id())
+    found = ingestion.store.tables.loaded_elsewhere(ingestion.id, table.name, table.table_id())
     if found:
         raise _refusal(ingestion, found)
     # The state knows its id from now on, so sensors and schedules go on.

@@ -61,11 +61,11 @@ def orphans_in(store: "ProcessedFiles", specs: SpecSet) -> list[Orphan]:
     """
     named = {spec.ingestion_id for spec in (*specs.specs, *specs.broken)}
     found: list[Orphan] = []
-    for ingestion, totals in sorted(store.counts().items()):
+    for ingestion, totals in sorted(store.totals.counts().items()):
         if ingestion in named:
             continue
         loaded = totals.get("SUCCESS")
-        batches = store.batches(ingestion, limit=_BATCHES)
+        batches = store.batches.latest(ingestion, limit=_BATCHES)
         tables = {batch.table for batch in batches if batch.status == "RECORDED"}
         files, rows = (loaded.files, loaded.rows) if loaded else (0, 0)
         found.append(Orphan(ingestion, tuple(sorted(tables)), files, rows))

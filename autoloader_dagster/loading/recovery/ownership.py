@@ -21,11 +21,11 @@ def owned_in_state(ingestion: Ingestion, table_id: str | None = None) -> str | N
         table_id: The table that has the name now; default the one that the ingestion followed.
     """
     store, name = ingestion.store, ingestion.spec.table.name
-    others = store.loaders_of(name, but=ingestion.id)
+    others = store.tables.loaders_of(name, but=ingestion.id)
     if not others:
         return None
     if table_id is None:
-        state = store.table_state(name, ingestion.id)
+        state = store.tables.get(name, ingestion.id)
         table_id = state.table_uuid if state else None
     here = {
         other
@@ -34,7 +34,7 @@ def owned_in_state(ingestion: Ingestion, table_id: str | None = None) -> str | N
     }
     if ingestion.spec.table.shared:
         here -= ingestion.loaded.named_ingestions
-        other = store.waiting_paths_of(ingestion.id, here) if here else None
+        other = store.tables.waiting_paths_of(ingestion.id, here) if here else None
     else:
         other = min(here, default=None)
     return _why(ingestion, other) if other is not None else None
@@ -116,14 +116,14 @@ def adopt(ingestion: Ingestion, old: str, *, dry_run: bool = True) -> Adopted:
     with ingestion.connect() as spark:
         table = ingestion.table(spark, name)
         owner = table.owner() if table.exists() else None
-        found = store.hand_over(old, ingestion.id, ingestion.loaded.tenant, really=False)
+        found = store.tables.hand_over(old, ingestion.id, ingestion.loaded.tenant, really=False)
         if not found.files and not found.batches and owner != old:
             raise NotLoaded(
                 f"nothing is known of an ingestion {old}, and {name} is not its table",
                 "'autoloader history' and the table's property autoloader.ingestion show names.",
             )
         if not dry_run:
-            found = store.hand_over(old, ingestion.id, ingestion.loaded.tenant, really=True)
+            found = store.tables.hand_over(old, ingestion.id, ingestion.loaded.tenant, really=True)
             # After the state: if this fails, loading is still refused, and adopting goes on here.
             if owner is not None and not ingestion.spec.table.shared:
                 table.set_owner(ingestion.id)

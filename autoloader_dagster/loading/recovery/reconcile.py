@@ -82,7 +82,7 @@ class Reconciliation:
 def reconcile(
     ingestion: Ingestion,
     apply: bool = False,
-    over_runs: Collection[str] = (),
+    ended_runs: Collection[str] = (),
     tell: Callable[[Difference], None] | None = None,
 ) -> Reconciliation:
     """Compare source, state and table.
@@ -91,7 +91,7 @@ def reconcile(
         ingestion: Whose.
         apply: Mend the state: settle stale batches, record what the table has rows of, let wait
             again what it has no row of, drop leftover branches. Without it nothing is changed.
-        over_runs: Runs that have ended; their batches are stale without waiting for the lease.
+        ended_runs: Runs that have ended; their batches are stale without waiting for the lease.
         tell: Given every difference as it was found, for there may be more than the result holds.
 
     Raises:
@@ -104,16 +104,16 @@ def reconcile(
     with ingestion.connect() as spark:
         table = ingestion.table(spark)
         stale = tuple(
-            batch.batch_id for batch in store.stale_batches(ingestion.id, over_runs=over_runs)
+            batch.batch_id for batch in store.batches.stale(ingestion.id, ended_runs=ended_runs)
         )
         exists = table.columns_if_exists() is not None
         branches = left_behind(store, list(table.branches())) if exists else []
         read = MainRead(table, None)
         if apply:
-            recover(ingestion, lambda name: ingestion.table(spark, name), over_runs)
+            recover(ingestion, lambda name: ingestion.table(spark, name), ended_runs)
             read = _read_main(ingestion, table)
             exists = read.head is not None
-        with store.comparison(
+        with store.rebuild.compare(
             ingestion.id,
             spec.table.shared,
             table.rows_of_files(read.head) if exists else (),
@@ -253,7 +253,7 @@ def _mend_by(ingestion: Ingestion, comparison: Comparison, read: MainRead) -> No
     if loaded_by:
         gone = "has no row of it any more" if read.head is not None else "was dropped"
         reason = f"it was loaded, and table {read.table.name} {gone}"
-        ingestion.store.files_wait_again(ingestion.id, loaded_by, reason, read.unchanged)
+        ingestion.store.rollbacks.requeue_files(ingestion.id, loaded_by, reason, read.unchanged)
 
 
 def _record(ingestion: Ingestion, comparison: Comparison, read: MainRead, head: int) -> None:
@@ -262,7 +262,7 @@ def _record(ingestion: Ingestion, comparison: Comparison, read: MainRead, head: 
     main, _ = read.table.history().main()
     snapshot_of = {s.batch_id: s.snapshot_id for s in main if s.batch_id}
     unrecorded = list(comparison.differences("unrecorded"))
-    status = store.known_batches({each.batch_id for each in unrecorded})
+    status = store.batches.known({each.batch_id for each in unrecorded})
     for batch_id, of_batch in itertools.groupby(unrecorded, key=lambda each: each.batch_id):
         # Of a version with rows of two batches both are recorded in turn; then it is a double.
         group = [each for each in of_batch if each.file_id is not None]
@@ -270,9 +270,9 @@ def _record(ingestion: Ingestion, comparison: Comparison, read: MainRead, head: 
         known = status.get(batch_id)
         if known is not None and known.status == "RECORDED":
             seen: dict[int, FileStatus | None] = {each.file_id or 0: each.status for each in group}
-            store.reinstate(ingestion.id, batch_id, files, seen, read.unchanged)
+            store.rebuild.reinstate(ingestion.id, batch_id, files, seen, read.unchanged)
             continue
-        store.record(
+        store.batch_files.record(
             batch_id,
             snapshot_of.get(batch_id, head),
             files,

@@ -16,7 +16,7 @@ from autoloader_dagster.state.records import (
     DisplacedFile,
     FileStatus,
     LoadedFile,
-    Withdrawal,
+    RolledBack,
 )
 from autoloader_dagster.state.store import ProcessedFiles
 
@@ -39,26 +39,26 @@ def take_back_rolled_back(store: ProcessedFiles, table: Table, history: History)
     for snapshot, batch_id in _recorded_off_main(store, history):
         past = snapshot.snapshot_id
         reason = f"main was rolled back past snapshot {past}, which held batch {batch_id}"
-        back_again = _with_rows(read, store.displaced_by(batch_id))
-        batch = store.batch(batch_id)
-        withdrawn = store.withdraw(batch_id, past, reason, back_again, read.unchanged)
-        if withdrawn is None:
+        back_again = _with_rows(read, store.rollbacks.displaced_by(batch_id))
+        batch = store.batches.get(batch_id)
+        rolled_back = store.rollbacks.roll_back(batch_id, past, reason, back_again, read.unchanged)
+        if rolled_back is None:
             continue
         taken.add(batch_id)
-        _say(table, reason, withdrawn)
+        _say(table, reason, rolled_back)
         if batch is not None and batch.kind == "reload":
             _reinstate_as_before(store, read, batch)
     return frozenset(taken)
 
 
-def _say(table: Table, reason: str, withdrawn: Withdrawal) -> None:
+def _say(table: Table, reason: str, rolled_back: RolledBack) -> None:
     _log.warning(
         "%s: %s; its %d files are not loaded any more, and are not loaded again by themselves. "
         "'autoloader retry %s FILE' lets a file wait again",
         table.name,
         reason,
-        withdrawn.files,
-        withdrawn.ingestion_id.rpartition("/")[2],
+        rolled_back.files,
+        rolled_back.ingestion_id.rpartition("/")[2],
     )
 
 
@@ -70,11 +70,11 @@ def _reinstate_as_before(store: ProcessedFiles, read: MainRead, reload: Batch) -
         file_id = members.get((each.path, each.modified_at))
         if file_id is not None:
             by_batch[each.batch_id].append(LoadedFile(file_id, each.rows, each.bad_rows))
-    recorded = store.known_batches(by_batch)
+    recorded = store.batches.known(by_batch)
     for batch_id, files in by_batch.items():
         if batch_id in recorded and recorded[batch_id].status == "RECORDED":
             seen: dict[int, FileStatus | None] = {each.file_id: "UNDONE" for each in files}
-            store.reinstate(reload.ingestion_id, batch_id, files, seen, read.unchanged)
+            store.rebuild.reinstate(reload.ingestion_id, batch_id, files, seen, read.unchanged)
 
 
 def _recorded_off_main(store: ProcessedFiles, history: History) -> list[tuple[Snapshot, str]]:
@@ -87,7 +87,7 @@ def _recorded_off_main(store: ProcessedFiles, history: History) -> list[tuple[Sn
     ]
     if not off_main:
         return []
-    known = store.known_batches({batch_id for _, batch_id in off_main})
+    known = store.batches.known({batch_id for _, batch_id in off_main})
     recorded = [
         (snapshot, batch_id)
         for snapshot, batch_id in off_main
@@ -116,7 +116,7 @@ def take_back_of_old_table(store: ProcessedFiles, table: Table, table_id: str) -
 
     Those whose batch is in this table too stay as they are: it may be a copy.
     """
-    of_old = store.loaded_batches(table.name, but_table_uuid=table_id)
+    of_old = store.rollbacks.loaded_batches(table.name, but_table_uuid=table_id)
     if not of_old:
         return
     # Read after the state, so that nothing that was recorded meanwhile is missed.
@@ -126,7 +126,7 @@ def take_back_of_old_table(store: ProcessedFiles, table: Table, table_id: str) -
     if not lost:
         return
     reason = f"table {table.name} was made anew, and the file's rows went with the old one"
-    files = store.wait_again(lost, reason, read.unchanged)
+    files = store.rollbacks.requeue_batches(lost, reason, read.unchanged)
     _log.warning(
         "%s was made anew: the %d files whose rows went with the old table are loaded again",
         table.name,
@@ -139,10 +139,12 @@ def take_back_vanished(store: ProcessedFiles, table: Table, head: int) -> None:
 
     Main may have been rolled back, and the snapshots that it left may have expired since.
     """
-    loaded = store.loaded_batches(table.name)
+    loaded = store.rollbacks.loaded_batches(table.name)
     there = set(table.batch_ids(head)) if loaded else set()
     for batch_id in (b for b, rows in loaded.items() if rows and b not in there):
         reason = f"batch {batch_id} has no row in snapshot {head}, and its own snapshot has expired"
-        withdrawn = store.withdraw(batch_id, None, reason, (), MainRead(table, head).unchanged)
-        if withdrawn is not None:
-            _say(table, reason, withdrawn)
+        rolled_back = store.rollbacks.roll_back(
+            batch_id, None, reason, (), MainRead(table, head).unchanged
+        )
+        if rolled_back is not None:
+            _say(table, reason, rolled_back)

@@ -50,7 +50,7 @@ def reconcile_job(specs: SpecSet, ingestions: Collection[str]) -> dg.JobDefiniti
         config = config_of(context, ReconcileConfig)
         with opened(specs, config.ingestion, spark_connect, processed_files) as ingestion:
             pages = Pages(context.instance, ingestion, asset_key(ingestion.loaded))
-            over = ended_runs(context.instance, ingestion.store.open_run_ids())
+            over = ended_runs(context.instance, ingestion.store.batches.open_run_ids())
             found = reconcile(ingestion, config.apply, over)
             context.log.info(
                 "%s: %d files listed, %d in the table; %s",

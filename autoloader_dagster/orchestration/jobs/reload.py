@@ -68,7 +68,7 @@ def reload_job(specs: SpecSet, ingestions: Collection[str]) -> dg.JobDefinition:
                 partitions,
                 config.files,
                 run_id=context.run_id,
-                over_runs=ended_runs(context.instance, ingestion.store.open_run_ids()),
+                ended_runs=ended_runs(context.instance, ingestion.store.batches.open_run_ids()),
                 step=context.log.debug,
             ):
                 outcomes.append(outcome)

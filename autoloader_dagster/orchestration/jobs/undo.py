@@ -72,7 +72,7 @@ def undo_job(specs: SpecSet, ingestions: Collection[str]) -> dg.JobDefinition:
                 config.batch_id,
                 run_id=context.run_id,
                 accept_differences=config.accept_differences,
-                over_runs=ended_runs(context.instance, ingestion.store.open_run_ids()),
+                ended_runs=ended_runs(context.instance, ingestion.store.batches.open_run_ids()),
                 earlier_runs=failed_tries(context.instance, context.run),
                 step=context.log.debug,
             )

@@ -43,7 +43,7 @@ def missed_events(
     """
     now = datetime.now(timezone.utc)
     told = read_told(instance, key)
-    batches = ingestion.store.batches_since(ingestion.id, told.since(now), told.open, _BATCHES)
+    batches = ingestion.store.batches.since(ingestion.id, told.since(now), told.open, _BATCHES)
     runs = run_statuses(instance, {batch.run_id for batch in batches})
     moment = told.moment
     still_open: dict[str, int] = {}
@@ -104,7 +104,7 @@ def _loaded(
                 rows=row.records_ingested or 0,
                 bad_rows=row.bad_records or 0,
             )
-            for row in ingestion.store.files(ingestion.id, ("SUCCESS",), batch_id=batch.id)
+            for row in ingestion.store.files.find(ingestion.id, ("SUCCESS",), batch_id=batch.id)
         ),
         seconds,
     )
@@ -123,7 +123,7 @@ def _loaded(
 def _undone(
     instance: dg.DagsterInstance, ingestion: Ingestion, key: dg.AssetKey, batch: BatchRow
 ) -> Iterator[dg.AssetMaterialization]:
-    recorded = ingestion.store.batch(batch.id)
+    recorded = ingestion.store.batches.get(batch.id)
     files = Counter(file.partition_key for file in recorded.files) if recorded else Counter()
     for partition, counts in _untold(instance, ingestion, key, files, batch).items():
         yield dg.AssetMaterialization(

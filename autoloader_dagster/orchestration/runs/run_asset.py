@@ -205,7 +205,7 @@ def _execute(
 
 
 def _set_aside(ingestion: Ingestion) -> list[FileRow]:
-    return list(ingestion.store.files(ingestion.id, statuses=("FAILED", "QUARANTINED")))
+    return list(ingestion.store.files.find(ingestion.id, statuses=("FAILED", "QUARANTINED")))
 
 
 def _report(
@@ -217,7 +217,7 @@ def _report(
 ) -> RunReport:
     store, found = ingestion.store, planned.discovery
     run_id = result.run_id if result else None
-    of_run = list(store.files(ingestion.id, run_id=run_id)) if run_id else []
+    of_run = list(store.files.find(ingestion.id, run_id=run_id)) if run_id else []
     loaded = tuple(row for row in of_run if row.status == "SUCCESS")
     # A new one, or one that has failed once more.
     aside = tuple(
@@ -227,10 +227,10 @@ def _report(
     )
     if result is None and not aside:
         # What keeps the table empty is news, however old it is.
-        counts = store.counts(ingestion.id).get(ingestion.id, {})
+        counts = store.totals.counts(ingestion.id).get(ingestion.id, {})
         if "SUCCESS" not in counts or not counts["SUCCESS"].files:
             aside = tuple(_set_aside(ingestion))
-    batches = store.batches(ingestion.id, run_id=run_id, limit=10_000) if run_id else []
+    batches = store.batches.latest(ingestion.id, run_id=run_id, limit=10_000) if run_id else []
     recorded = tuple(batch for batch in reversed(batches) if batch.status == "RECORDED")
     return RunReport(
         ingestion=ingestion.id,
@@ -251,7 +251,7 @@ def _report(
         loaded=loaded,
         set_aside=aside,
         failure=None if result is None or result.success else failure_of(result),
-        same_content=store.same_content(run_id=run_id) if run_id else {},
+        same_content=store.files.same_content(run_id=run_id) if run_id else {},
         note=planned.empty_because,
         notes=notes_of(_materializations(result)) if result else (),
     )
