@@ -43,7 +43,7 @@ def alembic_config(connection: Connection, *, in_use: bool = False) -> "Config":
     """
     from alembic.config import Config
 
-    from autoloader_dagster.state.migrations.indexes import IN_USE
+    from autoloader_dagster.state.migrations.in_use import IN_USE
 
     config = Config()
     # Alembic reads % as the start of an interpolation.

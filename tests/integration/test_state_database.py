@@ -253,6 +253,39 @@ def test_an_index_is_built_beside_those_who_write(postgres_database_url: str) ->
         state.close()
 
 
+def test_columns_are_filled_beside_those_who_read(postgres_database_url: str) -> None:
+    _at_revision(postgres_database_url, "0005")
+    state = ProcessedFiles(postgres_database_url)
+    read: list[object] = []
+
+    def read_beside(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if "SET displaced_by_batch" not in statement:
+            return
+        with psycopg.connect(postgres_database_url, autocommit=True) as connection:
+            connection.execute("SET lock_timeout = '5s'")
+            read.append(connection.execute("SELECT displaced_by_batch FROM processed_files"))
+        if len(read) == 1:
+            raise KeyboardInterrupt
+
+    event.listen(state._database.engine, "before_cursor_execute", read_beside)
+    with psycopg.connect(postgres_database_url, autocommit=True) as connection:
+        connection.execute(
+            "INSERT INTO processed_files (id, tenant, ingestion_id, file_path, file_version, "
+            "file_size_bytes, file_modified_at, status, error_message, discovered_at, retry_count, "
+            "created_at, updated_at) VALUES (90000, 'acme', %s, 'a.csv', 'v', 1, now(), 'UNDONE', "
+            "'its rows were taken out by the undo b2', now(), 0, now(), now())",
+            (INGESTION,),
+        )
+    with pytest.raises(KeyboardInterrupt):
+        state.upgrade()
+    # An upgrade that was interrupted goes on.
+    state.upgrade()
+    (row,) = state.files(INGESTION)
+    assert row.displaced_by_batch == "b2"
+    assert len(read) > 1
+    state.close()
+
+
 UPGRADE_PROGRAM = """
 import sys
 from autoloader_dagster.state import ProcessedFiles

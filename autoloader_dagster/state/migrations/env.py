@@ -3,7 +3,7 @@
 from alembic import context
 
 from autoloader_dagster.state.database import VERSION_TABLE
-from autoloader_dagster.state.migrations.indexes import IN_USE
+from autoloader_dagster.state.migrations.in_use import IN_USE
 from autoloader_dagster.state.models import Base
 
 context.configure(

@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 
-from autoloader_dagster.state.migrations.indexes import create_index
+from autoloader_dagster.state.migrations.in_use import create_index
 
 revision = "0004"
 down_revision = "0003"
