@@ -10,6 +10,7 @@ from pydantic import Field, PrivateAttr
 
 from autoloader_dagster.loading.ingestion import Ingestion
 from autoloader_dagster.orchestration.runs import locks as run_locks
+from autoloader_dagster.orchestration.runs.tags import UNWATCHED_TAG
 from autoloader_dagster.settings import Settings, check_remote, load_settings
 from autoloader_dagster.specs.connections import Connections
 from autoloader_dagster.specs.loader import LoadedSpec
@@ -69,8 +70,12 @@ class ProcessedFilesResource(dg.ConfigurableResource):
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
         """Show that the run's worker lives; every run that loads anything asks for the state."""
-        if context.run is not None:
-            run_locks.hold(load_settings(), context.run.run_id)
+        if context.run is None or context.instance is None:
+            return
+        run_id = context.run.run_id
+        if not run_locks.hold(load_settings(), run_id):
+            # Without a lock it looks like a run that died in its first second.
+            context.instance.add_run_tags(run_id, {UNWATCHED_TAG: run_id})
 
     def close(self) -> None:
         """Close the connections, for a process may execute many runs; the next use opens others."""

@@ -7,17 +7,19 @@ frees it, however the process dies, and keeps it for one that is merely paused: 
 heartbeat that a busy machine or database could delay.
 
 A lock tells nothing on another machine: its file can be missing there, or the file system may keep
-locks to each machine. So the file says which machine took it, and since which boot.
+locks to each machine. So the file says which machine took it, and since which boot. A lock that is
+held is believed in any case.
 """
 
 import fcntl
 import logging
 import os
-import socket
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
+from autoloader_dagster.orchestration.runs.machine import boot_id, machine_name, own_id
 from autoloader_dagster.settings import Settings
 from autoloader_dagster.spark.server.locks import try_lock
 
@@ -27,28 +29,48 @@ _log = logging.getLogger(__name__)
 _held: dict[str, IO[bytes]] = {}
 
 
-def hold(settings: Settings, run_id: str) -> None:
-    """Hold the run's lock until this process ends or lets go.
+def hold(settings: Settings, run_id: str) -> bool:
+    """Hold the run's lock until this process ends or lets go; return whether it is held.
 
     It is not freed when the work is done: Dagster notes a moment later that the run has ended, and
-    until then it must not look lost. A folder without locks leaves the run to Dagster alone.
+    until then it must not look lost. A run whose lock cannot be taken is left to Dagster alone;
+    whoever has started it says so in Dagster.
     """
     if run_id in _held:
-        return
+        return True
     path = _path(settings, run_id)
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = fresh.open("wb")
-        file.write(f"{_machine()}\n{_boot()}\n".encode())
-        file.flush()
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # Under its name only now, so that nobody ever sees the file of a living run unlocked.
-        fresh.replace(path)
+        file = _locked(fresh, fcntl.LOCK_EX)
+        try:
+            # Under its name only now, so that nobody ever sees the file of a living run unlocked.
+            fresh.replace(path)
+        except OSError:
+            file.close()
+            raise
     except OSError as error:
-        _log.warning("run %s is not watched, for %s cannot be locked: %s", run_id, path, error)
-        return
+        with suppress(OSError):
+            fresh.unlink(missing_ok=True)
+        _log.warning("run %s is not watched, because %s cannot be locked: %s", run_id, path, error)
+        return False
     _held[run_id] = file
+    return True
+
+
+def _locked(path: Path, how: int) -> IO[bytes]:
+    """Write a lock file that says who has taken it, and lock it; closing it frees the lock."""
+    file = path.open("wb")
+    try:
+        file.write(f"{machine_name()}\n{boot_id()}\n".encode())
+        file.flush()
+        fcntl.flock(file, how | fcntl.LOCK_NB)
+    except OSError:
+        # What is not written yet would fail again.
+        with suppress(OSError):
+            file.close()
+        raise
+    return file
 
 
 def let_go(run_id: str) -> None:
@@ -60,25 +82,30 @@ def let_go(run_id: str) -> None:
 
 def is_elsewhere(settings: Settings, run_id: str) -> bool:
     """Whether another machine has taken the run's lock; only that one can tell whether it lives."""
-    taken = _taken_by(_path(settings, run_id))
+    return _is_elsewhere(_taken_by(_path(settings, run_id)))
+
+
+def _is_elsewhere(taken: list[str] | None) -> bool:
     # One of an earlier version does not say.
-    return taken is not None and len(taken) == 2 and _boot() != taken[1] and _machine() != taken[0]
+    if taken is None or len(taken) != 2 or taken[1] == boot_id():
+        return False
+    # Without an id of its own, a machine that was started again looks like its clone.
+    return not own_id() or taken[0] != machine_name()
 
 
 def worker_is_gone(settings: Settings, run_id: str) -> bool | None:
     """Whether the process that held the run's lock is gone; None if none of this machine did."""
     path = _path(settings, run_id)
     taken = _taken_by(path)
-    if taken is None or is_elsewhere(settings, run_id):
+    if taken is None:
         return None
-    if len(taken) == 2 and taken[1] != _boot():
-        # No process outlives its boot, whatever the file system says of its lock.
-        return True
     file = try_lock(path)
     if file is None:
+        # Some process holds it, of whatever machine and boot.
         return False
     file.close()
-    return True
+    # A free lock of another machine may be held there; one of an earlier boot here is not.
+    return None if _is_elsewhere(taken) else True
 
 
 def _taken_by(path: Path) -> list[str] | None:
@@ -89,30 +116,12 @@ def _taken_by(path: Path) -> list[str] | None:
         return None
 
 
-def _machine() -> str:
-    """A name for this machine; of a container that of the container."""
-    return f"{socket.gethostname()} {_read('/etc/machine-id')}".strip()
-
-
-def _boot() -> str:
-    """What is the same for all processes of one kernel, and of no other."""
-    return _read("/proc/sys/kernel/random/boot_id") or _machine()
-
-
-def _read(path: str) -> str:
-    try:
-        return Path(path).read_text("utf-8").strip()
-    except OSError:
-        return ""
-
-
 def can_lock(settings: Settings) -> bool:
-    """Whether the file system of the locks can lock at all; not every one can."""
+    """Whether a run could take its lock now; not every file system can lock, and disks get full."""
     folder = _folder(settings)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with (folder / ".probe").open("wb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        _locked(folder / ".probe", fcntl.LOCK_SH).close()
     except OSError:
         return False
     return True

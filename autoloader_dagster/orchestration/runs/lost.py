@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import dagster as dg
 
 from autoloader_dagster.orchestration.runs import locks as run_locks
-from autoloader_dagster.orchestration.runs.tags import has_ended
+from autoloader_dagster.orchestration.runs.tags import UNWATCHED_TAG, has_ended
 from autoloader_dagster.settings import Settings, load_settings
 
 SENSOR_NAME = "autoloader_lost_runs"
@@ -127,11 +127,14 @@ def _starts_runs_here(instance: dg.DagsterInstance) -> bool:
 def _never_locked(record: dg.RunRecord, ours: Ours, now: float) -> bool | None:
     """Whether a run without a lock died in its first second; None if that cannot be told.
 
-    Only of one whose code server the daemon starts itself, for that is on this machine; and not of
-    one that is still STARTING, which ``start_timeout_seconds`` of Dagster's run monitoring ends.
+    Only of one whose code server the daemon starts itself, for that is on this machine; not of one
+    that is still STARTING, which ``start_timeout_seconds`` of Dagster's run monitoring ends; and
+    not of one whose worker could take no lock.
     """
     run = record.dagster_run
     if run.remote_job_origin is None or record.start_time is None or run not in ours:
+        return None
+    if run.tags.get(UNWATCHED_TAG) == run.run_id:
         return None
     location = run.remote_job_origin.repository_origin.code_location_origin
     if type(location).__name__ != _BESIDE_THE_DAEMON:

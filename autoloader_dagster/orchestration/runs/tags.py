@@ -15,6 +15,9 @@ PENDING_TAG = f"{_HIDDEN}pending"
 LISTED_TAG = f"{_HIDDEN}listed"
 # Of a run that lists because a tick has no time for it.
 LISTS_TAG = f"{_HIDDEN}lists"
+# Of a run whose worker could take no lock; its value is the run's id, because a run that Dagster
+# starts again has the tags of the one before.
+UNWATCHED_TAG = f"{_HIDDEN}unwatched"
 
 
 _ENDED = {
