@@ -30,10 +30,15 @@ from autoloader_dagster.specs.loader import LoadedSpec, SpecSet, load_specs
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
 
 
-def build_definitions(specs: SpecSet) -> dg.Definitions:
+def build_definitions(specs: SpecSet, *, name: str = "") -> dg.Definitions:
     """Definitions for these specs.
 
     A spec that Dagster does not take is broken, and the others load.
+
+    Args:
+        specs: The specs.
+        name: Ends the names of the jobs and of the sensor for lost runs; needed where a code
+            location mounts several folders of specs.
     """
     built: list[_Built] = []
     refused: dict[str, str] = {}
@@ -52,8 +57,10 @@ def build_definitions(specs: SpecSet) -> dg.Definitions:
     removed = removed_since(taken)
     remember(taken)
     # Also without any spec: a run of a removed one says so.
-    jobs = build_jobs(taken, [each.ingestion_id for each in removed])
-    lost_runs = build_lost_runs_sensor(map(asset_key, taken.specs), [job.name for job in jobs])
+    jobs = build_jobs(taken, [each.ingestion_id for each in removed], name)
+    lost_runs = build_lost_runs_sensor(
+        map(asset_key, taken.specs), [job.name for job in jobs], name
+    )
     return dg.Definitions(
         assets=[
             *(each.asset for each in built),

@@ -35,7 +35,8 @@ class RunPlan:
         keys: The partitions that have pending files; none for an asset without partitions.
         files: Pending files.
         bytes: Their bytes.
-        digest: The same for the same pending file versions in the same state.
+        digest: The same for the same pending file versions in the same state, and for no other
+            asset of the Dagster instance.
     """
 
     first: str | None
@@ -65,7 +66,7 @@ def plan_runs(
         return []
     partition = ingestion.spec.partition
     if partition.kind == "none":
-        return [_joined(pending, keyed=False, ranged=False)]
+        return [_joined(ingestion, pending, keyed=False, ranged=False)]
     fits = fitting(ingestion.spec)
     fit = [each for each in pending if fits(each.partition_key)]
     if stale and not fit:
@@ -81,8 +82,8 @@ def plan_runs(
         pending = sorted(pending, key=lambda p: p.partition_key or "")
         groups = _consecutive(pending, partition.every)
     if len(groups) > _MOST_RANGES:
-        return [_joined(pending, ranged=False)]
-    return [_joined(group) for group in groups]
+        return [_joined(ingestion, pending, ranged=False)]
+    return [_joined(ingestion, group) for group in groups]
 
 
 def _any_key(partition: Partition, key_order: Sequence[str] | None) -> str | None:
@@ -149,10 +150,16 @@ def _adjacent(
 
 
 def _joined(
-    group: Sequence[PendingPartition], *, keyed: bool = True, ranged: bool = True
+    ingestion: Ingestion,
+    group: Sequence[PendingPartition],
+    *,
+    keyed: bool = True,
+    ranged: bool = True,
 ) -> RunPlan:
     keys = tuple(item.partition_key or "" for item in group)
     digest = hashlib.blake2b(digest_size=12)
+    # The others count rows of the state, and other states have the same ones.
+    digest.update(f"{ingestion.id} {ingestion.loaded.names.unique};".encode())
     for item in group:
         digest.update(f"{item.partition_key}={item.digest};".encode())
     return RunPlan(

@@ -13,6 +13,7 @@ from autoloader_dagster.orchestration.pages import Pages
 from autoloader_dagster.orchestration.partitions import asked_partitions, partitions_definition
 from autoloader_dagster.orchestration.planning import plan_pending
 from autoloader_dagster.orchestration.resources import (
+    IN_MEMORY,
     ProcessedFilesResource,
     SparkConnectResource,
     open_ingestion,
@@ -56,7 +57,7 @@ def build_source(loaded: LoadedSpec) -> dg.AssetSpec:
         description=f"Files below {loaded.spec.source.url}",
         kinds={source_kind(loaded.spec.source).dagster_kind},
         metadata={"dagster/uri": dg.MetadataValue.text(loaded.spec.source.url)},
-    )
+    ).with_io_manager_key(IN_MEMORY)
 
 
 def build_broken(broken: BrokenSpec) -> dg.AssetSpec:
@@ -115,7 +116,18 @@ def build_asset(loaded: LoadedSpec, connections: Connections) -> dg.AssetsDefini
             finally:
                 processed_files.close()
 
-    return ingest
+    return handing_nothing_on(ingest)
+
+
+def handing_nothing_on(asset: dg.AssetsDefinition) -> dg.AssetsDefinition:
+    """Return the asset, whose checks hand nothing on through the code location's ``io_manager``.
+
+    A run's config could choose the folder of Dagster's default one, by any variable of the worker.
+    """
+    for output in asset.op.output_defs:
+        # Dagster publishes no other way to say so of a check's output.
+        output._io_manager_key = IN_MEMORY  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    return asset
 
 
 def _ingest(

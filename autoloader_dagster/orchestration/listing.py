@@ -76,7 +76,7 @@ class _Listing:
         return self.found
 
 
-# By ingestion. A tick that finds one here does not begin another.
+# By what names an ingestion in Dagster. A tick that finds one here does not begin another.
 _under_way: dict[str, _Listing] = {}
 # The last one of an ingestion that ended after its tick.
 _late: dict[str, _Listing] = {}
@@ -98,13 +98,13 @@ def list_within(ingestion: Ingestion, seconds: float, *, finish: bool) -> Discov
         StateError: The state could not be written.
     """
     with _lock:
-        other = _under_way.get(ingestion.id)
+        other = _under_way.get(ingestion.loaded.names.unique)
         if other is not None:
             raise ListingTooLong(other.listed, goes_on=True)
-        earlier = _unreported(ingestion.id) if finish else None
+        earlier = _unreported(ingestion.loaded.names.unique) if finish else None
         if earlier is not None and time.monotonic() < earlier.again:
             return earlier.outcome()
-        listing = _under_way[ingestion.id] = _Listing()
+        listing = _under_way[ingestion.loaded.names.unique] = _Listing()
     # A daemon, so that a source that does not answer keeps no process from ending.
     threading.Thread(
         target=_list, args=(ingestion, listing), name=f"list {ingestion.id}", daemon=True
@@ -125,9 +125,9 @@ def list_within(ingestion: Ingestion, seconds: float, *, finish: bool) -> Discov
     raise ListingTooLong(listing.listed, goes_on=True)
 
 
-def _unreported(ingestion_id: str) -> _Listing | None:
+def _unreported(unique: str) -> _Listing | None:
     """The listing that ended after its tick and that no tick has reported; now one does."""
-    late = _late.get(ingestion_id)
+    late = _late.get(unique)
     if late is None or late.reported:
         return None
     late.reported = True
@@ -152,9 +152,9 @@ def _list(ingestion: Ingestion, listing: _Listing) -> None:
         now = time.monotonic()
         listing.again = now + _pause(timedelta(seconds=now - listing.began)).total_seconds()
         with _lock:
-            del _under_way[ingestion.id]
+            del _under_way[ingestion.loaded.names.unique]
             if listing.late:
-                _late[ingestion.id] = listing
+                _late[ingestion.loaded.names.unique] = listing
             listing.ended.set()
 
 
@@ -165,7 +165,7 @@ def _pause(took: timedelta) -> timedelta:
 
 def why_not_to_list(
     instance: dg.DagsterInstance,
-    ingestion_id: str,
+    unique: str,
     now: datetime | None = None,
     *,
     pause: bool,
@@ -174,19 +174,19 @@ def why_not_to_list(
 
     Args:
         instance: Where the runs are.
-        ingestion_id: ``tenant/name``.
+        unique: What names the ingestion in Dagster.
         now: The time; the clock by default.
         pause: Whether to wait as long after a run that listed, or after a listing that ended
             after its tick, as that took; ten minutes at most.
     """
-    last = _last_run(instance, ingestion_id)
+    last = _last_run(instance, unique)
     if last is not None and not has_ended(last):
         run_id = last.dagster_run.run_id[:8]
         return f"run {run_id} lists the source ({last.dagster_run.status.value.lower()})"
     if not pause:
         return None
     with _lock:
-        late = _late.get(ingestion_id)
+        late = _late.get(unique)
     if late is not None and late.reported and late.found is not None:
         seconds = late.again - time.monotonic()
         if seconds > 0:
@@ -205,16 +205,17 @@ def why_not_to_list(
     )
 
 
-def listing_run(instance: dg.DagsterInstance, ingestion_id: str) -> dg.RunRequest:
+def listing_run(instance: dg.DagsterInstance, ingestion: Ingestion) -> dg.RunRequest:
     """Ask for a run that lists the source itself and loads all that is pending."""
-    last = _last_run(instance, ingestion_id)
+    unique = ingestion.loaded.names.unique
+    last = _last_run(instance, unique)
     after = last.dagster_run.run_id if last is not None else "first"
     return dg.RunRequest(
-        run_key=f"{ingestion_id}:lists:{after}",
-        tags={INGESTION_TAG: ingestion_id, LISTS_TAG: ingestion_id},
+        run_key=f"{ingestion.id}:lists:{after}",
+        tags={INGESTION_TAG: ingestion.id, LISTS_TAG: unique},
     )
 
 
-def _last_run(instance: dg.DagsterInstance, ingestion_id: str) -> dg.RunRecord | None:
-    found = instance.get_run_records(dg.RunsFilter(tags={LISTS_TAG: ingestion_id}), limit=1)
+def _last_run(instance: dg.DagsterInstance, unique: str) -> dg.RunRecord | None:
+    found = instance.get_run_records(dg.RunsFilter(tags={LISTS_TAG: unique}), limit=1)
     return found[0] if found else None

@@ -14,7 +14,7 @@ def partitions_definition(loaded: LoadedSpec) -> dg.PartitionsDefinition | None:
     if partition.kind == "none":
         return None
     if partition.kind == "key":
-        return dg.DynamicPartitionsDefinition(name=loaded.names.partitions)
+        return dg.DynamicPartitionsDefinition(name=loaded.names.unique)
     return time_partitions(partition)
 
 

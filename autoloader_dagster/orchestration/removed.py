@@ -20,7 +20,7 @@ from dagster._core.definitions.definitions_load_context import (
 
 from autoloader_dagster.errors import SpecError, SpecGone, StateError
 from autoloader_dagster.loading.recovery.orphans import Orphan, orphan_named, orphans_in
-from autoloader_dagster.orchestration.assets import asset_key
+from autoloader_dagster.orchestration.assets import asset_key, handing_nothing_on
 from autoloader_dagster.orchestration.checks import check_specs
 from autoloader_dagster.orchestration.resources import ProcessedFilesResource
 from autoloader_dagster.orchestration.runs.failures import failure
@@ -77,7 +77,7 @@ def build_removed(removed: RemovedSpec, specs: SpecSet) -> dg.AssetsDefinition:
         raise failure(error, allow_retries=False)
         yield
 
-    return ingest
+    return handing_nothing_on(ingest)
 
 
 def _why(

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -92,8 +93,12 @@ class ProcessedFilesResource(dg.ConfigurableResource):
         return self._store
 
 
+@cache
 def default_resources() -> dict[str, Any]:
-    """What assets and jobs ask for, set by the environment and by no run."""
+    """What assets and jobs ask for, set by the environment and by no run.
+
+    Always the same objects: a code location in which a key has two of them does not load.
+    """
     return {
         "spark_connect": without_run_config(SparkConnectResource()),
         "processed_files": without_run_config(ProcessedFilesResource()),

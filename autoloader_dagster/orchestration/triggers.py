@@ -89,14 +89,14 @@ def plan_tick(
     error: AutoloaderError | None = None
     further: list[dg.RunRequest] = []
     outage = Outage(ingestion, look=look)
-    note = why_not_to_list(instance, ingestion.id, pause=sensor)
+    note = why_not_to_list(instance, ingestion.loaded.names.unique, pause=sensor)
     if note is None:
         try:
             discovery = list_within(ingestion, seconds, finish=sensor)
         except ListingTooLong as too_long:
             note = f"{too_long.listed:,} files are listed so far, and the listing goes on"
             if not too_long.goes_on or not sensor:
-                further.append(listing_run(instance, ingestion.id))
+                further.append(listing_run(instance, ingestion))
         except AutoloaderError as failed:
             error = failed
             outage.note(failed)

@@ -26,14 +26,15 @@ class DagsterNames:
             share a table, each has an asset of its own below it.
         source: Key of the external asset for the files.
         trigger: What the names of its sensor and its schedule begin with.
-        partitions: Name of its set of named partitions.
+        unique: Tells it from every other spec of a Dagster instance, also of other code locations
+            and of other states: the key of its asset. It names its set of named partitions, too.
         pool: Pool of its table, which the writers of the table share, and no other does.
     """
 
     asset: Key
     source: Key
     trigger: str
-    partitions: str
+    unique: str
     pool: str
 
     @property
@@ -51,14 +52,25 @@ def dagster_names(spec: "IngestionSpec", tenant: str, name: str) -> DagsterNames
         name: Its name.
     """
     table = tuple(spec.table.name.split(".")[1:])
+    asset = (*table, name) if spec.table.shared else table
     return DagsterNames(
-        asset=(*table, name) if spec.table.shared else table,
+        asset=asset,
         source=("source", tenant, name),
         trigger=name if tenant == DEFAULT_TENANT else f"{tenant}__{name}",
-        partitions=f"{tenant}__{name}",
+        unique="/".join(asset),
         # With its dots: without them tables of other namespaces would have the same pool.
         pool=f"table_{spec.table.name}",
     )
+
+
+def mounted(name: str, mount: str) -> str:
+    """Return the name of a job or sensor of which each mount of specs has its own.
+
+    Args:
+        name: What it is called where a code location has one mount.
+        mount: Name of the mount; empty for the only one.
+    """
+    return f"{name}_{mount}" if mount else name
 
 
 def clash(mine: DagsterNames, other: DagsterNames) -> str | None:
@@ -70,6 +82,4 @@ def clash(mine: DagsterNames, other: DagsterNames) -> str | None:
         return f"the Dagster node {mine.node}"
     if mine.trigger == other.trigger:
         return f"the sensors and schedules {mine.trigger}_*"
-    if mine.partitions == other.partitions:
-        return f"the Dagster partitions {mine.partitions}"
     return None

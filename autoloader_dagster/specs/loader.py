@@ -362,7 +362,7 @@ def _compared(draft: _Draft) -> list[object]:
     if draft.spec:
         names = dagster_names(draft.spec, draft.tenant, draft.name)
         own += [names.asset, names.source]
-        own += [("node", names.node), ("trigger", names.trigger), ("partitions", names.partitions)]
+        own += [("node", names.node), ("trigger", names.trigger)]
     return own
 
 

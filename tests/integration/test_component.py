@@ -51,9 +51,34 @@ def test_a_project_mounts_the_specs_beside_its_own_assets(defs_folder: Path) -> 
     assert {"shop/orders", "source/default/orders", "report"} <= keys
     assert {sensor.name for sensor in repository.sensor_defs} == {
         "orders_on_arrival",
-        "autoloader_lost_runs",
+        "autoloader_lost_runs_files",
     }
     assert [schedule.name for schedule in repository.schedule_defs] == ["orders_schedule"]
+
+
+def test_a_project_mounts_several_folders_of_specs(defs_folder: Path) -> None:
+    more = defs_folder / "more"
+    (more / "ingestion_specs").mkdir(parents=True)
+    spec = _SPEC.replace("orders", "customers")
+    (more / "ingestion_specs" / "customers.yaml").write_text(spec)
+    component = (defs_folder / "files" / "defs.yaml").read_text()
+    (more / "defs.yaml").write_text(component + "attributes: {name: second}\n")
+    # A host has what it likes under Dagster's own key.
+    (defs_folder / "resources.py").write_text(
+        "import dagster as dg\n\n\n"
+        "@dg.definitions\ndef resources():\n"
+        "    return dg.Definitions(resources={'io_manager': dg.FilesystemIOManager()})\n"
+    )
+    repository = dg.load_from_defs_folder(path_within_project=defs_folder).get_repository_def()
+    keys = {key.to_user_string() for key in repository.asset_graph.get_all_asset_keys()}
+    assert {"shop/orders", "shop/customers", "report"} <= keys
+    assert {sensor.name for sensor in repository.sensor_defs} == {
+        "orders_on_arrival", "autoloader_lost_runs_files",
+        "customers_on_arrival", "autoloader_lost_runs_second",
+    }  # fmt: skip
+    jobs = {job.name for job in repository.get_all_jobs()}
+    for name in ("undo", "retry", "dismiss", "reload", "reconcile"):
+        assert {f"autoloader_{name}_files", f"autoloader_{name}_second"} <= jobs
 
 
 def test_a_folder_that_is_not_there_is_an_error_that_names_it(defs_folder: Path) -> None:

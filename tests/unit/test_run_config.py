@@ -10,9 +10,10 @@ import yaml
 from dagster._core.storage.tags import TagType, get_tag_type
 from dagster._utils.tags import is_valid_tag_key
 
-from autoloader_dagster.definitions import load_definitions
+from autoloader_dagster.definitions import build_definitions, load_definitions
 from autoloader_dagster.orchestration.runs import tags as runs
 from autoloader_dagster.orchestration.runs.run_job import op_name
+from autoloader_dagster.specs.loader import load_specs
 from tests.fixtures.spark import settings_for
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
@@ -53,6 +54,19 @@ def test_no_config_of_a_run_reads_a_variable(jobs: dict[str, dg.JobDefinition]) 
         if type(each).__name__ in _READ_VARIABLES
     ]
     assert reading == []
+
+
+def test_a_mounted_spec_uses_no_folder_that_a_run_could_choose(tmp_path: Path) -> None:
+    """Dagster's default I/O manager takes ``base_dir: {env: NAME}`` from any run."""
+    _write(tmp_path, "orders")
+    definitions = build_definitions(load_specs(tmp_path), name="mount")
+    implicit = definitions.resolve_implicit_global_asset_job_def()
+    names = ("undo", "retry", "dismiss", "reload", "reconcile")
+    found = [definitions.resolve_job_def(f"autoloader_{name}_mount") for name in names]
+    for job in (implicit, *found):
+        assert set(job.get_required_resource_defs()) == {
+            "spark_connect", "processed_files", "in_memory"
+        }  # fmt: skip
 
 
 @pytest.mark.parametrize(

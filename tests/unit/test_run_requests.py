@@ -116,7 +116,7 @@ def test_a_listing_that_is_too_long_for_a_tick_is_left_to_one_run(lake: Lake) ->
         # What waits comes before the run that lists.
         waiting, lists = tick.requests
         assert LISTS_TAG not in waiting.tags
-        assert lists.tags[LISTS_TAG] == ingestion.id
+        assert lists.tags[LISTS_TAG] == ingestion.loaded.names.unique
         _add_run(instance, waiting)
         run = _add_run(instance, lists)
 
@@ -291,7 +291,7 @@ def test_a_page_that_comes_after_the_tick_of_a_schedule_is_left_to_a_run(lake: L
 
     with dg.DagsterInstance.ephemeral() as instance:
         (request,) = plan_tick(ingestion, instance, sensor=False, seconds=0.1).requests
-        assert request.tags[LISTS_TAG] == ingestion.id
+        assert request.tags[LISTS_TAG] == ingestion.loaded.names.unique
         source.let_go.set()
         assert wait_for(lambda: source.ended, 20, "the end of the listing") == 1
         assert not ingestion.store.files.partition_keys(ingestion.id)
@@ -401,7 +401,7 @@ def test_named_partitions_are_those_of_the_files_in_the_order_that_dagster_has(l
 
         instance.add_dynamic_partitions = another_tick_is_faster
         (plan,) = look_and_plan(ingestion, instance).plans
-        name = ingestion.loaded.names.partitions
+        name = ingestion.loaded.names.unique
         assert instance.get_dynamic_partitions(name) == ["c", "a", "b"]
         assert (plan.first, plan.keys, plan.last) == ("c", ("c", "a", "b"), "b")
 

@@ -16,13 +16,16 @@ from autoloader_dagster.orchestration.jobs.undo import undo_job
 from autoloader_dagster.specs.loader import SpecSet
 
 
-def build_jobs(specs: SpecSet, removed: Iterable[str] = ()) -> list[dg.JobDefinition]:
+def build_jobs(
+    specs: SpecSet, removed: Iterable[str] = (), mount: str = ""
+) -> list[dg.JobDefinition]:
     """The jobs; one of each serves every spec.
 
     Args:
         specs: All specs.
         removed: Ingestions that were there when the run of this process was requested.
+        mount: Name of the mount; empty for the only one of a code location.
     """
     names = names_to_choose(specs, removed)
     makers = (undo_job, retry_job, dismiss_job, reload_job, reconcile_job)
-    return [make(specs, names) for make in makers]
+    return [make(specs, names, mount) for make in makers]

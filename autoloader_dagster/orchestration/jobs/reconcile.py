@@ -21,6 +21,7 @@ from autoloader_dagster.orchestration.jobs.base import (
 from autoloader_dagster.orchestration.pages import Pages
 from autoloader_dagster.orchestration.resources import ProcessedFilesResource, SparkConnectResource
 from autoloader_dagster.orchestration.runs.tags import ended_runs
+from autoloader_dagster.specs.dagster_names import mounted
 from autoloader_dagster.specs.loader import SpecSet
 
 RECONCILE_JOB = "autoloader_reconcile"
@@ -37,11 +38,12 @@ class ReconcileConfig(dg.Config):
     )
 
 
-def reconcile_job(specs: SpecSet, ingestions: Collection[str]) -> dg.JobDefinition:
+def reconcile_job(specs: SpecSet, ingestions: Collection[str], mount: str) -> dg.JobDefinition:
     """The job; its Launchpad offers these ingestions."""
+    name = mounted(RECONCILE_JOB, mount)
     fields = config_fields(ReconcileConfig, ingestions)
 
-    @dg.op(name=op_name(RECONCILE_JOB), out=RETURNED, config_schema=fields)
+    @dg.op(name=op_name(name), out=RETURNED, config_schema=fields)
     def reconcile_op(
         context: dg.OpExecutionContext,
         spark_connect: SparkConnectResource,
@@ -65,7 +67,7 @@ def reconcile_job(specs: SpecSet, ingestions: Collection[str]) -> dg.JobDefiniti
             return found
 
     return job_of(
-        RECONCILE_JOB,
+        name,
         reconcile_op,
         "Compares source, state and table; with apply it mends the state.",
     )

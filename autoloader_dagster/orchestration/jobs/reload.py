@@ -24,6 +24,7 @@ from autoloader_dagster.orchestration.jobs.base import (
 from autoloader_dagster.orchestration.pages import Pages
 from autoloader_dagster.orchestration.resources import ProcessedFilesResource, SparkConnectResource
 from autoloader_dagster.orchestration.runs.tags import ended_runs
+from autoloader_dagster.specs.dagster_names import mounted
 from autoloader_dagster.specs.loader import SpecSet
 from autoloader_dagster.state.records import PartitionKeys
 
@@ -40,11 +41,12 @@ class ReloadConfig(ChosenFiles):
     dry_run: bool = Field(default=True, description=DRY_RUN)
 
 
-def reload_job(specs: SpecSet, ingestions: Collection[str]) -> dg.JobDefinition:
+def reload_job(specs: SpecSet, ingestions: Collection[str], mount: str) -> dg.JobDefinition:
     """The job; its Launchpad offers these ingestions."""
+    name = mounted(RELOAD_JOB, mount)
     fields = config_fields(ReloadConfig, ingestions)
 
-    @dg.op(name=op_name(RELOAD_JOB), out=RETURNED, config_schema=fields)
+    @dg.op(name=op_name(name), out=RETURNED, config_schema=fields)
     def reload_op(
         context: dg.OpExecutionContext,
         spark_connect: SparkConnectResource,
@@ -82,7 +84,7 @@ def reload_job(specs: SpecSet, ingestions: Collection[str]) -> dg.JobDefinition:
             return outcomes
 
     return job_of(
-        RELOAD_JOB,
+        name,
         reload_op,
         "Loads files or partitions again that are loaded; the new rows take the place of the old.",
     )

@@ -24,6 +24,7 @@ from autoloader_dagster.orchestration.jobs.base import (
 )
 from autoloader_dagster.orchestration.pages import Pages
 from autoloader_dagster.orchestration.resources import ProcessedFilesResource, SparkConnectResource
+from autoloader_dagster.specs.dagster_names import mounted
 from autoloader_dagster.specs.loader import SpecSet
 
 RETRY_JOB = "autoloader_retry"
@@ -44,7 +45,7 @@ class DismissConfig(ChosenFiles):
     dry_run: bool = Field(default=True, description=DRY_RUN)
 
 
-def retry_job(specs: SpecSet, ingestions: Collection[str]) -> dg.JobDefinition:
+def retry_job(specs: SpecSet, ingestions: Collection[str], mount: str) -> dg.JobDefinition:
     """The job that requeues files; its Launchpad offers these ingestions."""
 
     def act(ingestion: Ingestion, files: Sequence[str], dry_run: bool) -> tuple[RetryOutcome, str]:
@@ -53,7 +54,7 @@ def retry_job(specs: SpecSet, ingestions: Collection[str]) -> dg.JobDefinition:
         return retry(ingestion, files), "wait again"
 
     return _job(
-        RETRY_JOB,
+        mounted(RETRY_JOB, mount),
         "Lets files that failed, or were set aside, skipped or undone, wait to be loaded again. "
         "The next run of the asset loads them.",
         RetryConfig,
@@ -64,7 +65,7 @@ def retry_job(specs: SpecSet, ingestions: Collection[str]) -> dg.JobDefinition:
     )
 
 
-def dismiss_job(specs: SpecSet, ingestions: Collection[str]) -> dg.JobDefinition:
+def dismiss_job(specs: SpecSet, ingestions: Collection[str], mount: str) -> dg.JobDefinition:
     """The job that skips files for good; its Launchpad offers these ingestions."""
 
     def act(
@@ -75,7 +76,7 @@ def dismiss_job(specs: SpecSet, ingestions: Collection[str]) -> dg.JobDefinition
         return dismiss(ingestion, files), "are dismissed"
 
     return _job(
-        DISMISS_JOB,
+        mounted(DISMISS_JOB, mount),
         "Skips files for good that failed or are quarantined, so that the checks do not report "
         "them. Each keeps its reason; a new version of it loads as usual.",
         DismissConfig,

@@ -24,6 +24,7 @@ from autoloader_dagster.orchestration.jobs.base import (
 from autoloader_dagster.orchestration.pages import Pages
 from autoloader_dagster.orchestration.resources import ProcessedFilesResource, SparkConnectResource
 from autoloader_dagster.orchestration.runs.tags import ended_runs, failed_tries
+from autoloader_dagster.specs.dagster_names import mounted
 from autoloader_dagster.specs.loader import SpecSet
 
 UNDO_JOB = "autoloader_undo"
@@ -45,11 +46,12 @@ class UndoConfig(ChosenFiles):
     dry_run: bool = Field(default=True, description=DRY_RUN)
 
 
-def undo_job(specs: SpecSet, ingestions: Collection[str]) -> dg.JobDefinition:
+def undo_job(specs: SpecSet, ingestions: Collection[str], mount: str) -> dg.JobDefinition:
     """The job; its Launchpad offers these ingestions."""
+    name = mounted(UNDO_JOB, mount)
     fields = config_fields(UndoConfig, ingestions)
 
-    @dg.op(name=op_name(UNDO_JOB), out=RETURNED, config_schema=fields)
+    @dg.op(name=op_name(name), out=RETURNED, config_schema=fields)
     def undo_op(
         context: dg.OpExecutionContext,
         spark_connect: SparkConnectResource,
@@ -95,5 +97,5 @@ def undo_job(specs: SpecSet, ingestions: Collection[str]) -> dg.JobDefinition:
             return outcome
 
     return job_of(
-        UNDO_JOB, undo_op, "Takes the rows of loaded files out of the table, in one snapshot."
+        name, undo_op, "Takes the rows of loaded files out of the table, in one snapshot."
     )

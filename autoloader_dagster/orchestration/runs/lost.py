@@ -13,6 +13,7 @@ import dagster as dg
 from autoloader_dagster.orchestration.runs import locks as run_locks
 from autoloader_dagster.orchestration.runs.tags import UNWATCHED_TAG, has_ended
 from autoloader_dagster.settings import Settings, load_settings
+from autoloader_dagster.specs.dagster_names import mounted
 
 SENSOR_NAME = "autoloader_lost_runs"
 
@@ -57,13 +58,13 @@ class Ours:
 
 
 def build_lost_runs_sensor(
-    asset_keys: Iterable[dg.AssetKey], job_names: Iterable[str]
+    asset_keys: Iterable[dg.AssetKey], job_names: Iterable[str], mount: str
 ) -> dg.SensorDefinition:
-    """The sensor for the runs of these; on unless somebody stops it."""
+    """The sensor of a mount for the runs of these; on unless somebody stops it."""
     ours = Ours(frozenset(asset_keys), frozenset(job_names))
 
     @dg.sensor(
-        name=SENSOR_NAME,
+        name=mounted(SENSOR_NAME, mount),
         minimum_interval_seconds=_EVERY_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Fails runs whose worker process is gone, so that they are retried.",

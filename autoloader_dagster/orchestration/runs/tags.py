@@ -62,7 +62,10 @@ def failed_tries(instance: dg.DagsterInstance, run: dg.DagsterRun) -> set[str]:
 
 
 def runs_for_pending(instance: dg.DagsterInstance, digest: str) -> list[dg.RunRecord]:
-    """The runs that were asked for to load exactly this pending set, newest first."""
+    """The runs that were asked for to load exactly this pending set, newest first.
+
+    The digest is of one ingestion of one asset.
+    """
     return list(instance.get_run_records(dg.RunsFilter(tags={PENDING_TAG: digest}), limit=20))
 
 
@@ -116,13 +119,19 @@ def _newest_run(
 ) -> dg.DagsterRun | None:
     """The newest run of an ingestion, whatever started it.
 
-    Only runs of the sensor, the schedule and the command line have the tag. Each run of the asset
-    announces what it is to load.
+    Only runs of the sensor, the schedule and the command line have the tag, also those of another
+    deployment with a spec of this name. Each run of the asset announces what it is to load.
     """
-    found = [*instance.get_run_records(dg.RunsFilter(tags={INGESTION_TAG: ingestion_id}), limit=1)]
+    tagged = instance.get_run_records(dg.RunsFilter(tags={INGESTION_TAG: ingestion_id}), limit=20)
+    found = [record for record in tagged if _may_load(record.dagster_run, asset)][:1]
     if asset is not None:
         planned = instance.get_latest_planned_materialization_info(asset)
         if planned is not None:
             found += instance.get_run_records(dg.RunsFilter(run_ids=[planned.run_id]))
     newest = max(found, key=lambda record: record.storage_id, default=None)
     return newest.dagster_run if newest is not None else None
+
+
+def _may_load(run: dg.DagsterRun, asset: dg.AssetKey | None) -> bool:
+    """Whether a run loads the asset, or does not say what it loads."""
+    return asset is None or not run.asset_selection or asset in run.asset_selection
