@@ -40,12 +40,14 @@ class FileInTable:
         modified_at: When that version was last changed, UTC.
         rows: How many rows.
         partition_key: Its partition.
+        bad_rows: How many of the rows have something in ``_rescued``.
     """
 
     path: str
     modified_at: datetime
     rows: int
     partition_key: str | None
+    bad_rows: int = 0
 
 
 def rows_by_file(table: IcebergTable, ref: str, batch_id: str) -> dict[str, int]:
@@ -81,12 +83,12 @@ def files_of_batch(table: IcebergTable, batch_id: str, at: int | None = None) ->
     rows = table.query(
         "read",
         f"select {SOURCE_FILE} as f, unix_micros({SOURCE_MODIFIED_AT}) as m, "
-        f"count(*) as n, max({PARTITION_KEY}) as k from {table.as_of(at)} "
-        f"where {BATCH_ID} = {literal(batch_id)} "
+        f"count(*) as n, max({PARTITION_KEY}) as k, count_if({RESCUED} is not null) as bad "
+        f"from {table.as_of(at)} where {BATCH_ID} = {literal(batch_id)} "
         # Rows that a person has written need not have them.
         f"and {SOURCE_FILE} is not null and {SOURCE_MODIFIED_AT} is not null group by 1, 2",
     )
-    return [FileInTable(r["f"], moment_of(r["m"]), r["n"], r["k"]) for r in rows]
+    return [FileInTable(r["f"], moment_of(r["m"]), r["n"], r["k"], r["bad"]) for r in rows]
 
 
 def rows_of_files(table: IcebergTable, at: int | None = None) -> Iterator[RowsOfFile]:

@@ -136,25 +136,7 @@ class Rebuild:
             still = [each for each in files if each.file_id in unchanged]
             if batch is None or batch.status != "RECORDED" or not still:
                 return 0
-            moment = now(connection)
-            changes = [
-                {
-                    "row_id": each.file_id,
-                    "records_ingested": each.rows,
-                    "bad_records": each.bad_rows,
-                }
-                for each in still
-            ]
-            move(
-                connection,
-                changes,
-                ALL,
-                "SUCCESS",
-                moment,
-                batch_id=batch_id,
-                snapshot_id=batch.snapshot_id,
-                processed_at=moment,
-            )
+            write_loaded(connection, batch_id, batch.snapshot_id, still, ALL)
             return len(still)
 
         return write_guarded(self._database, ingestion_id, guard, write)
@@ -183,6 +165,31 @@ class Rebuild:
             staged_rows(connection, in_table),
         ):
             yield Comparison(connection, ingestion_id, shared, of_others)
+
+
+def write_loaded(
+    connection: Connection,
+    batch_id: str,
+    snapshot_id: int | None,
+    files: Sequence[LoadedFile],
+    came_from: Collection[FileStatus],
+) -> None:
+    """Write that files are loaded by a recorded batch, unless they have another status."""
+    moment = now(connection)
+    changes = [
+        {"row_id": each.file_id, "records_ingested": each.rows, "bad_records": each.bad_rows}
+        for each in files
+    ]
+    move(
+        connection,
+        changes,
+        came_from,
+        "SUCCESS",
+        moment,
+        batch_id=batch_id,
+        snapshot_id=snapshot_id,
+        processed_at=moment,
+    )
 
 
 def name_listed_versions(connection: Connection, ingestion_id: str) -> None:

@@ -311,11 +311,12 @@ class KnownBatch(NamedTuple):
 
 
 class DisplacedFile(NamedTuple):
-    """A file version whose rows a batch took out, and the batch that had loaded it."""
+    """A file version whose rows a batch took out, the batch that had loaded it, and its rows."""
 
     id: int
     path: str
     batch_id: str
+    rows: int
 
 
 class HandOver(NamedTuple):

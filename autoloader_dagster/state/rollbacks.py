@@ -4,8 +4,9 @@ Main was rolled back by hand, or the table was dropped and created again. The ta
 their files are not loaded any more; whether they are to be loaded again is for the caller to say.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 
 from sqlalchemy import (
     ColumnElement,
@@ -25,17 +26,20 @@ from autoloader_dagster.state.database import Database, now, one_of
 from autoloader_dagster.state.file_ids import write_ids
 from autoloader_dagster.state.guarded import write_guarded
 from autoloader_dagster.state.models import StoredBatch, StoredFile
+from autoloader_dagster.state.rebuild import write_loaded
 from autoloader_dagster.state.records import (
     FILE_CHANGED,
     DisplacedFile,
     FileStatus,
     Guard,
+    LoadedFile,
     RolledBack,
     no_guard,
 )
-from autoloader_dagster.state.transitions import move
+from autoloader_dagster.state.transitions import ALL, move
 
 _DISPLACED: tuple[FileStatus, ...] = ("REPLACED", "UNDONE")
+_NOT_LOADED: tuple[FileStatus, ...] = tuple(status for status in ALL if status != "SUCCESS")
 
 
 class Rollbacks:
@@ -72,7 +76,12 @@ class Rollbacks:
         """The file versions whose rows this batch took out: it replaced or undid them."""
         with self._database.reading() as connection:
             rows = connection.execute(
-                select(StoredFile.id, StoredFile.file_path, StoredFile.batch_id)
+                select(
+                    StoredFile.id,
+                    StoredFile.file_path,
+                    StoredFile.batch_id,
+                    func.coalesce(StoredFile.records_ingested, 0),
+                )
                 .join(StoredBatch, StoredBatch.ingestion_id == StoredFile.ingestion_id)
                 .where(
                     StoredBatch.id == batch_id,
@@ -88,7 +97,7 @@ class Rollbacks:
         batch_id: str,
         snapshot_id: int | None,
         reason: str,
-        back_again: Collection[int] = (),
+        back_again: Mapping[str, Sequence[LoadedFile]] = MappingProxyType({}),
         guard: Guard = no_guard,
     ) -> RolledBack | None:
         """Roll back a batch that main has lost: its files become UNDONE.
@@ -99,7 +108,8 @@ class Rollbacks:
             batch_id: The batch.
             snapshot_id: The snapshot that it is recorded with; None for any.
             reason: For people.
-            back_again: Ids of replaced or undone versions whose rows are in main again.
+            back_again: Files whose rows are in main again, by the batch that had loaded them. One
+                that another batch has loaded stays, and so do all of a batch that is not recorded.
             guard: As for ``BatchFiles.record``.
 
         Returns:
@@ -120,8 +130,15 @@ class Rollbacks:
             loaded = and_(StoredFile.batch_id == batch_id, StoredFile.status == "SUCCESS")
             ids = list(connection.scalars(select(StoredFile.id).where(loaded)))
             move(connection, loaded, ("SUCCESS",), "UNDONE", moment, error_message=reason)
-            back = one_of(StoredFile.id, back_again, connection)
-            move(connection, back, _DISPLACED, "SUCCESS", moment)
+            earlier = connection.execute(
+                select(StoredBatch.id, StoredBatch.snapshot_id).where(
+                    one_of(StoredBatch.id, back_again, connection), StoredBatch.status == "RECORDED"
+                )
+            ).all()
+            for each in earlier:
+                write_loaded(
+                    connection, each.id, each.snapshot_id, back_again[each.id], _NOT_LOADED
+                )
             _release(connection, {batch_id: ids}, reason, moment)
             return RolledBack(str(ingestion_id), len(ids))
 

@@ -54,7 +54,9 @@ def test_versions_that_a_rolled_back_batch_had_replaced_are_loaded_again(
     (replaced,) = state.rollbacks.displaced_by(second.batch_id)
     assert replaced.batch_id == first.batch_id
 
-    state.rollbacks.roll_back(second.batch_id, 8, "rolled back", [replaced.id])
+    state.rollbacks.roll_back(
+        second.batch_id, 8, "rolled back", {first.batch_id: [LoadedFile(replaced.id, 10)]}
+    )
 
     assert statuses(state, "a.csv") == {"v1": "SUCCESS", "v2": "UNDONE"}
 

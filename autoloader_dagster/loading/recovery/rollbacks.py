@@ -5,16 +5,11 @@ loaded again by itself; what went with its table is.
 """
 
 import logging
-from collections import defaultdict
-from collections.abc import Sequence
 
 from autoloader_dagster.iceberg.history import History, Snapshot
 from autoloader_dagster.loading.lakehouse import Table
 from autoloader_dagster.loading.recovery.main_read import MainRead
 from autoloader_dagster.state.records import (
-    Batch,
-    DisplacedFile,
-    FileStatus,
     LoadedFile,
     RolledBack,
 )
@@ -39,15 +34,12 @@ def take_back_rolled_back(store: ProcessedFiles, table: Table, history: History)
     for snapshot, batch_id in _recorded_off_main(store, history):
         past = snapshot.snapshot_id
         reason = f"main was rolled back past snapshot {past}, which held batch {batch_id}"
-        back_again = _with_rows(read, store.rollbacks.displaced_by(batch_id))
-        batch = store.batches.get(batch_id)
+        back_again = _back_again(store, read, batch_id)
         rolled_back = store.rollbacks.roll_back(batch_id, past, reason, back_again, read.unchanged)
         if rolled_back is None:
             continue
         taken.add(batch_id)
         _say(table, reason, rolled_back)
-        if batch is not None and batch.kind == "reload":
-            _reinstate_as_before(store, read, batch)
     return frozenset(taken)
 
 
@@ -62,19 +54,37 @@ def _say(table: Table, reason: str, rolled_back: RolledBack) -> None:
     )
 
 
-def _reinstate_as_before(store: ProcessedFiles, read: MainRead, reload: Batch) -> None:
-    """Note the files of a reload that is gone as loaded by the batches whose rows are back."""
-    members = {(file.path, file.modified_at): file.id for file in reload.files}
-    by_batch: dict[str, list[LoadedFile]] = defaultdict(list)
-    for each in read.table.rows_of_files(read.head):
-        file_id = members.get((each.path, each.modified_at))
-        if file_id is not None:
-            by_batch[each.batch_id].append(LoadedFile(file_id, each.rows, each.bad_rows))
-    recorded = store.batches.known(by_batch)
-    for batch_id, files in by_batch.items():
-        if batch_id in recorded and recorded[batch_id].status == "RECORDED":
-            seen: dict[int, FileStatus | None] = {each.file_id: "UNDONE" for each in files}
-            store.rebuild.reinstate(reload.ingestion_id, batch_id, files, seen, read.unchanged)
+def _back_again(
+    store: ProcessedFiles, read: MainRead, batch_id: str
+) -> dict[str, list[LoadedFile]]:
+    """The files of a batch whose rows are in main from an earlier one, by that one.
+
+    They are those that the batch loaded again, or took out: by an undo, or because a newer version
+    came. Not all of them need be there: a rollback may end between the delete and the append.
+    """
+    batch = store.batches.get(batch_id)
+    if batch is None:
+        return {}
+    displaced = store.rollbacks.displaced_by(batch_id)
+    ids = {*(file.id for file in batch.files), *(each.id for each in displaced)}
+    earlier = {
+        *store.batches.of_files(batch.ingestion_id, ids),
+        *(each.batch_id for each in displaced),
+    } - {batch_id}
+    if not earlier:
+        return {}
+    versions = {
+        (row.file_path, row.file_modified_at): row.id
+        for row in store.files.find(batch.ingestion_id, ids=ids)
+    }
+    found: dict[str, list[LoadedFile]] = {}
+    for each in sorted(earlier):
+        found[each] = [
+            LoadedFile(versions[file.path, file.modified_at], file.rows, file.bad_rows)
+            for file in read.table.files_of_batch(each, read.head)
+            if (file.path, file.modified_at) in versions
+        ]
+    return found
 
 
 def _recorded_off_main(store: ProcessedFiles, history: History) -> list[tuple[Snapshot, str]]:
@@ -96,19 +106,6 @@ def _recorded_off_main(store: ProcessedFiles, history: History) -> list[tuple[Sn
         and known[batch_id].snapshot_id == snapshot.snapshot_id
     ]
     return sorted(recorded, key=lambda each: history.generation(each[0]), reverse=True)
-
-
-def _with_rows(read: MainRead, displaced: Sequence[DisplacedFile]) -> list[int]:
-    """Of the versions whose rows a batch took out, those whose rows are in main now.
-
-    Not all of them need be: a rollback may end between the delete and the append of one batch.
-    """
-    there = {
-        (batch_id, file.path)
-        for batch_id in {each.batch_id for each in displaced}
-        for file in read.table.files_of_batch(batch_id, read.head)
-    }
-    return [each.id for each in displaced if (each.batch_id, each.path) in there]
 
 
 def take_back_of_old_table(store: ProcessedFiles, table: Table, table_id: str) -> None:
@@ -135,16 +132,24 @@ def take_back_of_old_table(store: ProcessedFiles, table: Table, table_id: str) -
 
 
 def take_back_vanished(store: ProcessedFiles, table: Table, head: int) -> None:
-    """Take back the batches without a row in main, when its history cannot tell what happened.
+    """Roll back the batches without a row in main, when its history cannot tell what happened.
 
     Main may have been rolled back, and the snapshots that it left may have expired since.
     """
     loaded = store.rollbacks.loaded_batches(table.name)
-    there = set(table.batch_ids(head)) if loaded else set()
-    for batch_id in (b for b, rows in loaded.items() if rows and b not in there):
+    if not loaded:
+        return
+    there = set(table.batch_ids(head))
+    read = MainRead(table, head)
+    lost = [batch_id for batch_id, rows in loaded.items() if rows and batch_id not in there]
+    for batch_id in lost:
+        displaced = store.rollbacks.displaced_by(batch_id)
         reason = f"batch {batch_id} has no row in snapshot {head}, and its own snapshot has expired"
-        rolled_back = store.rollbacks.roll_back(
-            batch_id, None, reason, (), MainRead(table, head).unchanged
-        )
-        if rolled_back is not None:
-            _say(table, reason, rolled_back)
+        back_again = _back_again(store, read, batch_id)
+        rolled_back = store.rollbacks.roll_back(batch_id, None, reason, back_again, read.unchanged)
+        if rolled_back is None:
+            continue
+        _say(table, reason, rolled_back)
+        # A batch whose files were all replaced is not among those that have loaded files.
+        before = {each.batch_id for each in displaced if each.rows} - there
+        lost += sorted(before.difference(lost))
