@@ -251,7 +251,7 @@ def _print_second(report: "RunReport") -> None:
             (
                 Path(row.file_path).name,
                 row.partition_key,
-                row.records_ingested,
+                row.rows,
                 str(row.snapshot_id),
             )
             for row in report.loaded

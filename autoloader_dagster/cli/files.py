@@ -74,7 +74,7 @@ def files(
                 row.file_modified_at,
                 row.partition_key,
                 row.status,
-                row.records_ingested,
+                row.rows,
                 _reason(row),
             )
             for row in rows
@@ -130,7 +130,7 @@ def _status(status: str | None) -> "Any":
 
 
 def _reason(row: "FileRow") -> str | None:
-    return None if row.status in _WITHOUT_REASON else row.error_message
+    return None if row.status in _WITHOUT_REASON else row.reason
 
 
 def file_json(row: "FileRow") -> dict[str, Any]:
@@ -141,12 +141,11 @@ def file_json(row: "FileRow") -> dict[str, Any]:
         "size": row.file_size_bytes,
         "modified_at": moment(row.file_modified_at),
         "status": row.status,
-        "reason": _reason(row),
+        "reason": row.reason,
         "error_type": row.error_type,
-        "error_message": row.error_message,
         "partition": row.partition_key,
-        "rows": row.records_ingested,
-        "bad_records": row.bad_records,
+        "rows": row.rows,
+        "bad_rows": row.bad_rows,
         "batch_id": row.batch_id,
         "run_id": row.run_id,
         "snapshot_id": snapshot(row.snapshot_id),

@@ -209,7 +209,7 @@ def print_report(report: "RunReport", base: str) -> None:
         print_some(
             ("file", "status", "error", "why"),
             [
-                (row.file_path.removeprefix(base), row.status, row.error_type, row.error_message)
+                (row.file_path.removeprefix(base), row.status, row.error_type, row.reason)
                 for row in report.set_aside
             ],
             f"{len(report.set_aside):,} files failed or quarantined",
@@ -263,8 +263,8 @@ def _print_partitions(loaded: "tuple[FileRow, ...]") -> None:
             (
                 key or "(none)",
                 len(rows),
-                sum(row.records_ingested or 0 for row in rows),
-                sum(row.bad_records or 0 for row in rows),
+                sum(row.rows or 0 for row in rows),
+                sum(row.bad_rows or 0 for row in rows),
                 shown_size(sum(row.file_size_bytes for row in rows)),
             )
             for key, rows in ordered[-_SHOWN:]

@@ -65,9 +65,9 @@ def trace(
                 row.file_modified_at,
                 row.status,
                 row.partition_key,
-                row.records_ingested,
+                row.rows,
                 row.batch_id,
-                row.error_message,
+                row.reason,
             )
             for row in files[:_SHOWN]
         ),

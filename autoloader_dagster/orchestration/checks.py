@@ -112,7 +112,7 @@ def _files_result(ingestion: Ingestion) -> dg.AssetCheckResult:
             status=row.status,
             bytes=row.file_size_bytes,
             error_type=row.error_type,
-            reason=row.error_message,
+            reason=row.reason,
         )
         for row in store.files.find(ingestion.id, DISMISSIBLE, limit=keys.MAX_FILES_SHOWN)
     ]

@@ -147,8 +147,8 @@ class BatchFiles:
             changes = [
                 {
                     "row_id": each.file_id,
-                    "records_ingested": each.rows,
-                    "bad_records": each.bad_rows,
+                    "rows": each.rows,
+                    "bad_rows": each.bad_rows,
                 }
                 for each in files
             ]
@@ -193,7 +193,7 @@ class BatchFiles:
                     connection,
                     batch.table,
                     batch.ingestion_id,
-                    TableState(batch.table_uuid, snapshot_id),
+                    TableState(batch.table_id, snapshot_id),
                 )
 
         write_guarded(self._database, whose, guard, write)
@@ -229,7 +229,7 @@ class BatchFiles:
             if connection.scalar(known) is None:
                 _add_batch(connection, moment, batch_id, "undo", ingestion_id, tenant, table)
             stored = connection.execute(
-                select(StoredBatch.status, StoredBatch.table_uuid)
+                select(StoredBatch.status, StoredBatch.table_id)
                 .where(StoredBatch.id == batch_id)
                 .with_for_update()
             ).one()
@@ -251,7 +251,7 @@ class BatchFiles:
             )
             if snapshot_id is not None:
                 write_table_state(
-                    connection, table, ingestion_id, TableState(stored.table_uuid, snapshot_id)
+                    connection, table, ingestion_id, TableState(stored.table_id, snapshot_id)
                 )
 
 
@@ -267,7 +267,7 @@ def _change(outcome: SetAside, tries: int, retries: int) -> tuple[FileStatus, di
         "row_id": outcome.file_id,
         "retry_count": tried,
         "error_type": outcome.error_type,
-        "error_message": None if message is None else strike(message),
+        "reason": None if message is None else strike(message),
     }
 
 
@@ -308,7 +308,7 @@ def _batch_row(batch_id: str) -> Any:
         StoredBatch.member_files,
         StoredBatch.run_id,
         StoredBatch.table,
-        StoredBatch.table_uuid,
+        StoredBatch.table_id,
         StoredBatch.status,
         StoredBatch.snapshot_id,
     ).where(StoredBatch.id == batch_id)
@@ -385,7 +385,7 @@ def _replace_older(
             "REPLACED",
             moment,
             displaced_by=batch_id,
-            error_message=f"a newer version of the file took its place in batch {batch_id}",
+            reason=f"a newer version of the file took its place in batch {batch_id}",
         )
 
 
@@ -407,7 +407,7 @@ def _mark_undone(
         "UNDONE",
         moment,
         displaced_by=batch_id,
-        error_message=f"its rows were taken out by the undo {batch_id}",
+        reason=f"its rows were taken out by the undo {batch_id}",
         processed_at=moment,
     )
     return [row.id for row in undone]

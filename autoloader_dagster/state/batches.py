@@ -182,7 +182,7 @@ def find(connection: Connection, batch_id: str) -> Batch | None:
         ingestion_id=row.ingestion_id,
         kind=row.kind,
         table=row.table,
-        table_uuid=row.table_uuid,
+        table_id=row.table_id,
         status=row.status,
         owner=row.lease_owner,
         run_id=row.run_id,

@@ -162,7 +162,7 @@ class Claims:
             return renewed.rowcount == 1
 
     def begin_attempt(
-        self, batch_id: str, owner: str, base_snapshot_id: int | None, table_uuid: str | None
+        self, batch_id: str, owner: str, base_snapshot_id: int | None, table_id: str | None
     ) -> int:
         """Count one more attempt on this base, and return its number, from 1.
 
@@ -178,7 +178,7 @@ class Claims:
                     status="CLAIMED",
                     attempt=row.attempt + 1,
                     base_snapshot_id=base_snapshot_id,
-                    table_uuid=table_uuid,
+                    table_id=table_id,
                     snapshot_id=None,
                     rows=None,
                 )

@@ -92,7 +92,7 @@ WHERE NOT EXISTS (SELECT 1 FROM processed_files f
 _STATUS = """
 UPDATE autoloader_differences
 SET status = (SELECT f.status FROM processed_files f WHERE f.id = file_id),
-    recorded_rows = (SELECT f.records_ingested FROM processed_files f
+    recorded_rows = (SELECT f.rows FROM processed_files f
                      WHERE f.id = file_id AND f.status = 'SUCCESS')
 """
 # Of several ingestions' rows in one table, those of the others.
@@ -131,23 +131,23 @@ UPDATE autoloader_differences SET kind = CASE
 # Loaded by the state, and not, or not with these rows, in the table.
 _LOADED = """
 INSERT INTO autoloader_differences
-SELECT CASE WHEN t.rows IS NULL THEN 'missing' WHEN t.rows < f.records_ingested THEN 'fewer'
+SELECT CASE WHEN t.rows IS NULL THEN 'missing' WHEN t.rows < f.rows THEN 'fewer'
             ELSE 'double' END,
        f.file_path, f.file_modified_at, f.batch_id, f.partition_key, coalesce(t.rows, 0),
-       coalesce(t.bad_rows, 0), f.records_ingested, f.id, f.status
+       coalesce(t.bad_rows, 0), f.rows, f.id, f.status
 FROM processed_files f
 LEFT JOIN (SELECT file_path, batch_id, sum(rows) AS rows, sum(bad_rows) AS bad_rows
            FROM autoloader_in_table GROUP BY file_path, batch_id) t
   ON t.file_path = f.file_path AND t.batch_id = f.batch_id
 WHERE f.ingestion_id = :ingestion AND f.status = 'SUCCESS'
-  AND coalesce(t.rows, 0) <> f.records_ingested
+  AND coalesce(t.rows, 0) <> f.rows
   AND (t.rows IS NOT NULL OR NOT EXISTS (SELECT 1 FROM autoloader_differences d
                                          WHERE d.file_id = f.id AND d.kind = 'unrecorded'))
 """
 _GONE = """
 INSERT INTO autoloader_differences
-SELECT 'gone', f.file_path, f.file_modified_at, f.batch_id, f.partition_key, f.records_ingested,
-       f.bad_records, f.records_ingested, f.id, f.status
+SELECT 'gone', f.file_path, f.file_modified_at, f.batch_id, f.partition_key, f.rows,
+       f.bad_rows, f.rows, f.id, f.status
 FROM processed_files f
 WHERE f.ingestion_id = :ingestion AND f.status = 'SUCCESS'
   AND NOT EXISTS (SELECT 1 FROM autoloader_listing l WHERE l.file_path = f.file_path)
@@ -159,7 +159,7 @@ SELECT CAST(:tenant AS TEXT) AS tenant, CAST(:ingestion AS TEXT) AS ingestion_id
        coalesce(l.version, :unlisted || CAST(d.modified_at AS TEXT)) AS file_version,
        coalesce(l.size, 0) AS file_size_bytes, d.modified_at AS file_modified_at,
        l.etag AS file_etag, max(d.partition_key) AS partition_key,
-       CAST(:found AS TEXT) AS error_message, :now AS discovered_at, 0 AS retry_count,
+       CAST(:found AS TEXT) AS reason, :now AS discovered_at, 0 AS retry_count,
        :now AS created_at, :now AS updated_at,
        CASE WHEN l.version IS NULL THEN :now END AS found_in_table_at
 FROM autoloader_differences d
@@ -178,7 +178,7 @@ _VERSION_COLUMNS = (
     "file_modified_at",
     "file_etag",
     "partition_key",
-    "error_message",
+    "reason",
     "discovered_at",
     "retry_count",
     "created_at",

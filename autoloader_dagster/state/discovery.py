@@ -194,7 +194,7 @@ def _skip_unlisted(connection: Connection, ingestion_id: str, began: datetime) -
             "SKIPPED",
             now(connection),
             error_type=FILE_GONE,
-            error_message=_UNLISTED,
+            reason=_UNLISTED,
         )
 
 
@@ -271,7 +271,7 @@ def _known_versions(
             StoredFile.file_version,
             StoredFile.status,
             StoredFile.error_type,
-            StoredFile.error_message,
+            StoredFile.reason,
             StoredFile.partition_key,
             StoredFile.discovered_at,
         )
@@ -318,7 +318,7 @@ def _write(
             "file_etag": ref.etag,
             "partition_key": state.partition_key,
             "error_type": state.error_type,
-            "error_message": state.error_message,
+            "reason": state.reason,
             "discovered_at": own.discovered_at if own and own.unplaced else moment,
         }
         if own:
@@ -350,5 +350,5 @@ def _supersede(connection: Connection, ids: Sequence[int], moment: datetime) -> 
         ("DISCOVERED", "HELD", "FAILED", "QUARANTINED", "SKIPPED"),
         "REPLACED",
         moment,
-        error_message=_SUPERSEDED,
+        reason=_SUPERSEDED,
     )

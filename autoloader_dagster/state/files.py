@@ -283,7 +283,7 @@ class Files:
                     StoredFile.id,
                     StoredFile.status,
                     StoredFile.error_type,
-                    StoredFile.error_message,
+                    StoredFile.reason,
                 )
                 .where(
                     StoredFile.ingestion_id == ingestion_id,
@@ -293,7 +293,7 @@ class Files:
                 .with_for_update()
             ).all()
             if bad:
-                reasons = [{"row_id": row.id, "error_message": _dismissed(row)} for row in bad]
+                reasons = [{"row_id": row.id, "reason": _dismissed(row)} for row in bad]
                 move(connection, reasons, DISMISSIBLE, "SKIPPED", moment, error_type=DISMISSED)
             return {row.id for row in bad}
 
@@ -309,5 +309,5 @@ def _path_matches(pattern: str, connection: Connection) -> ColumnElement[bool]:
 
 
 def _dismissed(row: Row[tuple[int, str, str | None, str | None]]) -> str:
-    why = ": ".join(part for part in (row.error_type, row.error_message) if part)
+    why = ": ".join(part for part in (row.error_type, row.reason) if part)
     return f"dismissed; it was {row.status}" + (f", {why}" if why else "")

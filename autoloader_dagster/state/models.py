@@ -84,7 +84,7 @@ class StoredBatch(Base):
     kind: Mapped[str] = mapped_column(server_default="load")
     run_id: Mapped[str]
     table: Mapped[str]
-    table_uuid: Mapped[str | None]
+    table_id: Mapped[str | None]
     status: Mapped[str]
     attempt: Mapped[int] = mapped_column(Integer)
     lease_owner: Mapped[str]
@@ -132,12 +132,12 @@ class StoredFile(Base):
     discovered_at: Mapped[datetime]
     processing_started_at: Mapped[datetime | None]
     processed_at: Mapped[datetime | None]
-    records_ingested: Mapped[int | None]
-    bad_records: Mapped[int | None]
+    rows: Mapped[int | None]
+    bad_rows: Mapped[int | None]
     bytes_read: Mapped[int | None]
     processing_duration_ms: Mapped[int | None]
     error_type: Mapped[str | None]
-    error_message: Mapped[str | None]
+    reason: Mapped[str | None]
     retry_count: Mapped[int] = mapped_column(Integer)
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
@@ -182,7 +182,7 @@ class StoredTable(Base):
 
     table: Mapped[str] = mapped_column(primary_key=True)
     ingestion_id: Mapped[str] = mapped_column(primary_key=True)
-    table_uuid: Mapped[str | None]
+    table_id: Mapped[str | None]
     last_snapshot_id: Mapped[int | None]
     updated_at: Mapped[datetime]
 

@@ -88,7 +88,7 @@ class Rebuild:
                     "file_size_bytes": 0,
                     "file_modified_at": modified_at,
                     "partition_key": partition_key,
-                    "error_message": FOUND,
+                    "reason": FOUND,
                     "discovered_at": moment,
                     "retry_count": 0,
                     "created_at": moment,
@@ -177,8 +177,7 @@ def write_loaded(
     """Write that files are loaded by a recorded batch, unless they have another status."""
     moment = now(connection)
     changes = [
-        {"row_id": each.file_id, "records_ingested": each.rows, "bad_records": each.bad_rows}
-        for each in files
+        {"row_id": each.file_id, "rows": each.rows, "bad_rows": each.bad_rows} for each in files
     ]
     move(
         connection,

@@ -210,7 +210,7 @@ class Batch:
     ingestion_id: str
     kind: BatchKind
     table: str
-    table_uuid: str | None
+    table_id: str | None
     status: BatchStatus
     owner: str
     run_id: str
@@ -298,7 +298,7 @@ class LoadedElsewhere:
 class TableState:
     """The table that the state has followed, and main's last snapshot that it has seen."""
 
-    table_uuid: str | None
+    table_id: str | None
     last_snapshot_id: int | None
 
 
@@ -426,12 +426,12 @@ class FileRow:
     discovered_at: datetime
     processing_started_at: datetime | None
     processed_at: datetime | None
-    records_ingested: int | None
-    bad_records: int | None
+    rows: int | None
+    bad_rows: int | None
     bytes_read: int | None
     processing_duration_ms: int | None
     error_type: str | None
-    error_message: str | None
+    reason: str | None
     retry_count: int
     created_at: datetime
     updated_at: datetime
@@ -452,7 +452,7 @@ class BatchRow:
     kind: BatchKind
     run_id: str
     table: str
-    table_uuid: str | None
+    table_id: str | None
     status: BatchStatus
     attempt: int
     lease_owner: str

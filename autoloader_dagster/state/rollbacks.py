@@ -48,16 +48,16 @@ class Rollbacks:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def loaded_batches(self, table: str, but_table_uuid: str | None = None) -> dict[str, int]:
+    def loaded_batches(self, table: str, but_table_id: str | None = None) -> dict[str, int]:
         """The recorded batches of a table that have loaded files, and how many rows these have.
 
         Args:
             table: The table, whichever ingestions load it.
-            but_table_uuid: Leave out the batches that went to this table of that name.
+            but_table_id: Leave out the batches that went to this table of that name.
         """
         with self._database.reading() as connection:
             chosen = (
-                select(StoredBatch.id, func.sum(func.coalesce(StoredFile.records_ingested, 0)))
+                select(StoredBatch.id, func.sum(func.coalesce(StoredFile.rows, 0)))
                 .join(StoredFile, StoredFile.batch_id == StoredBatch.id)
                 .where(
                     StoredBatch.table == table,
@@ -66,9 +66,9 @@ class Rollbacks:
                 )
                 .group_by(StoredBatch.id)
             )
-            if but_table_uuid is not None:
+            if but_table_id is not None:
                 chosen = chosen.where(
-                    or_(StoredBatch.table_uuid.is_(None), StoredBatch.table_uuid != but_table_uuid)
+                    or_(StoredBatch.table_id.is_(None), StoredBatch.table_id != but_table_id)
                 )
             return {batch_id: int(rows) for batch_id, rows in connection.execute(chosen)}
 
@@ -80,7 +80,7 @@ class Rollbacks:
                     StoredFile.id,
                     StoredFile.file_path,
                     StoredFile.batch_id,
-                    func.coalesce(StoredFile.records_ingested, 0),
+                    func.coalesce(StoredFile.rows, 0),
                 )
                 .join(StoredBatch, StoredBatch.ingestion_id == StoredFile.ingestion_id)
                 .where(
@@ -129,7 +129,7 @@ class Rollbacks:
                 return None
             loaded = and_(StoredFile.batch_id == batch_id, StoredFile.status == "SUCCESS")
             ids = list(connection.scalars(select(StoredFile.id).where(loaded)))
-            move(connection, loaded, ("SUCCESS",), "UNDONE", moment, error_message=reason)
+            move(connection, loaded, ("SUCCESS",), "UNDONE", moment, reason=reason)
             earlier = connection.execute(
                 select(StoredBatch.id, StoredBatch.snapshot_id).where(
                     one_of(StoredBatch.id, back_again, connection), StoredBatch.status == "RECORDED"
@@ -244,8 +244,8 @@ def _requeue(
     """Requeue loaded files, or the newer versions of their paths."""
     _requeue_newer(connection, loaded, reason, moment)
     outdated = and_(loaded, _has_newer())
-    move(connection, outdated, ("SUCCESS",), "REPLACED", moment, error_message=reason)
-    move(connection, loaded, ("SUCCESS",), "DISCOVERED", moment, error_message=reason)
+    move(connection, outdated, ("SUCCESS",), "REPLACED", moment, reason=reason)
+    move(connection, loaded, ("SUCCESS",), "DISCOVERED", moment, reason=reason)
 
 
 def _has_newer() -> ColumnElement[bool]:
@@ -297,7 +297,7 @@ def _requeue_newer(
             ("SKIPPED", "QUARANTINED"),
             to,
             moment,
-            error_message=reason,
+            reason=reason,
             retry_count=0,
         )
 

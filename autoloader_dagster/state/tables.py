@@ -32,14 +32,14 @@ class Tables:
         """Read how far this ingestion has followed this table; None if never."""
         with self._database.reading() as connection:
             row = connection.execute(
-                select(StoredTable.table_uuid, StoredTable.last_snapshot_id).where(
+                select(StoredTable.table_id, StoredTable.last_snapshot_id).where(
                     StoredTable.table == table, StoredTable.ingestion_id == ingestion_id
                 )
             ).one_or_none()
             return TableState(*row) if row else None
 
     def save(self, table: str, ingestion_id: str, state: TableState) -> None:
-        """Note how far; a ``table_uuid`` of None leaves the known one."""
+        """Note how far; a ``table_id`` of None leaves the known one."""
         with self._database.writing(ingestion_id) as connection:
             write_table_state(connection, table, ingestion_id, state)
 
@@ -50,7 +50,7 @@ class Tables:
         )
         with self._database.reading() as connection:
             rows = connection.execute(
-                select(StoredBatch.ingestion_id, StoredBatch.table_uuid)
+                select(StoredBatch.ingestion_id, StoredBatch.table_id)
                 .where(
                     StoredBatch.table == table,
                     StoredBatch.ingestion_id != but,
@@ -60,8 +60,8 @@ class Tables:
                 .distinct()
             )
             found: dict[str, set[str | None]] = {}
-            for ingestion_id, table_uuid in rows:
-                found.setdefault(ingestion_id, set()).add(table_uuid)
+            for ingestion_id, table_id in rows:
+                found.setdefault(ingestion_id, set()).add(table_id)
             return found
 
     def loaded_elsewhere(
@@ -75,12 +75,12 @@ class Tables:
             table_id: Which table that is, whatever its name was; default the id that is known.
         """
         # A batch that was found in the table has no id of its own.
-        its_id = func.coalesce(StoredBatch.table_uuid, StoredTable.table_uuid)
+        its_id = func.coalesce(StoredBatch.table_id, StoredTable.table_id)
         chosen = (
             select(
                 StoredBatch.table,
                 func.count(),
-                func.sum(StoredFile.records_ingested),
+                func.sum(StoredFile.rows),
             )
             .join(StoredFile, StoredFile.batch_id == StoredBatch.id)
             .outerjoin(
@@ -96,14 +96,14 @@ class Tables:
                 StoredBatch.table != table,
                 StoredFile.status == "SUCCESS",
                 # A file without rows is in no table.
-                StoredFile.records_ingested > 0,
+                StoredFile.rows > 0,
             )
             .group_by(StoredBatch.table)
             .order_by(StoredBatch.table)
         )
         if table_id is None:
             known = (
-                select(StoredTable.table_uuid)
+                select(StoredTable.table_id)
                 .where(StoredTable.table == table, StoredTable.ingestion_id == ingestion_id)
                 .scalar_subquery()
             )
@@ -187,8 +187,8 @@ def write_table_state(
 ) -> None:
     """Write it; a uuid that is not known leaves the one that is."""
     values = {"last_snapshot_id": state.last_snapshot_id, "updated_at": now(connection)}
-    if state.table_uuid is not None:
-        values["table_uuid"] = state.table_uuid
+    if state.table_id is not None:
+        values["table_id"] = state.table_id
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     # One statement: two workers may come to the table first at the same time.
     connection.execute(

@@ -29,7 +29,7 @@ class Totals:
             StoredFile.status,
             func.count(),
             func.sum(StoredFile.file_size_bytes),
-            func.coalesce(func.sum(StoredFile.records_ingested), 0),
+            func.coalesce(func.sum(StoredFile.rows), 0),
         ).group_by(StoredFile.ingestion_id, StoredFile.status)
         if ingestion_id is not None:
             totals = totals.where(StoredFile.ingestion_id == ingestion_id)
@@ -51,7 +51,7 @@ class Totals:
 
     def bad_rows(self, ingestion_id: str) -> BadRows:
         """Rows in the table with something in ``_rescued``, over all loaded files."""
-        bad = StoredFile.bad_records
+        bad = StoredFile.bad_rows
         with self._database.reading() as connection:
             rows, files, worst = connection.execute(
                 select(
@@ -64,13 +64,13 @@ class Totals:
 
     def bad_files(self, ingestion_id: str, limit: int) -> list[BadFile]:
         """The loaded files with something in ``_rescued``, those with the most such rows first."""
-        bad = StoredFile.bad_records
+        bad = StoredFile.bad_rows
         worst = (
             select(
                 StoredFile.file_path,
                 StoredFile.partition_key,
                 StoredFile.batch_id,
-                StoredFile.records_ingested,
+                StoredFile.rows,
                 bad,
             )
             .where(StoredFile.ingestion_id == ingestion_id, StoredFile.status == "SUCCESS", bad > 0)
@@ -81,7 +81,7 @@ class Totals:
             return [
                 BadFile(row.file_path, row.partition_key, row.batch_id or "", rows or 0, found or 0)
                 for row in connection.execute(worst)
-                for rows, found in [(row.records_ingested, row.bad_records)]
+                for rows, found in [(row.rows, row.bad_rows)]
             ]
 
     def partition_totals(
@@ -93,7 +93,7 @@ class Totals:
         """
         key = StoredFile.partition_key
         loaded = (
-            select(key, func.count(), func.coalesce(func.sum(StoredFile.records_ingested), 0))
+            select(key, func.count(), func.coalesce(func.sum(StoredFile.rows), 0))
             .where(StoredFile.ingestion_id == ingestion_id, StoredFile.status == "SUCCESS")
             .group_by(key)
         )

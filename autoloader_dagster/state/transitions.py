@@ -36,12 +36,12 @@ _LOAD = (
     "snapshot_id",
     "processing_started_at",
     "processed_at",
-    "records_ingested",
-    "bad_records",
+    "rows",
+    "bad_rows",
     "bytes_read",
     "processing_duration_ms",
 )
-_REASON = ("error_type", "error_message")
+_REASON = ("error_type", "reason")
 # What a row keeps is what the file is. All else begins again.
 _ALL_BUT_IDENTITY = ("batch_id", *_LOAD, "retry_count", *_REASON, "displaced_by_batch")
 _EMPTY: dict[str, Any] = {"retry_count": 0}

@@ -33,7 +33,7 @@ class KnownVersion:
     version: str
     status: FileStatus
     error_type: str | None
-    error_message: str | None
+    reason: str | None
     partition_key: str | None
     discovered_at: datetime
     # The spec has no such partition any more.
@@ -61,7 +61,7 @@ class NewState:
     status: FileStatus
     partition_key: str | None
     error_type: str | None = None
-    error_message: str | None = None
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,7 @@ def _place_again(ref: FileRef, own: KnownVersion, place: Place) -> Decision:
     state = NewState(
         placement.status, placement.partition_key, placement.error_type, placement.reason
     )
-    as_it_is = NewState(own.status, own.partition_key, own.error_type, own.error_message)
+    as_it_is = NewState(own.status, own.partition_key, own.error_type, own.reason)
     return Decision(_outcome(placement.status), None if state == as_it_is else state)
 
 

@@ -141,9 +141,9 @@ class Bench:
             state = states[path]
             found = Found(
                 state.status,
-                f"{state.error_type}: {state.error_message}" if state.error_type else "",
+                f"{state.error_type}: {state.reason}" if state.error_type else "",
                 rows.get(path, ()),
-                (state.records_ingested or 0, state.bad_records or 0),
+                (state.rows or 0, state.bad_rows or 0),
             )
             expected = oracle(group.spec, group.files[i], types)
             what = difference(expected, found)

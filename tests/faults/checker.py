@@ -311,7 +311,7 @@ class _State:
         )
         files = (
             f"select file_path, file_size_bytes, {moment}, status, batch_id, snapshot_id, "
-            f"records_ingested from processed_files where ingestion_id in ({listed})"
+            f"rows from processed_files where ingestion_id in ({listed})"
         )
         batches = f"select id, status, snapshot_id from batches where ingestion_id in ({listed})"
         for row in select(url, files):

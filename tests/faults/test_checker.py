@@ -76,7 +76,7 @@ class _Place:
         now = "2026-01-01 00:00:00.000000"
         self.sql(
             "insert into processed_files (tenant, ingestion_id, file_path, file_version, "
-            "file_size_bytes, file_modified_at, status, batch_id, snapshot_id, records_ingested, "
+            "file_size_bytes, file_modified_at, status, batch_id, snapshot_id, rows, "
             "retry_count, discovered_at, created_at, updated_at) "
             "values ('default', 'default/t', ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?)",
             str(path), text, stat.st_size, text, status, batch,
@@ -126,7 +126,7 @@ def _changed_file(place: Place) -> None:
 
 
 def _left_in_work(place: Place) -> None:
-    place.sql("update processed_files set status = 'PROCESSING' where records_ingested = 1")
+    place.sql("update processed_files set status = 'PROCESSING' where rows = 1")
 
 
 def _open_batch(place: Place) -> None:
@@ -139,11 +139,11 @@ def _left_branch(place: Place) -> None:
 
 
 def _forgotten(place: Place) -> None:
-    place.sql("delete from processed_files where records_ingested = 1")
+    place.sql("delete from processed_files where rows = 1")
 
 
 def _wrong_count(place: Place) -> None:
-    place.sql("update processed_files set records_ingested = 5 where records_ingested = 1")
+    place.sql("update processed_files set rows = 5 where rows = 1")
 
 
 def _released(place: Place) -> None:
@@ -198,6 +198,6 @@ def test_a_file_of_the_last_half_millisecond_of_a_second_is_the_same_file(place:
     # SQLite's own functions would round it up to the next second.
     path = place.landing / "b.csv"
     os.utime(path, ns=(1_767_225_600_999_938_540, 1_767_225_600_999_938_540))
-    place.sql("delete from processed_files where records_ingested = 1")
+    place.sql("delete from processed_files where rows = 1")
     place.file("b.csv", "SUCCESS", "batch-1", 1)
     assert not place.check(), str(place.check())

@@ -117,6 +117,6 @@ def test_an_undone_file_waits_anew_when_it_is_retried(state: ProcessedFiles) -> 
 
     row = versions(state, "a.csv")["v1"]
     assert (row.status, row.partition_key) == ("DISCOVERED", "2026-11-02")
-    assert (row.batch_id, row.records_ingested, row.error_message) == (None, None, None)
+    assert (row.batch_id, row.rows, row.reason) == (None, None, None)
     assert versions(state, "b.csv")["v1"].status == "SUCCESS"
     assert state.files.retry(INGESTION, {}) == set()

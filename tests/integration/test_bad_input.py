@@ -48,7 +48,7 @@ from tests.integration.s3_steps import keys_are, s3_ingestion
 def _reasons(lake: Lake, ingestion: Ingestion) -> dict[str, tuple[str, str, str]]:
     """File name -> status, kind of error, reason."""
     return {
-        Path(f.file_path).name: (f.status, f.error_type or "", f.error_message or "")
+        Path(f.file_path).name: (f.status, f.error_type or "", f.reason or "")
         for f in lake.store.files.find(ingestion.id)
     }
 

@@ -160,7 +160,7 @@ def test_attempts_are_counted_and_written_down(state: ProcessedFiles) -> None:
     batch = state.batches.get(batch_id)
     assert batch is not None
     assert (batch.status, batch.attempt, batch.base_snapshot_id) == ("CLAIMED", 2, 2**61)
-    assert (batch.table_uuid, batch.snapshot_id) == ("uuid", None)
+    assert (batch.table_id, batch.snapshot_id) == ("uuid", None)
 
 
 def test_a_worker_that_lost_its_lease_is_told(state: ProcessedFiles) -> None:
@@ -227,7 +227,7 @@ def test_files_that_are_set_aside_leave_the_batch(state: ProcessedFiles) -> None
     )
 
     failed, bad, again, skipped = (versions(state, f"{n}.csv")["v1"] for n in range(4))
-    assert (failed.status, failed.retry_count, failed.error_type, failed.error_message) == (
+    assert (failed.status, failed.retry_count, failed.error_type, failed.reason) == (
         "FAILED",
         1,
         "ReadError",
@@ -236,7 +236,7 @@ def test_files_that_are_set_aside_leave_the_batch(state: ProcessedFiles) -> None
     assert (failed.batch_id, failed.run_id) == (batch.batch_id, "run-1")
     assert (bad.status, bad.retry_count, bad.batch_id) == ("QUARANTINED", 0, batch.batch_id)
     assert (again.status, again.retry_count, again.batch_id) == ("DISCOVERED", 0, None)
-    assert (skipped.status, skipped.error_message) == ("SKIPPED", "empty")
+    assert (skipped.status, skipped.reason) == ("SKIPPED", "empty")
     rest = state.batches.get(batch.batch_id)
     assert rest is not None
     assert [file.id for file in rest.files] == ids[4:]
@@ -259,7 +259,7 @@ def test_a_file_is_quarantined_once_its_tries_are_used_up(state: ProcessedFiles)
 
     row = versions(state, "a.csv")["v1"]
     assert (row.status, row.error_type) == ("QUARANTINED", "ReadError")
-    assert row.error_message == "cut short (tried 2 times)"
+    assert row.reason == "cut short (tried 2 times)"
     assert claim(state) is None
     assert state.files.pending(INGESTION, RETRIES) == []
 
@@ -276,7 +276,7 @@ def test_a_recorded_batch_is_in_the_table(state: ProcessedFiles) -> None:
 
     row = versions(state, "a.csv")["v1"]
     assert (row.status, row.batch_id, row.snapshot_id) == ("SUCCESS", batch.batch_id, 2**62)
-    assert (row.records_ingested, row.bad_records, row.bytes_read) == (10, 1, 3)
+    assert (row.rows, row.bad_rows, row.bytes_read) == (10, 1, 3)
     assert row.processing_duration_ms == 1500
     assert row.processed_at is not None
     [stored] = state.batches.latest(INGESTION)
@@ -365,7 +365,7 @@ def test_a_replaced_version_is_marked_when_its_successor_is_in_the_table(
 
     old = versions(state, "a.csv")["v1"]
     assert (old.status, old.snapshot_id) == ("REPLACED", 7)
-    assert batch.batch_id in (old.error_message or "")
+    assert batch.batch_id in (old.reason or "")
     assert statuses(state, "b.csv") == {"v1": "SUCCESS"}
 
 

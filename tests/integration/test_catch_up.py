@@ -48,7 +48,7 @@ def test_files_of_a_batch_that_was_rolled_back_are_undone_and_not_loaded_again(
         f"which held batch {undone.batch_id}"
     )
     (row,) = lake.store.files.find(ingestion.id, statuses=["UNDONE"])
-    assert row.error_message == reason
+    assert row.reason == reason
     (batch,) = [b for b in lake.store.batches.latest(ingestion.id) if b.id == undone.batch_id]
     assert (batch.status, batch.error) == ("RELEASED", reason)
     assert "autoloader retry rolled" in caplog.text

@@ -10,8 +10,8 @@ import pytest
 from tests.integration.cli_steps import Project
 
 _FILE_KEYS = {
-    "path", "version", "size", "modified_at", "status", "reason", "error_type", "error_message",
-    "partition", "rows", "bad_records", "batch_id", "run_id", "snapshot_id",
+    "path", "version", "size", "modified_at", "status", "reason", "error_type",
+    "partition", "rows", "bad_rows", "batch_id", "run_id", "snapshot_id",
 }  # fmt: skip
 _DEAD_REMOTE = "sc://127.0.0.1:1"
 

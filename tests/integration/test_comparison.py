@@ -225,7 +225,7 @@ def test_files_whose_rows_are_gone_wait_again_if_they_are_loaded_as_compared(
     assert state.rollbacks.requeue_files(INGESTION, {file_id: batch_id}, "no row of it") == 1
 
     row = versions(state, "a.csv")["v1"]
-    assert (row.status, row.error_message, row.batch_id) == ("DISCOVERED", "no row of it", None)
+    assert (row.status, row.reason, row.batch_id) == ("DISCOVERED", "no row of it", None)
     assert statuses(state, "b.csv") == {"v1": "SUCCESS"}
     assert state.rollbacks.requeue_files(INGESTION, {file_id: batch_id}, "no row of it") == 0
 
@@ -248,4 +248,4 @@ def test_a_file_is_reinstated_only_with_the_status_that_was_compared(
     assert state.rebuild.reinstate(INGESTION, batch_id, files, {file_id: "DISCOVERED"}) == 1
 
     row = versions(state, "a.csv")["v1"]
-    assert (row.status, row.batch_id, row.records_ingested) == ("SUCCESS", batch_id, 3)
+    assert (row.status, row.batch_id, row.rows) == ("SUCCESS", batch_id, 3)

@@ -191,7 +191,7 @@ def test_a_new_version_of_a_file_that_was_never_loaded_takes_its_place(
     assert rows["v2"].status == "DISCOVERED"
     assert rows["v2"].partition_key == "2026-11-01", "a file keeps its first version's partition"
     assert rows["v1"].status == "REPLACED"
-    assert "newer version" in (rows["v1"].error_message or "")
+    assert "newer version" in (rows["v1"].reason or "")
 
 
 @pytest.mark.parametrize("place", [hold, no_partition])
@@ -228,7 +228,7 @@ def test_a_changed_file_is_skipped_with_ignore(state: ProcessedFiles) -> None:
     assert discover(state, ref("a.csv", "v2"), on_change="ignore").skipped == 1
     row = versions(state, "a.csv")["v2"]
     assert row.status == "SKIPPED"
-    assert "source.on_change is 'ignore'" in (row.error_message or "")
+    assert "source.on_change is 'ignore'" in (row.reason or "")
     assert discover(state, ref("a.csv", "v2"), on_change="append").unchanged == 1
 
 
@@ -255,7 +255,7 @@ def test_a_changed_file_is_set_aside_with_fail(state: ProcessedFiles) -> None:
     assert discover(state, ref("a.csv", "v2"), on_change="fail").quarantined == 1
     row = versions(state, "a.csv")["v2"]
     assert (row.status, row.error_type) == ("QUARANTINED", FILE_CHANGED)
-    assert "source.on_change is 'fail'" in (row.error_message or "")
+    assert "source.on_change is 'fail'" in (row.reason or "")
 
 
 def test_a_change_that_was_never_loaded_gives_way_to_the_next(state: ProcessedFiles) -> None:
@@ -288,8 +288,8 @@ def test_a_file_that_came_back_to_older_content_is_loaded_from_its_old_row(
     assert discover(state, ref("a.csv", "v1", size=9), on_change="replace").changed == 1
     row = versions(state, "a.csv")["v1"]
     assert (row.id, row.status, row.file_size_bytes) == (first.id, "DISCOVERED", 9)
-    assert (row.batch_id, row.run_id, row.snapshot_id, row.records_ingested) == (None,) * 4
-    assert (row.error_message, row.processed_at, row.retry_count) == (None, None, 0)
+    assert (row.batch_id, row.run_id, row.snapshot_id, row.rows) == (None,) * 4
+    assert (row.reason, row.processed_at, row.retry_count) == (None, None, 0)
     assert row.created_at == first.created_at
     load(state, 9, replace=True)
     assert statuses(state, "a.csv") == {"v1": "SUCCESS", "v2": "REPLACED"}
@@ -298,7 +298,7 @@ def test_a_file_that_came_back_to_older_content_is_loaded_from_its_old_row(
 def test_held_files_are_placed_again_at_each_listing(state: ProcessedFiles) -> None:
     assert discover(state, ref("a.csv"), place=hold).held == 1
     before = versions(state, "a.csv")["v1"]
-    assert (before.status, before.error_message) == ("HELD", "it is dated in the future")
+    assert (before.status, before.reason) == ("HELD", "it is dated in the future")
 
     assert discover(state, ref("a.csv"), place=hold).held == 1
     assert versions(state, "a.csv")["v1"] == before, "the same answer writes nothing"
@@ -306,7 +306,7 @@ def test_held_files_are_placed_again_at_each_listing(state: ProcessedFiles) -> N
     assert discover(state, ref("a.csv")).new == 1
     after = versions(state, "a.csv")["v1"]
     assert (after.status, after.partition_key) == ("DISCOVERED", "2026-11-01")
-    assert (after.error_type, after.error_message) == (None, None)
+    assert (after.error_type, after.reason) == (None, None)
     assert (after.id, after.discovered_at) == (before.id, before.discovered_at)
 
 

@@ -306,7 +306,7 @@ def test_an_object_that_may_not_be_read_is_set_aside_and_the_others_load(
     (file,) = lake.store.files.find(ingestion.id, statuses=["QUARANTINED"])
     assert file.file_path.endswith("in/1.csv")
     assert file.error_type == "AccessDenied"
-    assert "access denied" in (file.error_message or "")
+    assert "access denied" in (file.reason or "")
 
 
 def test_a_missing_variable_is_named(

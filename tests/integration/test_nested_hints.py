@@ -83,7 +83,7 @@ def _load(lake: Lake, kind: str) -> None:
     hints = {"id": "bigint", **HINTS}
     ingestion = lake.ingestion("nested", format={"type": kind}, schema={"hints": hints})
     lake.load(ingestion)
-    assert [f.error_message for f in lake.store.files.find(ingestion.id)] == [None]
+    assert [f.reason for f in lake.store.files.find(ingestion.id)] == [None]
 
 
 def _found(lake: Lake, name: str) -> dict[int, tuple[dict[str, Any], dict[str, Any]]]:

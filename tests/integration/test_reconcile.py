@@ -27,7 +27,7 @@ def _new_state(lake: Lake, url: str) -> None:
 
 def _state(ingestion: Ingestion) -> list[tuple[str, str, str | None, int | None]]:
     return sorted(
-        (file.file_path, file.status, file.batch_id, file.records_ingested)
+        (file.file_path, file.status, file.batch_id, file.rows)
         for file in ingestion.store.files.find(ingestion.id)
     )
 

@@ -32,7 +32,7 @@ def test_a_batch_taken_back_gives_up_its_files_and_can_be_recorded_again(
     assert rolled_back is not None
     assert rolled_back.files == 2
     row = versions(state, "a.csv")["v1"]
-    assert (row.status, row.error_message, row.records_ingested) == ("UNDONE", "rolled back", None)
+    assert (row.status, row.reason, row.rows) == ("UNDONE", "rolled back", None)
     assert state.rollbacks.loaded_batches(TABLE) == {}
     assert state.rollbacks.roll_back(batch.batch_id, None, "again") is None
     again = state.batches.get(batch.batch_id)
@@ -74,7 +74,7 @@ def test_what_a_batch_displaced_is_known_whatever_the_reason_says(state: Process
         undo.batch_id, 9, gone, 10, ingestion_id=INGESTION, tenant="acme", table=TABLE
     )
     with state._database.writing() as connection:
-        connection.execute(text("UPDATE processed_files SET error_message = 'in other words'"))
+        connection.execute(text("UPDATE processed_files SET reason = 'in other words'"))
 
     displaced = {
         each.batch_id: [
@@ -111,20 +111,20 @@ def test_files_of_a_table_that_is_gone_wait_in_their_newest_version(
     assert statuses(state, "ignored.csv") == ignored
     assert statuses(state, "failed.csv") == {"v1": "REPLACED", "v2": "DISCOVERED"}
     assert statuses(state, "back.csv") == {"v1": "DISCOVERED", "v2": "REPLACED"}
-    assert versions(state, "same.csv")["v1"].error_message == "made anew"
+    assert versions(state, "same.csv")["v1"].reason == "made anew"
     assert state.rollbacks.requeue_batches([old.batch_id], "made anew") == 0
 
 
 def test_batches_that_went_to_the_table_that_is_there_are_no_loss(state: ProcessedFiles) -> None:
     discover(state, ref("a.csv"))
     batch = load(state, 7)
-    assert state.rollbacks.loaded_batches(TABLE, but_table_uuid="new") == {batch.batch_id: 10}
+    assert state.rollbacks.loaded_batches(TABLE, but_table_id="new") == {batch.batch_id: 10}
     discover(state, ref("b.csv"))
     new = claimed(state)
     state.claims.begin_attempt(new.batch_id, "worker", 7, "new")
     state.batch_files.record(new.batch_id, 8, [LoadedFile(new.files[0].id, 3)], 0.0)
 
-    assert state.rollbacks.loaded_batches(TABLE, but_table_uuid="new") == {batch.batch_id: 10}
+    assert state.rollbacks.loaded_batches(TABLE, but_table_id="new") == {batch.batch_id: 10}
     assert len(state.rollbacks.loaded_batches(TABLE)) == 2
 
 

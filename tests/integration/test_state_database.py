@@ -241,9 +241,9 @@ def test_an_index_is_built_beside_those_who_write(postgres_database_url: str) ->
     assert all("CONCURRENTLY" in each for each in built)
 
     # What an interrupted upgrade left is built again, by whoever of two comes first.
+    discover(states[0], ref("a.csv"))
     with psycopg.connect(postgres_database_url, autocommit=True) as connection:
         connection.execute(f"UPDATE {VERSION_TABLE} SET version_num = '0006'")
-    discover(states[0], ref("a.csv"))
     with ThreadPoolExecutor(2) as pool:
         for done in [pool.submit(state.upgrade) for state in states]:
             done.result(timeout=120)
@@ -280,7 +280,7 @@ def test_columns_are_filled_beside_those_who_read(postgres_database_url: str) ->
         state.upgrade()
     # An upgrade that was interrupted goes on.
     state.upgrade()
-    (row,) = state.files(INGESTION)
+    (row,) = state.files.find(INGESTION)
     assert row.displaced_by_batch == "b2"
     assert len(read) > 1
     state.close()
@@ -556,7 +556,7 @@ def test_settings_of_the_server_change_nothing(postgres_database_url: str) -> No
     other = Database(postgres_database_url)
     with ThreadPoolExecutor(1) as pool:
         with other.writing(INGESTION) as connection:
-            connection.execute(text("UPDATE processed_files SET error_message = 'other'"))
+            connection.execute(text("UPDATE processed_files SET reason = 'other'"))
             waiter = pool.submit(discover, state, ref("a\N{SNOWMAN}.csv", "v2"))
             _wait_for_a_waiter(connection)
         assert waiter.result(timeout=60).new == 1

@@ -158,7 +158,7 @@ def test_each_transition_happens_and_leaves_what_its_status_promises(
 
         row = versions(state, FILE)["v1"]
         assert row.status == to, pair
-        reason = (row.error_type, row.error_message)
+        reason = (row.error_type, row.reason)
         batch = (row.batch_id, row.run_id, row.processing_started_at)
         if to in ("DISCOVERED", "HELD"):
             assert (*batch, row.snapshot_id, row.processed_at) == (None,) * 5, pair
@@ -166,11 +166,11 @@ def test_each_transition_happens_and_leaves_what_its_status_promises(
             assert None not in batch, pair
         if to == "SUCCESS":
             assert (row.batch_id, row.snapshot_id) == (FOREIGN, 9), pair
-            assert (row.records_ingested, *reason) == (10, None, None), pair
+            assert (row.rows, *reason) == (10, None, None), pair
         if to in ("FAILED", "QUARANTINED", "SKIPPED"):
-            assert row.error_message, pair
+            assert row.reason, pair
         if to in ("REPLACED", "UNDONE"):
-            assert (row.error_type, bool(row.error_message)) == (None, True), pair
+            assert (row.error_type, bool(row.reason)) == (None, True), pair
         displaced = to == "UNDONE" or pair == ("SUCCESS", "REPLACED")
         assert bool(row.displaced_by_batch) is displaced, pair
         state.tables.forget(INGESTION)

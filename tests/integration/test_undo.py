@@ -61,7 +61,7 @@ def test_an_undo_takes_out_the_rows_of_the_named_files_in_one_snapshot(lake: Lak
     assert lake.ids("named") == Counter([3])
     assert lake.statuses(ingestion) == {"a.csv": "UNDONE", "b.csv": "SUCCESS", "c.csv": "UNDONE"}
     row = next(f for f in lake.store.files.find(ingestion.id) if f.file_path.endswith("a.csv"))
-    assert outcome.batch_id in (row.error_message or "")
+    assert outcome.batch_id in (row.reason or "")
     (snapshot, *_) = _sql(
         lake,
         f"select parent_id, summary from {outcome.table}.snapshots "

@@ -60,7 +60,7 @@ def test_a_file_that_vanished_and_came_back_in_the_same_version_waits_again(
     assert statuses(state, "a.csv") == {"v1": "DISCOVERED"}
     assert statuses(state, "loaded.csv") == {"v1": "SUCCESS", "v2": "DISCOVERED"}
     row = versions(state, "a.csv")["v1"]
-    assert (row.error_type, row.error_message, row.batch_id) == (None, None, None)
+    assert (row.error_type, row.reason, row.batch_id) == (None, None, None)
     _vanish(state)
     discover(state, ref("loaded.csv", "v2"), on_change="ignore")
     assert statuses(state, "loaded.csv") == {"v1": "SUCCESS", "v2": "SKIPPED"}

@@ -15,12 +15,12 @@ from tests.interleavings.world import World
 
 _FILES = (
     "select id, file_path, file_version, partition_key, status, batch_id, run_id, snapshot_id, "
-    "discovered_at, records_ingested, error_type, error_message, retry_count, "
+    "discovered_at, rows, error_type, reason, retry_count, "
     "displaced_by_batch, found_in_table_at is null "
     "from processed_files order by id"
 )
 _BATCHES = (
-    "select id, kind, run_id, table_uuid, status, attempt, base_snapshot_id, snapshot_id, files, "
+    "select id, kind, run_id, table_id, status, attempt, base_snapshot_id, snapshot_id, files, "
     "rows, started_at, released_files, member_files, error from batches order by run_id, started_at"
 )
 _TABLES = "select * from followed_tables"

@@ -31,8 +31,8 @@ def judge(world: World, kinds: dict[str, str]) -> list[str]:
     main = data.main() if data else []
     rows = main[0].rows if main else {}
     files = world.select(
-        "select file_path, file_version, status, batch_id, snapshot_id, records_ingested, "
-        "error_message from processed_files order by id"
+        "select file_path, file_version, status, batch_id, snapshot_id, rows, "
+        "reason from processed_files order by id"
     )
     batches = {
         row[0]: row[1:] for row in world.select("select id, status, snapshot_id, kind from batches")

@@ -231,7 +231,7 @@ def test_a_tick_tells_of_what_its_listing_sets_aside(shown: Shown) -> None:
     ]
     assert {row.error_type for row in rows} == {"Dismissed"}
     assert "dismissed; it was QUARANTINED, NoPartition: odd.csv does not match" in "".join(
-        row.error_message or "" for row in rows
+        row.reason or "" for row in rows
     )
 
 
@@ -275,7 +275,7 @@ def test_a_dismissed_version_is_never_loaded_silently_and_a_new_one_is(shown: Sh
     assert discover(shown.ingestion).unchanged == 1
     old, new = shown.lake.store.files.find(shown.ingestion.id)
     assert (old.status, new.status) == ("SKIPPED", "REPLACED")
-    assert old.error_message == "dismissed; it was QUARANTINED, NoCsv: is a picture"
+    assert old.reason == "dismissed; it was QUARANTINED, NoCsv: is a picture"
 
 
 def test_bad_rows_are_told_by_file_with_the_query_for_them(shown: Shown) -> None:

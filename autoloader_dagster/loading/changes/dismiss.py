@@ -97,7 +97,7 @@ def _dismiss(ingestion: Ingestion, names: Sequence[str], *, really: bool) -> Dis
                 row.file_path,
                 row.partition_key,
                 row.status,
-                ": ".join(part for part in (row.error_type, row.error_message) if part),
+                ": ".join(part for part in (row.error_type, row.reason) if part),
             )
             for row in bad.values()
         ),

@@ -104,7 +104,7 @@ def plan_reload(
                 row.file_path,
                 row.partition_key,
                 row.batch_id,
-                row.records_ingested or 0,
+                row.rows or 0,
                 ref.size,
                 ref.version != row.file_version,
             )

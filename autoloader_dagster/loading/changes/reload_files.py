@@ -81,7 +81,7 @@ class ReloadMembers(Members):
         for row in rows:
             member = self._here.get(row.file_path)
             if member is not None and (self.replaces or row.id == member.id):
-                found[row.file_path].add((row.id, row.batch_id, row.records_ingested or 0))
+                found[row.file_path].add((row.id, row.batch_id, row.rows or 0))
         return {path: frozenset(loaded) for path, loaded in found.items()}
 
     def _set_aside(self, status: str, reasons: Mapping[str, tuple[str, str]]) -> None:

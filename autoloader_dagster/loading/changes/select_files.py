@@ -96,7 +96,7 @@ def _named(store: ProcessedFiles, ingestion_id: str, base: str, name: str) -> li
 def what_it_is(row: FileRow) -> str:
     """What became of a file version, as the end of a sentence."""
     said = _WORDS[row.status]
-    return f"{said}: {row.error_message}" if row.error_message else said
+    return f"{said}: {row.reason}" if row.reason else said
 
 
 def latest(rows: Sequence[FileRow]) -> list[FileRow]:

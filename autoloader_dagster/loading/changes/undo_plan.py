@@ -182,7 +182,7 @@ def _loaded(row: FileRow) -> LoadedVersion:
         modified_at=row.file_modified_at,
         partition_key=row.partition_key,
         batch_id=row.batch_id or "",
-        rows=row.records_ingested or 0,
+        rows=row.rows or 0,
         rows_in_table=0,
     )
 

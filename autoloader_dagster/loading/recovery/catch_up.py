@@ -86,7 +86,7 @@ def _catch_up(ingestion: Ingestion, table: Table, look_into_unknown: bool) -> Ca
     refuse_other_owner(ingestion, table, table_id)
     state = store.tables.get(table.name, ingestion.id)
     until = state.last_snapshot_id if state else None
-    if state is not None and state.table_uuid not in (None, table_id):
+    if state is not None and state.table_id not in (None, table_id):
         take_back_of_old_table(store, table, table_id)
         until = None
     taken_back = take_back_rolled_back(store, table, history)
@@ -245,7 +245,7 @@ def _record_undo_without_snapshot(ingestion: Ingestion, table: Table, batch: Bat
         return
     ids = [file.id for file in batch.files]
     members = list(ingestion.store.files.find(batch.ingestion_id, ids=ids))
-    loaded = [row for row in members if row.status == "SUCCESS" and row.records_ingested]
+    loaded = [row for row in members if row.status == "SUCCESS" and row.rows]
     paths: dict[str, list[str]] = {}
     for row in loaded:
         paths.setdefault(row.batch_id or "", []).append(row.file_path)
@@ -254,7 +254,7 @@ def _record_undo_without_snapshot(ingestion: Ingestion, table: Table, batch: Bat
             batch.batch_id,
             None,
             [UndoneFile(row.id, row.batch_id) for row in members],
-            sum(row.records_ingested or 0 for row in loaded),
+            sum(row.rows or 0 for row in loaded),
             ingestion_id=batch.ingestion_id,
             tenant=ingestion.loaded.tenant,
             table=table.name,

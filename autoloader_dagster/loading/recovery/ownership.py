@@ -26,7 +26,7 @@ def owned_in_state(ingestion: Ingestion, table_id: str | None = None) -> str | N
         return None
     if table_id is None:
         state = store.tables.get(name, ingestion.id)
-        table_id = state.table_uuid if state else None
+        table_id = state.table_id if state else None
     here = {
         other
         for other, tables in others.items()

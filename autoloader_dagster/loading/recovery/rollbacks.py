@@ -113,7 +113,7 @@ def take_back_of_old_table(store: ProcessedFiles, table: Table, table_id: str) -
 
     Those whose batch is in this table too stay as they are: it may be a copy.
     """
-    of_old = store.rollbacks.loaded_batches(table.name, but_table_uuid=table_id)
+    of_old = store.rollbacks.loaded_batches(table.name, but_table_id=table_id)
     if not of_old:
         return
     # Read after the state, so that nothing that was recorded meanwhile is missed.

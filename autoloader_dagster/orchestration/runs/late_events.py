@@ -101,8 +101,8 @@ def _loaded(
                 partition_key=row.partition_key,
                 status=row.status,
                 bytes=row.bytes_read or 0,
-                rows=row.records_ingested or 0,
-                bad_rows=row.bad_records or 0,
+                rows=row.rows or 0,
+                bad_rows=row.bad_rows or 0,
             )
             for row in ingestion.store.files.find(ingestion.id, ("SUCCESS",), batch_id=batch.id)
         ),

@@ -43,6 +43,13 @@ def add_column(table: str, column: sa.Column[Any]) -> None:
     op.add_column(table, column, if_not_exists=True if _is_shared() else None)
 
 
+def rename_column(table: str, old: str, new: str) -> None:
+    """Rename a column, unless an interrupted migration has renamed it."""
+    columns = {each["name"] for each in sa.inspect(op.get_bind()).get_columns(table)}
+    if old in columns:
+        op.execute(f"ALTER TABLE {table} RENAME COLUMN {old} TO {new}")
+
+
 def update_by_id(table: str, change: str, **values: Any) -> None:
     """Change rows in pieces of ids, so that no lock is held for long.
 
