@@ -5,8 +5,13 @@ import subprocess
 import sys
 from typing import Any
 
+import pytest
+from pydantic import ValidationError
 from typer.testing import CliRunner
 
+from autoloader_dagster.sources.local.kind import LocalSource
+from autoloader_dagster.specs.registry import SOURCES
+from autoloader_dagster.specs.tenants import TenantRules
 from tests.fixtures.project import ROOT, Project
 
 # The line of the registry is written before anything is imported that builds the model of a spec.
@@ -81,3 +86,16 @@ def test_files_of_a_new_kind_of_source_are_staged_and_loaded(project: Project) -
     assert set(paths) == {"memory://drop/in/1.json", "memory://drop/in/_2.json"}
     assert project.ids("small") == [5]
     assert list(project.settings.staging_dir.glob("*")) == []
+
+
+def test_other_sections_know_the_addresses_of_a_new_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    url = "memory://drop/acme/"
+    with pytest.raises(ValidationError, match="is not a bucket or a prefix"):
+        TenantRules(buckets=(url,))
+    monkeypatch.setitem(SOURCES, "memory", "tests.fixtures.memory_source")
+
+    rules = TenantRules(buckets=(url,))
+    assert rules.may_read_bucket(f"{url}in/")
+    assert not rules.may_read_bucket("memory://drop/acme2/")
+    with pytest.raises(ValidationError, match=r"of another kind; use source\.type: memory"):
+        LocalSource(type="local", url=url)

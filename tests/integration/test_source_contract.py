@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from pydantic import SecretStr
@@ -181,6 +181,10 @@ def test_a_kind_is_found_by_its_name_and_has_a_place_here(name: str) -> None:
     assert isinstance(kind, SourceKind)
     assert kind.name == name
     assert all(source_of_address(f"{scheme}://x/y") is kind for scheme in kind.schemes)
+    if kind.connection is not None:
+        assert get_args(kind.connection.model_fields["type"].annotation) == (name,)
+        # What is written where a reference belongs may be the secret itself.
+        assert kind.connection.model_config.get("hide_input_in_errors")
     assert name in PLACES, "add a place of the kind, so that these tests hold for it"
 
 
