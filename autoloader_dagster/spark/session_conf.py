@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from autoloader_dagster.errors import SparkSetupError
+from autoloader_dagster.spark.conf_secrets import remember_secrets
 
 if TYPE_CHECKING:
     from pyspark.sql.connect.session import SparkSession
@@ -98,6 +99,8 @@ _STATIC = ("spark.sql.legacy.sessionInitWithConfigDefaults",)
 def settle(session: "SparkSession", server: str, conf: Mapping[str, str] = SESSION_CONF) -> None:
     """Set the session's settings and check that they hold; two calls, a third if others are reset.
 
+    The secrets among the server's own settings are struck out of all texts from then on.
+
     Args:
         session: A new session.
         server: How to call the server in a message.
@@ -115,6 +118,8 @@ def settle(session: "SparkSession", server: str, conf: Mapping[str, str] = SESSI
     ask(set=ConfigRequest.Set(pairs=wanted, silent=True))
     found = ask(get_all=ConfigRequest.GetAll(prefix="spark."))
     found = {f"spark.{key.removeprefix('spark.')}": value for key, value in found.items()}
+    # Whoever started it: an error of the server may repeat the password of its catalog.
+    remember_secrets(found)
     others = [key for key in found if _is_reset(key)]
     if others:
         ask(unset=ConfigRequest.Unset(keys=others))

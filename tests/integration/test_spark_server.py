@@ -106,6 +106,11 @@ def test_only_the_owner_can_read_what_is_secret(spark_settings: Settings) -> Non
     modes = {path.name: path.stat().st_mode & 0o777 for path in folder.iterdir()}
     assert folder.stat().st_mode & 0o777 == 0o700
     assert modes["server.json"] == modes["spark.conf"] == 0o600
+    # Spark itself writes the log, and an outage of the catalog shows its address with the password.
+    logs = list((folder / "logs").iterdir())
+    assert [path for path in logs if path.stat().st_mode & 0o077] == []
+    assert folder / "logs" / "server.log" in logs
+    assert (folder / "logs").stat().st_mode & 0o777 == 0o700
     command = subprocess.run(
         ["ps", "-ww", "-e", "-o", "args="], capture_output=True, text=True, check=True
     ).stdout

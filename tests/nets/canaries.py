@@ -46,6 +46,23 @@ _SHAPES = [
 _WORDS = ["orders", "landing", "source", "SPARK_REMOTE", "127.0.0.1", "connection", "Bearer"]
 
 
+KINDS = ("connection", "database", "spark", "catalog")
+
+# Settings of a Spark server that hold a secret.
+_SPARK_SETTINGS = (
+    ("lake.uri", "jdbc:postgresql://cat:5432/ice?user=me&password={}"),
+    ("lake.uri", "jdbc:postgresql://cat:5432/ice?user=me@x&password={}&ssl=true"),
+    ("lake.uri", "jdbc:postgresql://me:{}@cat:5432/ice"),
+    ("lake.uri", "jdbc:sqlserver://cat:1433;user=me;password={};encrypt=true"),
+    ("lake.uri", "jdbc:oracle:thin:me/{}@//cat:1521/ice"),
+    ("lake.jdbc.password", "{}"),
+    ("lake.credential", "me:{}"),
+    ("lake.token", "{}"),
+    ("lake.header.Authorization", "Bearer {}"),
+    ("lake.s3.secret-access-key", "{}"),
+)
+
+
 @dataclass(frozen=True)
 class Secret:
     """A secret, and the canaries in it that must be seen nowhere; none in a word."""
@@ -182,15 +199,16 @@ class Net:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def next(self, kinds: tuple[str, ...] = ("connection", "database", "spark")) -> None:
+    def next(self, kinds: tuple[str, ...] = KINDS) -> None:
         """One case, drawn by the seed and its number."""
         rng = random.Random(f"{self._seed}/{self._number}")
         kind = kinds[self._number % len(kinds)]
         self._number += 1
         with _own_memory(self._blind):
-            {"connection": self._connection, "database": self._database, "spark": self._spark}[
-                kind
-            ](rng)
+            {
+                "connection": self._connection, "database": self._database, "spark": self._spark,
+                "catalog": self._catalog,
+            }[kind](rng)  # fmt: skip
 
     def _server(self, name: str) -> Talkative:
         if name not in self._servers:
@@ -308,6 +326,35 @@ class Net:
             else:
                 raise AssertionError("a server that refuses everything gave a session")
             self._judge("SPARK_REMOTE", "the resource's error", [secret], [told])
+
+    def _catalog(self, rng: random.Random) -> None:
+        """A secret among the settings of a Spark server, which repeats it when it fails."""
+        (secret,) = draw_secrets(rng, 1)
+        while len(secret.text) > 1000:  # what a server cuts is not known as a secret
+            (secret,) = draw_secrets(rng, 1)
+        # A setting is one line, and its value has no blanks around it.
+        text = re.sub(r"[\r\n\x85\u2028]", "-", secret.text).strip()
+        key, pattern = rng.choice(_SPARK_SETTINGS)
+        # In an address it is written as it must be; some drivers take it as it is.
+        written = text if "uri" not in key else quote(text, safe=rng.choice(("", "/+=")))
+        value = pattern.format(written)
+        server = self._server("spark without catalog")
+        server.conf = {"spark.app.name": "theirs", f"spark.sql.catalog.{key}": value}
+        shown = shown_as(rng, rng.choice((value, text, written)))
+        server.text = ascii(f"Failed to connect: {shown}")[1:-1]
+        write_specs(self._folder / "specs", {"anonymous": True}, "s3://landing/in/")
+        with self._site(SPARK_REMOTE=f"sc://127.0.0.1:{server.port}"):
+            told = self._terminal(["query", "select * from lake.a.b"])
+        self._judge("a setting of Spark", "autoloader query", [secret], [told])
+        with self._site():
+            try:
+                with SparkConnectResource(remote=f"sc://127.0.0.1:{server.port}").session() as it:
+                    it.sql("select * from lake.a.b").collect()
+            except Exception as error:
+                told = "".join(traceback.format_exception(redaction.strike_error(error)))
+            else:
+                raise AssertionError("a server without a catalog answered")
+            self._judge("a setting of Spark", "the resource's error", [secret], [told])
 
     @contextmanager
     def _site(self, **variables: str) -> Iterator:

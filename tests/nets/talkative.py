@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -20,10 +20,12 @@ class Talkative:
     Attributes:
         port: Where it listens.
         text: What it repeats; None for what it was sent.
+        conf: The settings of a Spark server, which it gives to a session that asks for them.
     """
 
     port: int = 0
     text: str | None = None
+    conf: dict[str, str] = field(default_factory=dict)
 
 
 @contextmanager
@@ -122,6 +124,39 @@ def spark_connect() -> Iterator[Talkative]:
         server.stop(None).wait()
 
 
+@contextmanager
+def spark_without_catalog() -> Iterator[Talkative]:
+    """A Spark Connect server whose sessions have their settings; all other calls fail."""
+    from pyspark.sql.connect.proto import ConfigRequest, ConfigResponse, KeyValue
+
+    told = Talkative()
+
+    class Handler(grpc.GenericRpcHandler):
+        def service(self, call: Any) -> grpc.RpcMethodHandler:
+            def configure(request: bytes, _context: grpc.ServicerContext) -> bytes:
+                asked = ConfigRequest.FromString(request)
+                told.conf |= {pair.key: pair.value for pair in asked.operation.set.pairs}
+                pairs = [KeyValue(key=key, value=value) for key, value in told.conf.items()]
+                answer = ConfigResponse(session_id=asked.session_id, pairs=pairs)
+                return answer.SerializeToString()
+
+            def fail(_request: bytes, context: grpc.ServicerContext) -> bytes:
+                context.abort(grpc.StatusCode.INTERNAL, (told.text or "no")[:4000])
+                return b""
+
+            known = call.method.endswith("/Config")
+            return grpc.unary_unary_rpc_method_handler(configure if known else fail)
+
+    server = grpc.server(ThreadPoolExecutor(4), handlers=[Handler()])
+    told.port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        yield told
+    finally:
+        server.stop(None).wait()
+
+
 SERVERS: dict[str, Callable[[], Any]] = {
-    "store": store, "postgresql": postgresql, "spark": spark_connect
+    "store": store, "postgresql": postgresql, "spark": spark_connect,
+    "spark without catalog": spark_without_catalog,
 }  # fmt: skip

@@ -10,20 +10,20 @@ from tests.nets.canaries import Net
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
-KINDS = ("connection", "database")
+KINDS = ("connection", "database", "catalog")
 
 
 def test_no_canary_is_seen(tmp_path: Path) -> None:
     with Net(tmp_path, seed=3) as net:
-        for _ in range(6):
+        for _ in range(9):
             net.next(KINDS)
     assert net.tally.first == []
-    assert net.tally.cases.total() >= 6
+    assert net.tally.cases.total() >= 9
 
 
 def test_the_net_finds_canaries_where_nothing_is_struck(tmp_path: Path) -> None:
     with Net(tmp_path, seed=3, blind=True) as net:
-        for _ in range(6):
+        for _ in range(9):
             net.next(KINDS)
     assert net.tally.hits
 

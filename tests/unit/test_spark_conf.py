@@ -1,11 +1,14 @@
 """The embedded server's settings."""
 
 from pathlib import Path
+from secrets import token_hex
 
 import pytest
 
 from autoloader_dagster.errors import SparkSetupError, UsageError
+from autoloader_dagster.redaction import strike
 from autoloader_dagster.settings import load_settings
+from autoloader_dagster.spark.conf_secrets import secrets_in
 from autoloader_dagster.spark.server.conf import heap, read_conf, server_conf, warehouse, write_conf
 
 GIB = 1024  # in MiB
@@ -72,3 +75,62 @@ def test_the_warehouse_is_an_absolute_folder_or_a_url(
 def test_an_idle_time_that_is_not_a_number_of_seconds_is_refused(value: str) -> None:
     with pytest.raises(UsageError, match="AUTOLOADER_SPARK_IDLE_SECONDS"):
         load_settings({"AUTOLOADER_SPARK_IDLE_SECONDS": value})
+
+
+# A canary, written as C, in each setting that may hold a secret.
+_WITH_SECRETS = {
+    "spark.sql.catalog.a.uri": "jdbc:postgresql://cat:5432/ice?user=ice&password=C&ssl=true",
+    "spark.sql.catalog.b.uri": "jdbc:postgresql://ice:C@cat:5432/ice",
+    "spark.sql.catalog.c.uri": "jdbc:sqlserver://cat:1433;user=ice;password={C};encrypt=true",
+    "spark.sql.catalog.d.uri": "jdbc:oracle:thin:ice/C@//cat:1521/ice",
+    "spark.sql.catalog.e.uri": "jdbc:mysql://address=(host=cat)(user=ice)(password=C)/ice",
+    "spark.sql.catalog.f.uri": "jdbc:postgresql://ice:C@cat/ice?user=a@b",
+    "spark.sql.catalog.g.jdbc.password": "C",
+    "spark.sql.catalog.h.credential": "client:C",
+    "spark.sql.catalog.i.token": "C",
+    "spark.sql.catalog.j.header.Authorization": "Bearer C",
+    "spark.sql.catalog.k.s3.secret-access-key": "C",
+    "spark.sql.catalog.l.adls.sas-token.account": "sv=2024&sig=C&se=1",
+    "spark.hadoop.fs.s3a.access.key": "C",
+    "spark.hadoop.fs.s3a.secret.key": "C",
+    "spark.hadoop.fs.azure.account.key.x.dfs.core.windows.net": "C",
+    "spark.hadoop.javax.jdo.option.ConnectionPassword": "C",
+    "spark.ssl.keyStorePassword": "C",
+    "spark.driver.extraJavaOptions": "-Xmx1g -Djavax.net.ssl.trustStorePassword=C -Dx=y",
+}
+
+
+@pytest.mark.parametrize("key", _WITH_SECRETS)
+def test_the_secrets_of_the_users_file_are_struck_out(tmp_path: Path, key: str) -> None:
+    canary = f"Tr0ub{token_hex(8)}&3x"
+    value = _WITH_SECRETS[key].replace("C", canary)
+    file = tmp_path / "spark.conf"
+    file.write_text(f"{key} {value}\n")
+    settings = load_settings({"HOME": str(tmp_path), "AUTOLOADER_SPARK_CONF": str(file)})
+    found = server_conf(settings, tmp_path)[key]
+    assert found == value
+    for shown in (f"Failed to connect: {found}", f"password {canary!r} is wrong"):
+        assert canary[:20] not in strike(shown)
+        assert "&3x" not in strike(shown)
+
+
+def test_a_setting_without_a_secret_is_shown_as_it_is(tmp_path: Path) -> None:
+    conf = {
+        "spark.sql.catalog.lake.uri": "jdbc:postgresql://cat.example:5432/iceberg?user=me@example",
+        "spark.sql.catalog.rest.uri": "https://cat.example:8181/api?warehouse=w",
+        "spark.hadoop.fs.s3a.aws.credentials.provider": "org.example.TokenProvider",
+        "spark.sql.catalog.lake.token-refresh-enabled": "disabled",
+        "spark.sql.catalog.lake.token-expires-in-ms": "3600000",
+        "spark.executorEnv.PWD": "/home/somebody",
+        "spark.ssl.keyStorePasswordFile": "/etc/secrets/store",
+    }
+    assert list(secrets_in(conf)) == []
+    assert list(secrets_in(server_conf(load_settings({"HOME": str(tmp_path)}), tmp_path))) == []
+
+
+def test_a_line_that_is_no_setting_is_not_repeated(tmp_path: Path) -> None:
+    file = tmp_path / "spark.conf"
+    file.write_text("spark.sql.catalog.lake.token abc\ndefcanary\n")
+    with pytest.raises(SparkSetupError, match=r"spark\.conf:2") as caught:
+        read_conf(file)
+    assert "canary" not in str(caught.value)

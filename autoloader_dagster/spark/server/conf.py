@@ -6,6 +6,7 @@ from pathlib import Path
 
 from autoloader_dagster.errors import SparkSetupError
 from autoloader_dagster.settings import Settings
+from autoloader_dagster.spark.conf_secrets import REDACTION_REGEX, remember_secrets
 from autoloader_dagster.specs.registry import SOURCES, source_of
 
 PORT = "spark.connect.grpc.binding.port"
@@ -48,6 +49,8 @@ def server_conf(settings: Settings, work_dir: Path) -> dict[str, str]:
             for kind in SOURCES
             for key, value in source_of(kind).hadoop_conf.items()
         },
+        # Spark's own default leaves the credential of a REST catalog in its texts.
+        "spark.redaction.regex": REDACTION_REGEX,
         # What a day is must not depend on the machine.
         "spark.sql.session.timeZone": "UTC",
         # One machine: 200 shuffle partitions cost 2.5 s a load. Many small files: a listing job
@@ -73,6 +76,8 @@ def warehouse(settings: Settings) -> str:
 def read_conf(path: Path) -> dict[str, str]:
     """Read a file in the manner of spark-defaults.conf: one 'key value' or 'key=value' a line.
 
+    Its secrets are struck out of all texts of this process from then on.
+
     Raises:
         SparkSetupError: The file cannot be read, or a line has a key and no value.
     """
@@ -90,11 +95,14 @@ def read_conf(path: Path) -> dict[str, str]:
             continue
         key, *rest = _SEPARATOR.split(line, maxsplit=1)
         if not rest:
+            # Another word may be the end of a secret that was broken into two lines.
+            shown = f"'{key}'" if key.startswith("spark.") else "the only word of the line"
             raise SparkSetupError(
-                f"{path}:{number}  '{key}' has no value",
+                f"{path}:{number}  {shown} has no value",
                 "Write one 'key value' a line, as in spark-defaults.conf.",
             )
         conf[key] = _ESCAPE.sub(r"\1", rest[0])
+    remember_secrets(conf)
     return conf
 
 

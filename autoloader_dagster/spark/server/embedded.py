@@ -19,8 +19,10 @@ from pathlib import Path
 from typing import Literal
 
 from autoloader_dagster.errors import SparkSetupError
+from autoloader_dagster.redaction import strike
 from autoloader_dagster.settings import Settings
 from autoloader_dagster.spark.server.address import ServerAddress, ServerFolder, answers, is_process
+from autoloader_dagster.spark.server.conf import read_conf
 from autoloader_dagster.spark.server.jars import Progress
 from autoloader_dagster.spark.server.launch import START_SECONDS, prepare
 from autoloader_dagster.spark.server.locks import file_lock, is_locked, try_lock
@@ -217,13 +219,17 @@ class EmbeddedServer:
             time.sleep(_POLL_SECONDS)
 
     def _end_of_log(self) -> str:
+        # Another process may have started it, with other settings than ours.
+        with suppress(SparkSetupError):
+            read_conf(self._folder.conf_file)
         try:
             lines = self._folder.log_file.read_text(errors="replace").splitlines()
         except OSError:
             return "    (there is no log)"
         # What a person can use is not in the stack frames.
         telling = [line for line in lines if line.strip() and not line.startswith(("\t", "   "))]
-        return "\n".join(f"    {line[:300]}" for line in telling[-8:])
+        # Before they are cut, because half a secret is not known as one.
+        return "\n".join(f"    {strike(line)[:300]}" for line in telling[-8:])
 
 
 def _is_shared(path: Path) -> bool:

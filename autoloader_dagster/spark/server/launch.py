@@ -58,6 +58,7 @@ appender.file.type = RollingFile
 appender.file.name = file
 appender.file.fileName = {log}
 appender.file.filePattern = {log}.%i
+appender.file.filePermissions = rw-------
 appender.file.layout.type = PatternLayout
 appender.file.layout.pattern = %d{{yyyy-MM-dd'T'HH:mm:ss'Z'}}{{UTC}} %p %c{{1}}: %m%n%ex
 appender.file.policies.type = SizeBasedTriggeringPolicy
