@@ -139,8 +139,9 @@ def _only_reads(spark: "SparkSession", sql: str) -> bool:
         _ = spark.sql(f"select * from (\n{sql}\n)").schema
         return True
     except PySparkException as error:
-        (row,) = spark.sql(f"explain extended {sql}").collect()
-        if _READING_COMMAND.match(row[0]):
+        # Several rows if Spark cannot even plan it: then they are the lines of its error.
+        plan = "\n".join(row[0] for row in spark.sql(f"explain extended {sql}").collect())
+        if _READING_COMMAND.match(plan):
             return True
         if isinstance(error, ParseException):
             return False

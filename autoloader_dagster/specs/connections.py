@@ -6,16 +6,17 @@ Secrets are read when the connection is used, so that loading the specs needs no
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ValidationError, create_model
+from pydantic import BaseModel, ValidationError, create_model
 
 from autoloader_dagster.errors import SpecError
 from autoloader_dagster.specs.boundaries import refused_of_connection, secret_folders
 from autoloader_dagster.specs.connection_section import ConnectionSection, References
 from autoloader_dagster.specs.dagster_names import DEFAULT_TENANT
-from autoloader_dagster.specs.fault import SpecFault, shown_path
+from autoloader_dagster.specs.fault import SpecFault, first_faults, shown_path
 from autoloader_dagster.specs.file_names import misnamed
 from autoloader_dagster.specs.plain_words import faults_of
 from autoloader_dagster.specs.registry import SOURCES, UNSUPPORTED_SOURCES, source_of
@@ -200,7 +201,7 @@ def _load_scope(
             good.pop(name, None)
             bad.add(name)
             faults.extend(wrong)
-    return _Scope(file, whole, good if whole else {}, frozenset(bad), tuple(faults))
+    return _Scope(file, whole, good if whole else {}, frozenset(bad), first_faults(faults))
 
 
 def _faults_of_entry(document: Document, name: str, entry: Any) -> list[SpecFault]:
@@ -214,10 +215,15 @@ def _faults_of_entry(document: Document, name: str, entry: Any) -> list[SpecFaul
     kinds = tuple(kind for kind in SOURCES if source_of(kind).connection is not None)
     if entry.get("type") in kinds:
         return []
-    one_of_them: Any = Literal[kinds]
-    typed = create_model("Typed", type=one_of_them)
+    typed = _typed(kinds)
     try:
         typed.model_validate(entry)
     except ValidationError as error:
         return faults_of(error, typed, document, below=(name,), secret=True)
     return []
+
+
+@cache
+def _typed(kinds: tuple[str, ...]) -> type[BaseModel]:
+    one_of_them: Any = Literal[kinds]
+    return create_model("Typed", type=one_of_them)

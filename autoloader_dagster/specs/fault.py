@@ -1,10 +1,16 @@
 """One thing that is wrong in one file, with the line to go to."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 # A message that begins like this is said of the key itself: "source.url is missing".
 _PREDICATES = ("is ", "needs ", "holds ", "belongs ")
+
+
+# Nobody reads more, and each costs a look for the key that was meant.
+MAX_FAULTS = 100
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,15 @@ class SpecFault:
         said = f"{place}:{self.line}  {self.text}" if self.line else f"{place}  {self.text}"
         # A name that is not UTF-8 can be no part of a log or of an event.
         return said.encode("utf-8", "backslashreplace").decode()
+
+
+def first_faults(faults: Iterable[SpecFault]) -> tuple[SpecFault, ...]:
+    """All faults of one file, or the first of very many and one that says so."""
+    found = tuple(islice(faults, MAX_FAULTS + 1))
+    if len(found) <= MAX_FAULTS:
+        return found
+    message = f"has more faults; these are the first {MAX_FAULTS}"
+    return (*found[:MAX_FAULTS], SpecFault(found[0].file, None, "", message))
 
 
 def shown_path(path: Path) -> str:

@@ -24,7 +24,7 @@ from autoloader_dagster.specs.dagster_names import (
     clash,
     dagster_names,
 )
-from autoloader_dagster.specs.fault import SpecFault, shown_path
+from autoloader_dagster.specs.fault import SpecFault, first_faults, shown_path
 from autoloader_dagster.specs.model import IngestionSpec
 from autoloader_dagster.specs.plain_words import faults_of
 from autoloader_dagster.specs.registry import source_of
@@ -444,9 +444,13 @@ def _loaded(draft: _Draft, spec: IngestionSpec) -> LoadedSpec:
 
 
 def _broken(specs_dir: Path, draft: _Draft) -> BrokenSpec:
-    faults = sorted(draft.faults, key=lambda fault: fault.line or 0)
+    faults = first_faults(sorted(draft.faults, key=_place))
     key = _broken_key(specs_dir, draft.file)
-    return BrokenSpec(draft.file, draft.tenant, draft.name, tuple(faults), key)
+    return BrokenSpec(draft.file, draft.tenant, draft.name, faults, key)
+
+
+def _place(fault: SpecFault) -> int:
+    return fault.line or 0
 
 
 def _broken_key(specs_dir: Path, file: Path) -> Key:

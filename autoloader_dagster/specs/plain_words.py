@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from autoloader_dagster.specs.fault import SpecFault
+from autoloader_dagster.specs.fault import SpecFault, first_faults
 from autoloader_dagster.specs.registry import UNSUPPORTED_FORMATS, UNSUPPORTED_SOURCES
 from autoloader_dagster.specs.section import KeyFault
 from autoloader_dagster.specs.values import did_you_mean
@@ -55,7 +55,7 @@ def faults_of(
     """
     speaker = _Speaker(model, document, below, secret)
     details = error.errors(include_url=False, include_input=False)
-    return [speaker.fault(detail) for detail in details]
+    return list(first_faults(map(speaker.fault, details)))
 
 
 class _Speaker:

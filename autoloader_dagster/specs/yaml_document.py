@@ -16,11 +16,15 @@ import yaml
 from yaml.composer import ComposerError
 from yaml.reader import ReaderError
 
-from autoloader_dagster.specs.fault import SpecFault
+from autoloader_dagster.specs.fault import SpecFault, first_faults
 
 KeyPath = tuple[str | int, ...]
 
-MAX_FILE_BYTES = 1 << 20  # more is a data file in the wrong folder
+# A file of a tenant must not stop the process that reads the files of all. A spec with a hint for
+# each of 5,000 columns is below all of them.
+MAX_FILE_BYTES = 256 << 10
+MAX_NODES = 20_000
+MAX_LEVELS = 30
 
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,17}")
 _DECIMAL = re.compile(r"-?[0-9]{1,15}\.[0-9]{1,15}")
@@ -87,12 +91,39 @@ class _Loader(yaml.BaseLoader):
     """Builds nodes only; every scalar stays text, and an alias is refused.
 
     Aliases make a small file unfold without bound, and the lines of what they repeat are wrong.
+    What is beyond the limits is not read any further.
     """
 
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._nodes = self._level = 0
+
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        mark = self.peek_event().start_mark
         if self.check_event(yaml.AliasEvent):
-            raise ComposerError(None, None, "alias", self.peek_event().start_mark)
-        return super().compose_node(parent, index)
+            raise ComposerError(None, None, "alias", mark)
+        self._nodes += 1
+        if self._nodes > MAX_NODES:
+            raise _TooMuch(f"has more than {MAX_NODES:,} keys and values; shorten it", mark)
+        if self._level > MAX_LEVELS:
+            raise _TooMuch(
+                f"has more than {MAX_LEVELS} levels, one within the other; move it up, or take it "
+                "out",
+                mark,
+            )
+        self._level += 1
+        try:
+            return super().compose_node(parent, index)
+        finally:
+            self._level -= 1
+
+
+class _TooMuch(yaml.YAMLError):
+    """A limit is reached at this place."""
+
+    def __init__(self, message: str, mark: yaml.Mark) -> None:
+        super().__init__(message)
+        self.message, self.line = message, mark.line + 1
 
 
 def read_document(file: Path) -> Document:
@@ -109,7 +140,10 @@ def read_document(file: Path) -> Document:
     except OSError as error:
         return broken(None, f"cannot be read: {error.strerror or error}")
     if len(raw) > MAX_FILE_BYTES:
-        return broken(None, "is larger than 1 MiB, which no YAML file here should be")
+        limit = f"{MAX_FILE_BYTES >> 10} KiB"
+        return broken(
+            None, f"is larger than {limit}, which no YAML file here should be; shorten it"
+        )
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -124,11 +158,11 @@ def read_document(file: Path) -> Document:
         return broken(line, "a control character stands here; take it out")
     except yaml.MarkedYAMLError as error:
         return broken(*_in_plain_words(error))
-    except RecursionError:
-        return broken(None, "is nested too deeply")
+    except _TooMuch as error:
+        return broken(error.line, error.message)
     except (yaml.YAMLError, ValueError, OverflowError):  # an escape beyond Unicode, for one
         return broken(None, "is not valid YAML")
-    return Document(file, data, reader.lines, reader.texts, tuple(reader.faults))
+    return Document(file, data, reader.lines, reader.texts, first_faults(reader.faults))
 
 
 def _compose(text: str) -> yaml.Node | None:

@@ -79,13 +79,24 @@ QUOTE_IT = "a value that begins with one of * & ! % @ ` { [ needs quotes"
             ":2  not valid YAML: a second document (---) begins here; a file holds one",
         ),
         ('name: "\\U99999999"\n', "  is not valid YAML"),
-        ("[" * 3000 + "]" * 3000, "  is nested too deeply"),
+        (
+            "a:\n  b: " + "[" * 30,
+            ":2  has more than 30 levels, one within the other; move it up, or take it out",
+        ),
+        (
+            "[" * 3000 + "]" * 3000,
+            ":1  has more than 30 levels, one within the other; move it up, or take it out",
+        ),
+        (
+            "checks:\n" + "- a\n" * 30_000,
+            ":19999  has more than 20,000 keys and values; shorten it",
+        ),
         ("name: a\nowners: \x07\n", ":2  a control character stands here; take it out"),
         (b"name: a\ndescription: caf\xe9\n", ":2  is not UTF-8 (byte 0xe9); save it as UTF-8"),
         (GOOD.encode("utf-16"), ":1  is not UTF-8 (byte 0xff); save it as UTF-8"),
         (
             b"#" * (1 << 20) + b"\n",
-            "  is larger than 1 MiB, which no YAML file here should be",
+            "  is larger than 256 KiB, which no YAML file here should be; shorten it",
         ),
         ("", ":1  the file is empty; it needs source, format and table"),
         ("# nothing yet\n", ":1  the file is empty; it needs source, format and table"),

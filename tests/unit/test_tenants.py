@@ -328,6 +328,7 @@ def test_a_file_that_gives_way_to_a_link_is_not_read(site: Site) -> None:
         ("acme: all", "is not a section"),
         ("a__b: {}", "'a__b' is not a name"),
         ("default: {}", "names the specs at the root"),
+        ("acme: " + "[" * 31, "has more than 30 levels"),
         (
             "acme: {namespaces: [lake.acme]}\nbeta: {namespaces: [pond.acme.in]}",
             "'lake.acme' and 'pond.acme.in' of tenant 'beta' meet",
@@ -339,6 +340,28 @@ def test_a_broken_tenant_file_allows_nothing(site: Site, content: str, said: str
     specs = site.load()
     assert _ids(specs) == {"default/root"}
     assert said in "\n".join(map(str, specs.tenants.faults))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("checks: [" + "a," * 120_000 + "]", "has more than 20,000 keys and values"),
+        ("checks: " + "[" * 150 + "a," * 100_000 + "]" * 150, "has more than 30 levels"),
+        ("#" * (256 << 10) + "\n", "is larger than 256 KiB"),
+        ("".join(f"key{number}: 1\n" for number in range(9_000)), "these are the first 100"),
+        ("name: a\n" * 9_000, "these are the first 100"),
+        ("".join(f"k{n}: {{type: s4}}\n" for n in range(4_500)), "these are the first 100"),
+    ],
+)
+@pytest.mark.parametrize("name", ["new.yaml", "_connections.yaml"])
+def test_a_huge_file_of_a_tenant_is_broken_alone(
+    site: Site, name: str, content: str, said: str
+) -> None:
+    (site.specs / "acme" / name).write_text(content)
+    specs = site.load()
+    assert _ids(specs) == GOOD
+    assert said in "\n".join(map(str, specs.faults))
+    assert len(specs.faults) <= 101
 
 
 def test_a_tenant_cannot_allow_itself_anything(site: Site) -> None:
