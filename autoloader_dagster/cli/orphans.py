@@ -12,16 +12,15 @@ from autoloader_dagster.specs.loader import LoadedSpec, SpecSet
 
 
 def orphans_if_known(settings: Settings, specs: SpecSet) -> list[Orphan] | None:
-    """The orphans without a change of the database; None if it cannot be read or is outdated."""
+    """The orphans without a change of the database; None if it cannot be used as it is."""
     path = settings.database_url.partition("sqlite:///")[2]
     if path and not Path(path).is_file():
         return []
-    from autoloader_dagster.state.database import REVISIONS
     from autoloader_dagster.state.store import ProcessedFiles
 
     store = ProcessedFiles(settings.database_url)
     try:
-        return orphans_in(store, specs) if store.current() == REVISIONS[-1] else None
+        return orphans_in(store, specs) if store.is_usable() else None
     except StateError:
         return None
     finally:

@@ -1,6 +1,8 @@
 """What commands show of the state, in this process: snapshots for programs, specs that are gone."""
 
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +105,19 @@ def test_what_a_deleted_spec_left_behind_is_shown(shown: Shown) -> None:
     assert shown.json("status")["orphans"] == expected
     assert shown.json("list")["orphans"] == expected
     assert "spec is gone" not in shown.out("status", "other")
+
+
+def test_a_deleted_spec_is_known_on_another_schema_that_can_be_used(shown: Shown) -> None:
+    shown.spec("orders").unlink()
+    with closing(sqlite3.connect(shown.root / "home" / "state.db")) as state, state:
+        state.execute("UPDATE autoloader_alembic_version SET version_num = '9999'")
+    said = "acme/orders: its spec is gone"
+    for command in (["list"], ["doctor"], ["status"]):
+        assert said in " ".join(shown.out(*command).split()), command
+    with closing(sqlite3.connect(shown.root / "home" / "state.db")) as state, state:
+        # The version that wrote this one has changed what this one reads.
+        state.execute("UPDATE autoloader_schema SET usable_from = '9999'")
+    assert said not in shown.out("list")
 
 
 def test_commands_on_a_deleted_spec_show_what_the_state_knows(
