@@ -26,6 +26,7 @@ JsonOption = Annotated[
 # What a pipe or a file gets, so that no path is cut for a terminal that is not there.
 _PLAIN_WIDTH = 240
 _COLUMNS_ABREAST = 8
+_BEYOND_NUMBERS = 2**53
 _SHOWN = 40
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _CONTROL = re.compile(
@@ -59,7 +60,8 @@ def warn(text: str) -> None:
 def print_json(data: Any) -> None:
     """One JSON document on stdout.
 
-    JSON has no NaN and no infinity, so they are text, as Spark's ``to_json`` writes them; a struct
+    JSON has no NaN and no infinity, so they are text, as Spark's ``to_json`` writes them. An
+    integer from 2**53 on is text too, because many programs keep no more bits of a number. A struct
     is an object, bytes are hexadecimal, and a key that is no text becomes one.
     """
     text = json.dumps(_jsonable(data), indent=2, ensure_ascii=False, default=str, allow_nan=False)
@@ -186,6 +188,8 @@ def _jsonable(value: Any) -> Any:
         return [_jsonable(each) for each in value]
     if isinstance(value, bytes | bytearray):
         return value.hex()
+    if isinstance(value, int) and abs(value) >= _BEYOND_NUMBERS:
+        return str(value)
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else f"{'-' if value < 0 else ''}Infinity"
     return value

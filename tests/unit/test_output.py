@@ -52,10 +52,13 @@ def test_json_holds_what_json_has_no_value_for(capsys: pytest.CaptureFixture[str
         raise ValueError(f"{constant} is no JSON")
 
     row = Row(n=float("nan"), i=[float("-inf")], d={date(2026, 1, 2): b"\x00\xff", None: 1, 3: 2})
-    print_json({"row": row, "id": 2**63 - 1, "price": Decimal("1.50")})
+    print_json(
+        {"row": row, "ids": [2**53 - 1, 2**53, -(2**53), -(2**63)], "price": Decimal("1.50")}
+    )
     assert json.loads(capsys.readouterr().out, parse_constant=refuse) == {
         "row": {"n": "NaN", "i": ["-Infinity"], "d": {"2026-01-02": "00ff", "null": 1, "3": 2}},
-        "id": 2**63 - 1,
+        # A number of JavaScript or jq keeps 53 bits.
+        "ids": [2**53 - 1, str(2**53), str(-(2**53)), str(-(2**63))],
         "price": "1.50",
     }
 
