@@ -212,7 +212,7 @@ def _spark(settings: Settings) -> Finding:
 
 
 def _port() -> Finding:
-    if is_free("127.0.0.1", UI_PORT):
+    if port_error("127.0.0.1", UI_PORT) is None:
         return Finding("web port", "ok", f"{UI_PORT} is free")
     return Finding(
         "web port",
@@ -222,15 +222,22 @@ def _port() -> Finding:
     )
 
 
-def is_free(host: str, port: int) -> bool:
-    """Whether a server could listen there."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError:
-            return False
-    return True
+def port_error(host: str, port: int) -> OSError | None:
+    """Why a server cannot listen there; None if it can. A name may have several addresses."""
+    try:
+        found = socket.getaddrinfo(
+            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+        for family, kind, protocol, _, address in found:
+            with socket.socket(family, kind, protocol) as probe:
+                # As the web server does it.
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                if family == socket.AF_INET6:
+                    probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                probe.bind(address)
+    except OSError as error:
+        return error
+    return None
 
 
 def _specs(specs: SpecSet) -> Finding:

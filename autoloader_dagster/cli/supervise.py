@@ -101,7 +101,7 @@ def _tell_when_up(
 ) -> bool:
     from autoloader_dagster.spark.server.address import answers
 
-    url = f"http://{_reachable(host)}:{port}"
+    url = url_of(host, port)
     deadline = time.monotonic() + _START_SECONDS
     listens = False
     while child.poll() is None and time.monotonic() < deadline:
@@ -129,7 +129,7 @@ def _tell_when_up(
 
 def _watch(child: "subprocess.Popen[bytes]", host: str, port: int, rules: GuardRules) -> int:
     """Wait for the end of Dagster, and meanwhile revive its code servers; its exit code."""
-    url = f"http://{_reachable(host)}:{port}/graphql"
+    url = f"{url_of(host, port)}/graphql"
     while True:
         with suppress(subprocess.TimeoutExpired):
             return child.wait(_LOOK_SECONDS)
@@ -177,5 +177,12 @@ def _pause(seconds: float, ended_by: list[int]) -> None:
         time.sleep(_POLL_SECONDS)
 
 
+def url_of(host: str, port: int) -> str:
+    """The address of a server that listens on a host, as this machine reaches it."""
+    reachable = _reachable(host)
+    return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
+
+
 def _reachable(host: str) -> str:
-    return "127.0.0.1" if host in ("0.0.0.0", "::", "") else host
+    # A server on all addresses of one kind is not on those of the other kind.
+    return {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(host, host)

@@ -1,12 +1,13 @@
 """``up``: Dagster's web UI and daemon with this project, kept running."""
 
+import errno
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from autoloader_dagster.cli.doctor import UI_PORT, is_free
+from autoloader_dagster.cli.doctor import UI_PORT, port_error
 from autoloader_dagster.cli.output import say, warn
 from autoloader_dagster.cli.project import open_state
 from autoloader_dagster.cli.supervise import keep_running
@@ -37,12 +38,7 @@ def up(
     Should one of their processes die, it is started again. The UI has no login: docs/security.md
     says how to put one in front. Example: autoloader up --port 3001 --read-only
     """
-    if not is_free(host, port):
-        raise UsageError(
-            f"{host}:{port} cannot be listened on; another program has the port, perhaps another "
-            "'autoloader up'",
-            f"End that program, or choose another port: autoloader up --port {_other(port)}.",
-        )
+    _check_port(host, port)
     settings = load_settings()
     from autoloader_dagster.orchestration.home import (
         default_workspace,
@@ -80,6 +76,24 @@ def up(
     ]
     with only_up_on(home):
         raise typer.Exit(keep_running(command, host, port, rules))
+
+
+def _check_port(host: str, port: int) -> None:
+    error = port_error(host, port)
+    if error is None:
+        return
+    place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    if error.errno == errno.EADDRINUSE:
+        raise UsageError(
+            f"{place} cannot be listened on; another program has the port, perhaps another "
+            "'autoloader up'",
+            f"End that program, or choose another port: autoloader up --port {_other(port)}.",
+        )
+    raise UsageError(
+        f"{place} cannot be listened on: {error.strerror or error}",
+        "Set --host to an address of this machine, such as 127.0.0.1 or ::1, and --port to a port "
+        "that this user may use.",
+    )
 
 
 def _other(port: int) -> int:
