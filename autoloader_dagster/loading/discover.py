@@ -6,15 +6,20 @@ from autoloader_dagster import failpoints
 from autoloader_dagster.loading.ingestion import Ingestion
 from autoloader_dagster.loading.placement import fitting, placer
 from autoloader_dagster.sources.base import FileRef
-from autoloader_dagster.state.records import Discovery
+from autoloader_dagster.state.records import Discovery, Guard, no_guard
 
 
-def discover(ingestion: Ingestion, progress: Callable[[int], None] | None = None) -> Discovery:
+def discover(
+    ingestion: Ingestion,
+    progress: Callable[[int], None] | None = None,
+    guard: Guard = no_guard,
+) -> Discovery:
     """List the source as a stream of pages and record new and changed files.
 
     Args:
         ingestion: What to list.
         progress: Called with the number of files listed so far, after each page.
+        guard: Called before each step of recording what was listed; raises to record no more.
 
     Raises:
         SourceError: The source could not be listed to its end; then nothing is recorded.
@@ -28,6 +33,7 @@ def discover(ingestion: Ingestion, progress: Callable[[int], None] | None = None
         ingestion.spec.source.on_change,
         fitting(ingestion.spec),
         complete=True,
+        guard=guard,
     )
     failpoints.reach("discovered")
     return found

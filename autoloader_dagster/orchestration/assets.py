@@ -5,10 +5,11 @@ from collections.abc import Iterator
 import dagster as dg
 
 from autoloader_dagster.errors import AutoloaderError
-from autoloader_dagster.loading.discover import discover, why_nothing_was_listed
+from autoloader_dagster.loading.discover import why_nothing_was_listed
 from autoloader_dagster.loading.load import load
 from autoloader_dagster.orchestration import metadata as keys
 from autoloader_dagster.orchestration.checks import check_results, check_specs
+from autoloader_dagster.orchestration.listing import list_to_its_end
 from autoloader_dagster.orchestration.pages import Pages
 from autoloader_dagster.orchestration.partitions import asked_partitions, partitions_definition
 from autoloader_dagster.orchestration.planning import plan_pending
@@ -140,7 +141,7 @@ def _ingest(
     ingestion = open_ingestion(loaded, connections, spark_connect, processed_files)
     partitions, asked = asked_partitions(context, loaded)
     if LISTED_TAG not in context.run.tags:
-        found = discover(ingestion, lambda n: context.log.debug("%d files listed", n))
+        found = list_to_its_end(ingestion, lambda n: context.log.debug("%d files listed", n))
         context.log.info(
             "%d files listed: %d new, %d changed, %d unchanged, %d held, %d set aside",
             found.listed,

@@ -2,24 +2,32 @@
 
 Dagster ends a tick after a minute, with all that it has done. A listing is recorded only when it is
 complete. One whose pages come steadily is stopped, and a run lists instead. One that waits for a
-page cannot be stopped; for a sensor it goes on, and a later tick reports what it found.
+page cannot be stopped; for a sensor it goes on, and a later tick reports what it found. One that
+makes no progress for ten minutes is given up, and another one begins.
 """
 
-import threading
 import time
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
 import dagster as dg
 
+from autoloader_dagster.errors import AutoloaderError, SourceUnavailable, StateError
 from autoloader_dagster.loading.discover import discover
 from autoloader_dagster.loading.ingestion import Ingestion
+from autoloader_dagster.orchestration.background import Background, Work
 from autoloader_dagster.orchestration.runs.tags import INGESTION_TAG, LISTS_TAG, ended_at, has_ended
 from autoloader_dagster.state.records import Discovery
 
 # What a tick does besides has the rest of Dagster's minute.
 TICK_SECONDS = 25.0
 _STOPS_WITHIN_SECONDS = 5.0
+# A page of a store takes seconds. A listing that makes no progress for so long waits for a
+# connection that is dead or a mount that is stuck.
+PATIENCE_SECONDS = 600.0
+_LOOKS_EVERY_SECONDS = 5.0
 _SHORTEST_PAUSE = timedelta(seconds=30)
 # A run that lists also loads, so the time that it took says little of its listing.
 _LONGEST_PAUSE = timedelta(minutes=10)
@@ -44,8 +52,8 @@ class _Stopped(Exception):
     pass
 
 
-@dataclass
-class _Listing:
+@dataclass(eq=False)
+class _Listing(Work):
     """A listing in its thread; what both threads write is written under the lock.
 
     Attributes:
@@ -53,19 +61,24 @@ class _Listing:
         stopped: Whether it did.
         late: Whether it went on after its tick.
         reported: Whether a later tick has reported what it found.
+        listed: How many files it has listed.
+        steps: How many steps of recording them it has begun.
         again: When the source is listed again, by the monotonic clock.
     """
 
+    ingestion: Ingestion
     stop: bool = False
     stopped: bool = False
     late: bool = False
     reported: bool = False
     listed: int = 0
-    began: float = field(default_factory=time.monotonic)
+    steps: int = 0
     again: float = 0.0
-    ended: threading.Event = field(default_factory=threading.Event)
     found: Discovery | None = None
-    error: BaseException | None = None
+
+    def progress(self) -> object:
+        """What is listed, left out by the filters, and recorded so far."""
+        return self.listed, self.ingestion.source.left_out, self.steps
 
     def outcome(self) -> Discovery:
         """What it found, or the error that ended it."""
@@ -75,15 +88,44 @@ class _Listing:
             raise ListingTooLong(self.listed, goes_on=False)
         return self.found
 
+    def end(self, name: str) -> None:
+        """Keep what it found for a later tick, unless it was given up."""
+        now = time.monotonic()
+        self.again = now + _pause(timedelta(seconds=now - self.began)).total_seconds()
+        if not self.given_up:
+            _stuck.pop(name, None)
+            if self.late:
+                _late[name] = self
 
-# By what names an ingestion in Dagster. A tick that finds one here does not begin another.
-_under_way: dict[str, _Listing] = {}
-# The last one of an ingestion that ended after its tick.
+    def why_given_up(self, patience: float) -> AutoloaderError:
+        """What to say of a listing that has made no progress for so long."""
+        minutes = f"{patience / 60:.0f} minutes"
+        if self.steps:
+            return StateError(
+                f"A listing of {self.listed:,} files was given up, because the state database "
+                f"recorded nothing of it for {minutes}",
+                "Check the state database, and the network to it.",
+            )
+        return SourceUnavailable(
+            f"A listing of {self.ingestion.spec.source.url} was given up after {self.listed:,} "
+            f"files, because no page came for {minutes}",
+            "Check the store or the mount, the state database, and the network to both.",
+        )
+
+
+# A tick that finds one at work here does not begin another.
+_listings: Background[_Listing] = Background("list")
+# Of runs, which wait for theirs.
+_of_runs: Background[_Listing] = Background("list in a run")
+# By what names an ingestion in Dagster: the last one that ended after its tick, and the last one
+# that was given up, until a listing ends.
 _late: dict[str, _Listing] = {}
-_lock = threading.Lock()
+_stuck: dict[str, _Listing] = {}
 
 
-def list_within(ingestion: Ingestion, seconds: float, *, finish: bool) -> Discovery:
+def list_within(
+    ingestion: Ingestion, seconds: float, *, finish: bool, patience: float = PATIENCE_SECONDS
+) -> Discovery:
     """List the source and record what is new, unless it takes longer than this.
 
     Args:
@@ -91,29 +133,35 @@ def list_within(ingestion: Ingestion, seconds: float, *, finish: bool) -> Discov
         seconds: How long it may take.
         finish: Whether a listing that cannot be stopped goes on to its end. A later call gives
             what it found, or raises its error.
+        patience: How long such a listing may make no progress. Then it is given up, nothing that
+            it finds is recorded any more, and another one begins.
 
     Raises:
         ListingTooLong: It does, or another listing of this process is under way.
         SourceError: The source could not be listed; nothing is recorded.
         StateError: The state could not be written.
     """
-    with _lock:
-        other = _under_way.get(ingestion.loaded.names.unique)
+    unique = ingestion.loaded.names.unique
+    with _listings.lock:
+        other = _listings.at_work(unique)
         if other is not None:
-            raise ListingTooLong(other.listed, goes_on=True)
-        earlier = _unreported(ingestion.loaded.names.unique) if finish else None
+            if not other.made_no_progress_for(patience):
+                raise _not_ended(unique, other, patience, finish=finish)
+            _listings.give_up(unique)
+            _stuck[unique] = other
+        if _listings.is_full(unique):
+            # A run has a process of its own, which ends with all that hangs in it.
+            raise ListingTooLong(0, goes_on=False)
+        earlier = _unreported(unique) if finish else None
         if earlier is not None and time.monotonic() < earlier.again:
             return earlier.outcome()
-        listing = _under_way[ingestion.loaded.names.unique] = _Listing()
-    # A daemon, so that a source that does not answer keeps no process from ending.
-    threading.Thread(
-        target=_list, args=(ingestion, listing), name=f"list {ingestion.id}", daemon=True
-    ).start()
+        listing = _Listing(ingestion)
+        _listings.begin(unique, listing, lambda: _list(listing, _listings.lock))
     if not listing.ended.wait(seconds):
-        with _lock:
+        with _listings.lock:
             listing.stop = True
         listing.ended.wait(min(seconds, _STOPS_WITHIN_SECONDS))
-    with _lock:
+    with _listings.lock:
         goes_on = not listing.stopped and not listing.ended.is_set()
         if goes_on and finish:
             listing.stop, listing.late = False, True
@@ -122,7 +170,21 @@ def list_within(ingestion: Ingestion, seconds: float, *, finish: bool) -> Discov
     if earlier is not None:
         # Old, but nothing newer is known.
         return earlier.outcome()
-    raise ListingTooLong(listing.listed, goes_on=True)
+    raise _not_ended(unique, listing, patience, finish=finish)
+
+
+def _not_ended(
+    unique: str, listing: _Listing, patience: float, *, finish: bool
+) -> AutoloaderError | ListingTooLong:
+    """What to raise of a listing under way; after one that was given up, why, until a page comes.
+
+    The first tick that finds it under way notes how far it is.
+    """
+    listing.made_no_progress_for(patience)
+    stuck = _stuck.get(unique)
+    if stuck is not None and finish and not listing.listed:
+        return stuck.why_given_up(patience)
+    return ListingTooLong(listing.listed, goes_on=True)
 
 
 def _unreported(unique: str) -> _Listing | None:
@@ -134,28 +196,51 @@ def _unreported(unique: str) -> _Listing | None:
     return late
 
 
-def _list(ingestion: Ingestion, listing: _Listing) -> None:
+def list_to_its_end(
+    ingestion: Ingestion, progress: Callable[[int], None], patience: float = PATIENCE_SECONDS
+) -> Discovery:
+    """List the source and record what is new, however long it takes, as long as it goes on.
+
+    Args:
+        ingestion: What to list.
+        progress: Called with the number of files listed so far, every few seconds.
+        patience: How long it may make no progress. Then nothing that it finds is recorded any more.
+
+    Raises:
+        SourceError: The source could not be listed, or no page came for so long.
+        StateError: The state could not be written.
+    """
+    listing = _Listing(ingestion)
+    name = f"{ingestion.id} {id(listing)}"
+    _of_runs.begin(name, listing, lambda: _list(listing, _of_runs.lock))
+    try:
+        while not listing.ended.wait(min(patience, _LOOKS_EVERY_SECONDS)):
+            progress(listing.listed)
+            if listing.made_no_progress_for(patience):
+                raise listing.why_given_up(patience)
+    finally:
+        with _of_runs.lock:
+            if not listing.ended.is_set():
+                _of_runs.give_up(name)
+    return listing.outcome()
+
+
+def _list(listing: _Listing, lock: AbstractContextManager[object]) -> None:
     def count(listed: int) -> None:
-        listing.listed = listed
-        with _lock:
-            if listing.stop:
+        with lock:
+            listing.listed = listed
+            if listing.stop or listing.given_up:
                 listing.stopped = True
                 raise _Stopped
 
-    try:
-        listing.found = discover(ingestion, count)
-    except _Stopped:
-        pass
-    except BaseException as error:
-        listing.error = error
-    finally:
-        now = time.monotonic()
-        listing.again = now + _pause(timedelta(seconds=now - listing.began)).total_seconds()
-        with _lock:
-            del _under_way[ingestion.loaded.names.unique]
-            if listing.late:
-                _late[ingestion.loaded.names.unique] = listing
-            listing.ended.set()
+    def check() -> None:
+        with lock:
+            listing.steps += 1
+            if listing.given_up:
+                raise _Stopped
+
+    with suppress(_Stopped):
+        listing.found = discover(listing.ingestion, count, check)
 
 
 def _pause(took: timedelta) -> timedelta:
@@ -185,7 +270,7 @@ def why_not_to_list(
         return f"run {run_id} lists the source ({last.dagster_run.status.value.lower()})"
     if not pause:
         return None
-    with _lock:
+    with _listings.lock:
         late = _late.get(unique)
     if late is not None and late.reported and late.found is not None:
         seconds = late.again - time.monotonic()

@@ -7,17 +7,20 @@ run that fails although all is well waits as before.
 """
 
 import threading
-from dataclasses import dataclass, field
 
 from autoloader_dagster.errors import AutoloaderError, TableUnavailable
 from autoloader_dagster.loading.ingestion import Ingestion
+from autoloader_dagster.orchestration.background import Background, Work
 
 # With the listing before it, a tick stays within Dagster's minute.
 _LOOK_SECONDS = 15.0
+# A look costs a session and a question to the catalog. One that takes longer waits for a connection
+# that is dead.
+_PATIENCE_SECONDS = 300.0
 
 # By ingestion. What is lost when this process ends costs some of the wait, and nothing else.
 _seen: set[str] = set()
-_looks: dict[str, "_Look"] = {}
+_looks: Background[Work] = Background("look")
 _lock = threading.Lock()
 
 
@@ -62,28 +65,25 @@ class Outage:
         return self._over
 
 
-@dataclass
-class _Look:
-    ended: threading.Event = field(default_factory=threading.Event)
-    error: BaseException | None = None
-
-
-def look_now(ingestion: Ingestion, seconds: float = _LOOK_SECONDS) -> AutoloaderError | None:
+def look_now(
+    ingestion: Ingestion, seconds: float = _LOOK_SECONDS, patience: float = _PATIENCE_SECONDS
+) -> AutoloaderError | None:
     """Why the ingestion's table cannot be reached now; None if it can.
 
     Args:
         ingestion: Whose table.
         seconds: A catalog that does not answer for so long is out of reach.
+        patience: A look that an earlier tick began is given up after this, and another one begins.
     """
-    with _lock:
-        look = _looks.get(ingestion.id)
-        if look is None:
-            look = _looks[ingestion.id] = _Look()
-            # A daemon, so that a catalog that does not answer keeps no process from ending.
-            threading.Thread(
-                target=_look, args=(ingestion, look), name=f"look {ingestion.id}", daemon=True
-            ).start()
-    if not look.ended.wait(seconds):
+    with _looks.lock:
+        look = _looks.at_work(ingestion.id)
+        if look is not None and look.made_no_progress_for(patience):
+            _looks.give_up(ingestion.id)
+            look = None
+        if look is None and not _looks.is_full(ingestion.id):
+            look = Work()
+            _looks.begin(ingestion.id, look, lambda: _look(ingestion))
+    if look is None or not look.ended.wait(seconds):
         return TableUnavailable(
             f"the catalog of {ingestion.spec.table.name} does not answer within {seconds:.0f} s",
             "Check the catalog and the Spark server.",
@@ -96,13 +96,6 @@ def look_now(ingestion: Ingestion, seconds: float = _LOOK_SECONDS) -> Autoloader
     )
 
 
-def _look(ingestion: Ingestion, look: _Look) -> None:
-    try:
-        with ingestion.connect() as session:
-            ingestion.table(session).exists()
-    except BaseException as error:
-        look.error = error
-    finally:
-        with _lock:
-            del _looks[ingestion.id]
-        look.ended.set()
+def _look(ingestion: Ingestion) -> None:
+    with ingestion.connect() as session:
+        ingestion.table(session).exists()

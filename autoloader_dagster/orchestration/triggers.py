@@ -13,6 +13,7 @@ from autoloader_dagster.loading.recovery.ownership import how_to_adopt, owned_in
 from autoloader_dagster.orchestration import metadata as keys
 from autoloader_dagster.orchestration.assets import asset_key, source_key
 from autoloader_dagster.orchestration.listing import (
+    PATIENCE_SECONDS,
     TICK_SECONDS,
     ListingTooLong,
     list_within,
@@ -68,6 +69,7 @@ def plan_tick(
     *,
     sensor: bool,
     seconds: float = TICK_SECONDS,
+    patience: float = PATIENCE_SECONDS,
     look: bool = True,
 ) -> Tick:
     """List the source in the time of a tick, and ask for runs for all that waits.
@@ -80,6 +82,7 @@ def plan_tick(
         instance: Where the runs are.
         sensor: Whether another tick comes soon.
         seconds: The time for the listing.
+        patience: How long a listing that goes on after its tick may make no progress.
         look: Whether to look if Spark answers before files have to wait whose runs have failed.
 
     Raises:
@@ -92,7 +95,7 @@ def plan_tick(
     note = why_not_to_list(instance, ingestion.loaded.names.unique, pause=sensor)
     if note is None:
         try:
-            discovery = list_within(ingestion, seconds, finish=sensor)
+            discovery = list_within(ingestion, seconds, finish=sensor, patience=patience)
         except ListingTooLong as too_long:
             note = f"{too_long.listed:,} files are listed so far, and the listing goes on"
             if not too_long.goes_on or not sensor:

@@ -39,8 +39,10 @@ from autoloader_dagster.state.records import (
     Discovery,
     FileStatus,
     Fits,
+    Guard,
     OnChange,
     Place,
+    no_guard,
 )
 from autoloader_dagster.state.transitions import add, move
 from autoloader_dagster.state.version_rules import Decision, KnownVersion, decide
@@ -83,6 +85,7 @@ class FileDiscovery:
         fits: Fits = lambda key: True,
         *,
         complete: bool = False,
+        guard: Guard = no_guard,
     ) -> Discovery:
         """Compare a listing of the source with what is recorded, and record what is new.
 
@@ -103,11 +106,13 @@ class FileDiscovery:
             fits: Tells whether a recorded partition is still one.
             complete: Whether the pages are all that the spec chooses. Then every version that
                 waits, or was never placed, and whose path is not listed becomes SKIPPED.
+            guard: Called before each step of recording; raises to record no more.
         """
         with self._database.connecting() as connection:
             with connection.begin():
                 began = now(connection)
             with staged(connection, pages):
+                guard()
                 with write_transaction(connection, ingestion_id):
                     name_listed_versions(connection, ingestion_id)
                 with connection.begin():
@@ -116,13 +121,16 @@ class FileDiscovery:
                     ).one()
                     misplaced = _misplaced_keys(connection, ingestion_id, fits)
                     _collect_open(connection, ingestion_id, misplaced)
+                guard()
                 if complete:
                     _skip_unlisted(connection, ingestion_id, began)
+                guard()
                 _supersede_outdated(connection, ingestion_id, began)
                 counts: Counter[str] = Counter()
                 bytes_new = 0
                 last_seq = -1
                 while refs := _next_chunk(connection, last_seq):
+                    guard()
                     with write_transaction(connection, ingestion_id):
                         known = _known_versions(connection, ingestion_id, last_seq, max(refs), fits)
                         moment = now(connection)

@@ -5,7 +5,7 @@ import shutil
 import threading
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -17,8 +17,8 @@ from autoloader_dagster.errors import SourceUnavailable, SparkUnavailable
 from autoloader_dagster.loading.discover import discover
 from autoloader_dagster.loading.plan import plan_runs
 from autoloader_dagster.orchestration.failed_partitions import settled_partitions
-from autoloader_dagster.orchestration.listing import why_not_to_list
-from autoloader_dagster.orchestration.outages import note_outage
+from autoloader_dagster.orchestration.listing import list_to_its_end, why_not_to_list
+from autoloader_dagster.orchestration.outages import look_now, note_outage
 from autoloader_dagster.orchestration.partitions import partitions_definition
 from autoloader_dagster.orchestration.planning import (
     RANGE_END,
@@ -298,6 +298,68 @@ def test_a_page_that_comes_after_the_tick_of_a_schedule_is_left_to_a_run(lake: L
         assert not ingestion.store.files.pending(ingestion.id, 1)
 
 
+def test_a_listing_that_makes_no_progress_is_given_up_and_another_one_begins(lake: Lake) -> None:
+    ingestion = lake.ingestion("stuck")
+    write_ids(lake.folder(), "1.csv", 1)
+    # Its only page comes at last, with a file that is gone by then.
+    ((ref,),) = ingestion.source.list_pages()
+    stuck = [LateSource([replace(ref, path=f"{lake.folder()}/gone.csv")]) for _ in range(2)]
+
+    def tick(source: LateSource | None, patience: float = 600) -> Tick:
+        at = replace(ingestion, source=source) if source else ingestion  # pyright: ignore
+        return plan_tick(at, instance, sensor=True, seconds=0.1, patience=patience, look=False)
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert "the listing goes on" in tick(stuck[0]).reason
+        assert "the listing goes on" in tick(stuck[1]).reason
+        assert stuck[1].listings == 0, "one at a time"
+        # The source does not answer the next listing either, until it is well again.
+        for patience in (0, 600):
+            with pytest.raises(SourceUnavailable, match="no page came for") as error:
+                tick(stuck[1], patience)
+        assert f"A listing of {lake.folder()} was given up after 0 files" in str(error.value)
+        (request,) = tick(None, patience=0).requests
+        assert LISTS_TAG not in request.tags
+
+        for each in stuck:
+            each.let_go.set()
+        for each in stuck[:2]:
+            wait_for(lambda each=each: each.ended, 20, "the end of a listing that was given up")
+        wait_for(lambda: not _threads_of(ingestion.id), 20, "the end of their threads")
+        assert lake.statuses(ingestion) == {"1.csv": "DISCOVERED"}, "a late page is not recorded"
+        assert "1 unchanged" in tick(None).reason or tick(None).requests
+
+
+def test_listings_that_were_given_up_do_not_grow_without_end(lake: Lake) -> None:
+    ingestion = lake.ingestion("many_stuck")
+    source = LateSource([])
+    hung = replace(ingestion, source=source)  # pyright: ignore[reportArgumentType]
+    with dg.DagsterInstance.ephemeral() as instance:
+
+        def tick(*, sensor: bool) -> list[dg.RunRequest]:
+            with suppress(SourceUnavailable):
+                return plan_tick(
+                    hung, instance, sensor=sensor, seconds=0.01, patience=0, look=False
+                ).requests
+            return []
+
+        requests = [tick(sensor=True) for _ in range(5)]
+        assert source.listings == 3
+        # A run lists instead, in a process of its own.
+        assert [len(each) for each in requests] == [0, 0, 0, 1, 1]
+        assert requests[-1][0].tags[LISTS_TAG] == ingestion.loaded.names.unique
+        assert [each.tags for each in tick(sensor=False)] == [requests[-1][0].tags]
+        with pytest.raises(SourceUnavailable, match="no page came"):
+            list_to_its_end(hung, lambda _listed: None, patience=0.01)
+        source.let_go.set()
+        wait_for(lambda: not _threads_of(ingestion.id), 20, "the end of the threads")
+        assert "there are no files" in plan_tick(ingestion, instance, sensor=True).reason
+
+
+def _threads_of(ingestion_id: str) -> list[str]:
+    return [each.name for each in threading.enumerate() if ingestion_id in each.name]
+
+
 def test_a_source_that_fails_keeps_nothing_from_being_loaded_that_is_known(lake: Lake) -> None:
     ingestion = lake.ingestion("fails")
     write_ids(lake.folder(), "1.csv", 1)
@@ -365,6 +427,33 @@ def test_files_that_failed_in_an_outage_are_asked_for_as_soon_as_it_is_over(lake
         assert tick()[0] == 0
         note_outage(ingestion.id)
         assert tick() == (1, "")
+
+
+def test_a_look_that_nobody_answers_is_given_up_and_another_one_begins(lake: Lake) -> None:
+    let_go = threading.Event()
+    looks: list[None] = []
+
+    @contextmanager
+    def hangs() -> Iterator[None]:
+        looks.append(None)
+        assert let_go.wait(60)
+        raise SparkUnavailable("the server is away", "Start it.")
+        yield
+
+    server = _Lakehouse()
+    ingestion = replace(lake.ingestion("look"), connect=server.connect, lakehouse=server)  # pyright: ignore
+    hung = replace(ingestion, connect=hangs)  # pyright: ignore
+    for patience in (600, 600, 0):
+        error = look_now(hung, 0.01, patience)
+        assert "does not answer within" in str(error)
+    assert len(looks) == 2
+    assert look_now(ingestion, 20, patience=0) is None
+    for _ in range(5):
+        assert look_now(hung, 0.01, patience=0) is not None
+    assert len(looks) == 3
+    let_go.set()
+    wait_for(lambda: not _threads_of(ingestion.id), 20, "the end of the looks")
+    assert look_now(ingestion, 20) is None
 
 
 def test_a_range_holds_only_partitions_whose_files_wait(lake: Lake) -> None:
