@@ -1,4 +1,4 @@
-"""``retry``: let files that were set aside wait again, and load them."""
+"""``retry``: requeue files that were set aside, and load them."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 

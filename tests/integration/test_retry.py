@@ -1,4 +1,4 @@
-"""Retry lets files wait again, and says of each file why not."""
+"""Retry requeues files, and says of each file why not."""
 
 import os
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Batches that are taken back, because main does not hold them any more; on both databases."""
+"""Batches that are rolled back, because main does not hold them any more; on both databases."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -19,7 +19,7 @@ from tests.integration.state_steps import (
 )
 
 
-def test_a_batch_taken_back_gives_up_its_files_and_can_be_recorded_again(
+def test_a_batch_rolled_back_gives_up_its_files_and_can_be_recorded_again(
     state: ProcessedFiles,
 ) -> None:
     discover(state, ref("a.csv"), ref("b.csv"))
@@ -104,15 +104,15 @@ def test_files_of_a_table_that_is_gone_wait_in_their_newest_version(
     discover(state, ref("back.csv", "v2"), on_change="append")
     discover(state, ref("back.csv"))
 
-    assert state.rollbacks.requeue_batches([old.batch_id], "made anew") == 4
+    assert state.rollbacks.requeue_batches([old.batch_id], "created again") == 4
 
     assert statuses(state, "same.csv") == {"v1": "DISCOVERED"}
     ignored = {"v1": "REPLACED", "v2": "REPLACED", "v3": "DISCOVERED"}
     assert statuses(state, "ignored.csv") == ignored
     assert statuses(state, "failed.csv") == {"v1": "REPLACED", "v2": "DISCOVERED"}
     assert statuses(state, "back.csv") == {"v1": "DISCOVERED", "v2": "REPLACED"}
-    assert versions(state, "same.csv")["v1"].reason == "made anew"
-    assert state.rollbacks.requeue_batches([old.batch_id], "made anew") == 0
+    assert versions(state, "same.csv")["v1"].reason == "created again"
+    assert state.rollbacks.requeue_batches([old.batch_id], "created again") == 0
 
 
 def test_batches_that_went_to_the_table_that_is_there_are_no_loss(state: ProcessedFiles) -> None:

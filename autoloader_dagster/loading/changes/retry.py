@@ -1,4 +1,4 @@
-"""Retry: let files wait again that were set aside, skipped or undone.
+"""Retry: requeue files that were set aside, skipped or undone.
 
 A retry loads nothing by itself, and asks the source first: a file that is not there any more, or is
 another version by now, would only be set aside once more.
@@ -61,7 +61,7 @@ def plan_retry(ingestion: Ingestion, names: Sequence[str] = ()) -> RetryOutcome:
 
 
 def retry(ingestion: Ingestion, names: Sequence[str] = ()) -> RetryOutcome:
-    """Let files wait again, with all their tries.
+    """Requeue files, with all their tries.
 
     Args:
         ingestion: Whose files.

@@ -16,9 +16,9 @@ from autoloader_dagster.loading.ingestion import Ingestion
 from autoloader_dagster.loading.lakehouse import Table
 from autoloader_dagster.loading.recovery.ownership import refuse_other_owner
 from autoloader_dagster.loading.recovery.rollbacks import (
-    take_back_of_old_table,
-    take_back_rolled_back,
-    take_back_vanished,
+    requeue_of_old_table,
+    roll_back_off_main,
+    roll_back_vanished,
 )
 from autoloader_dagster.loading.recovery.whose_batches import (
     Owners,
@@ -35,7 +35,7 @@ from autoloader_dagster.state.records import (
 
 _log = logging.getLogger(__name__)
 
-# How often main is read again because it moved while something had to be taken back.
+# How often main is read again because it moved while something was rolled back.
 _READINGS = 5
 
 
@@ -53,7 +53,7 @@ class CaughtUp:
 
 
 def catch_up(ingestion: Ingestion, table: Table, look_into_unknown: bool = True) -> CaughtUp:
-    """Bring the state up to main: record what is there, take back what is there no longer.
+    """Bring the state up to main: record what is there, roll back what is there no longer.
 
     The batches are found in main's snapshots since the last look. If that look's snapshot has
     expired, the rows tell.
@@ -68,7 +68,7 @@ def catch_up(ingestion: Ingestion, table: Table, look_into_unknown: bool = True)
         TableError: The table or its catalog cannot be read. Then nothing is known, and nothing is
             released.
         LoadError: Nothing tells whose rows a shared table has, because the state was lost.
-        MainMoved: Other writers moved main again and again while batches were taken back.
+        MainMoved: Other writers moved main again and again while batches were rolled back.
     """
     for _ in range(_READINGS - 1):
         try:
@@ -87,9 +87,9 @@ def _catch_up(ingestion: Ingestion, table: Table, look_into_unknown: bool) -> Ca
     state = store.tables.get(table.name, ingestion.id)
     until = state.last_snapshot_id if state else None
     if state is not None and state.table_id not in (None, table_id):
-        take_back_of_old_table(store, table, table_id)
+        requeue_of_old_table(store, table, table_id)
         until = None
-    taken_back = take_back_rolled_back(store, table, history)
+    rolled_back = roll_back_off_main(store, table, history)
     main, complete = history.main()
     seen = next((i for i, s in enumerate(main) if s.snapshot_id == until), None)
     found = {s.batch_id: s.snapshot_id for s in reversed(main[:seen]) if s.batch_id}
@@ -97,7 +97,7 @@ def _catch_up(ingestion: Ingestion, table: Table, look_into_unknown: bool) -> Ca
     if seen is None and not (complete and (until is None or until in history.snapshots)):
         in_rows = table.batch_ids(head)
         if until is not None and until not in history.snapshots:
-            take_back_vanished(store, table, head)
+            roll_back_vanished(store, table, head)
     known = store.batches.known([*found, *in_rows])
     owners = owners_in(history)
     others = of_others(ingestion, owners)
@@ -108,7 +108,7 @@ def _catch_up(ingestion: Ingestion, table: Table, look_into_unknown: bool) -> Ca
         if of_another:
             # In a table that several share; that one follows main as well, by its own policy.
             continue
-        if batch is not None and batch.status == "RECORDED" and batch_id not in taken_back:
+        if batch is not None and batch.status == "RECORDED" and batch_id not in rolled_back:
             continue
         if batch is None and not look_into_unknown:
             left_out = True

@@ -1,4 +1,4 @@
-"""Takes back the batches that the state holds as recorded and main does not hold any more.
+"""Rolls back the batches that the state holds as recorded and main does not hold any more.
 
 Somebody rolled main back by hand, or dropped the table. What a person took out of main is not
 loaded again by itself; what went with its table is.
@@ -18,11 +18,11 @@ from autoloader_dagster.state.store import ProcessedFiles
 _log = logging.getLogger(__name__)
 
 
-def take_back_rolled_back(store: ProcessedFiles, table: Table, history: History) -> frozenset[str]:
-    """Take back the batches whose snapshot is there, but is not among main's ancestors.
+def roll_back_off_main(store: ProcessedFiles, table: Table, history: History) -> frozenset[str]:
+    """Roll back the batches whose snapshot is there, but is not among main's ancestors.
 
     Returns:
-        The batches that were taken back.
+        The batches that were rolled back.
     """
     if not _recorded_off_main(store, history):
         return frozenset()
@@ -46,7 +46,7 @@ def take_back_rolled_back(store: ProcessedFiles, table: Table, history: History)
 def _say(table: Table, reason: str, rolled_back: RolledBack) -> None:
     _log.warning(
         "%s: %s; its %d files are not loaded any more, and are not loaded again by themselves. "
-        "'autoloader retry %s FILE' lets a file wait again",
+        "'autoloader retry %s FILE' loads a file again",
         table.name,
         reason,
         rolled_back.files,
@@ -108,8 +108,8 @@ def _recorded_off_main(store: ProcessedFiles, history: History) -> list[tuple[Sn
     return sorted(recorded, key=lambda each: history.generation(each[0]), reverse=True)
 
 
-def take_back_of_old_table(store: ProcessedFiles, table: Table, table_id: str) -> None:
-    """Let the files wait again that went with another table of this name.
+def requeue_of_old_table(store: ProcessedFiles, table: Table, table_id: str) -> None:
+    """Requeue the files that went with another table of this name.
 
     Those whose batch is in this table too stay as they are: it may be a copy.
     """
@@ -122,16 +122,16 @@ def take_back_of_old_table(store: ProcessedFiles, table: Table, table_id: str) -
     lost = [batch_id for batch_id in of_old if batch_id not in there]
     if not lost:
         return
-    reason = f"table {table.name} was made anew, and the file's rows went with the old one"
+    reason = f"table {table.name} was dropped and created again; the file's rows went with it"
     files = store.rollbacks.requeue_batches(lost, reason, read.unchanged)
     _log.warning(
-        "%s was made anew: the %d files whose rows went with the old table are loaded again",
+        "%s was dropped and created again: the %d files whose rows went with it are loaded again",
         table.name,
         files,
     )
 
 
-def take_back_vanished(store: ProcessedFiles, table: Table, head: int) -> None:
+def roll_back_vanished(store: ProcessedFiles, table: Table, head: int) -> None:
     """Roll back the batches without a row in main, when its history cannot tell what happened.
 
     Main may have been rolled back, and the snapshots that it left may have expired since.
