@@ -7,7 +7,7 @@ that vanished without a word waits for ever.
 import re
 import uuid
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import grpc
 import pyarrow as pa
@@ -17,6 +17,7 @@ from pyspark.sql.connect.client import DefaultChannelBuilder
 from pyspark.sql.connect.client.retries import DefaultPolicy, RetryPolicyState
 from pyspark.sql.connect.proto import base_pb2
 
+from autoloader_dagster.spark.conf_secrets import remember_secrets_of_error
 from autoloader_dagster.spark.server.address import is_loopback
 
 if TYPE_CHECKING:
@@ -114,6 +115,21 @@ class _BriefState(RetryPolicyState):
     def can_retry(self, exception: BaseException) -> bool:
         # Asked before the wait. Past the limit pyspark would raise a warning beside the error.
         return self._attempt < _RETRIES and super().can_retry(exception)
+
+
+def know_secrets_of_errors(session: "ConnectSession") -> None:
+    """Have each error of the session's calls looked through for passwords, before it is raised."""
+    client = session.client
+    handle = client._handle_error  # noqa: SLF001
+
+    def handle_knowing(error: Exception) -> NoReturn:
+        try:
+            handle(error)
+        except Exception as raised:
+            remember_secrets_of_error(f"{error}\n{raised}")
+            raise
+
+    client._handle_error = handle_knowing  # noqa: SLF001
 
 
 # With these at Spark's defaults each session compiles what its queries generate once more: compiled

@@ -6,6 +6,7 @@ stores. Its errors repeat them: Iceberg's JDBC catalog shows its whole address w
 
 import re
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from urllib.parse import unquote
 
 from autoloader_dagster.redaction import remember
@@ -32,6 +33,8 @@ _PARAMETER = re.compile(
 _ENDS = (r"[&;]\s*[\w.%-]+=", r"\s", r"[&;\s]", r"[,)\s]", r"[&;,)\s]")
 # user:password@, and not host:port/...@
 _USER = re.compile(r"//(?![\w.\[\]-]+(?::\d+)?(?:[/?;,]|$))[^\s:/]*:(.*)@")
+_ADDRESS = re.compile(r"(?:\bjdbc:|\b[a-zA-Z][\w+.-]*://)[^\s'\"<>]+")
+_MOST_OF_AN_ERROR = 10
 _ORACLE_USER = re.compile(r"(?i)jdbc:oracle:\w+:[^\s/@]*/(.*)@")
 
 
@@ -47,6 +50,17 @@ def secrets_in(conf: Mapping[str, str | None]) -> Iterator[str]:
 def remember_secrets(conf: Mapping[str, str | None]) -> None:
     """Have the secrets of these settings struck out of all texts of this process."""
     for secret in secrets_in(conf):
+        remember(secret)
+
+
+def remember_secrets_of_error(text: str) -> None:
+    """Have the passwords of the addresses in an error struck out of all texts of this process.
+
+    A server hides the settings that it takes for secrets from its clients, and shows them in its
+    errors. A few of each error, so that no error can push out the secrets that are known for sure.
+    """
+    found = (secret for each in _ADDRESS.findall(text) for secret in secrets_in({"": each}))
+    for secret in islice(dict.fromkeys(found), _MOST_OF_AN_ERROR):
         remember(secret)
 
 

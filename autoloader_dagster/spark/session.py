@@ -11,9 +11,15 @@ from contextlib import ExitStack, contextmanager, suppress
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, TypeVar, cast
 
-from autoloader_dagster.errors import SparkBroken, SparkUnavailable, UsageError
+from autoloader_dagster.errors import (
+    SparkBroken,
+    SparkSetupError,
+    SparkUnavailable,
+    UsageError,
+)
 from autoloader_dagster.settings import Settings, without_parameters
 from autoloader_dagster.spark.server.address import ServerAddress, answers
+from autoloader_dagster.spark.server.conf import read_conf
 from autoloader_dagster.spark.server.embedded import EmbeddedServer
 from autoloader_dagster.spark.server.jars import Progress
 from autoloader_dagster.spark.session_conf import settle
@@ -90,6 +96,10 @@ class SparkConnect:
         """
         with ExitStack() as stack:
             if self._settings.spark_remote is not None:
+                if self._settings.spark_conf is not None:
+                    # The server may have been started with it; a broken one is of no use here.
+                    with suppress(SparkSetupError):
+                        read_conf(self._settings.spark_conf)
                 channel = self._remote_channel(self._settings.spark_remote)
                 stack.enter_context(self.errors())
                 yield stack.enter_context(
@@ -187,7 +197,11 @@ def _open_session(channel: "Channel", server: str, seconds: float) -> Iterator["
     from pyspark.logger import PySparkLogger
     from pyspark.sql.connect.session import SparkSession as ConnectSession
 
-    from autoloader_dagster.spark.client import BriefRetries, share_class_loader
+    from autoloader_dagster.spark.client import (
+        BriefRetries,
+        know_secrets_of_errors,
+        share_class_loader,
+    )
 
     def begin() -> None:
         share_class_loader(session)
@@ -206,6 +220,7 @@ def _open_session(channel: "Channel", server: str, seconds: float) -> Iterator["
     # pyspark would keep each client to the end of the process, to free models that we never make.
     atexit.unregister(session.client._cleanup_ml_cache)  # noqa: SLF001
     session.client.set_retry_policies([BriefRetries()])
+    know_secrets_of_errors(session)
     try:
         try:
             # The first calls to the server, so they also tell whether the server answers.

@@ -118,7 +118,7 @@ def settle(session: "SparkSession", server: str, conf: Mapping[str, str] = SESSI
     ask(set=ConfigRequest.Set(pairs=wanted, silent=True))
     found = ask(get_all=ConfigRequest.GetAll(prefix="spark."))
     found = {f"spark.{key.removeprefix('spark.')}": value for key, value in found.items()}
-    # Whoever started it: an error of the server may repeat the password of its catalog.
+    # What a server's own rules for secrets do not hide, such as user:password@ in an address.
     remember_secrets(found)
     others = [key for key in found if _is_reset(key)]
     if others:

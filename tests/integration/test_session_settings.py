@@ -1,5 +1,8 @@
 """Whatever settings a Spark server has, a session has ours: the same rows, and no substitution."""
 
+import os
+import subprocess
+import sys
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -9,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from autoloader_dagster.errors import SparkSetupError
+from autoloader_dagster.settings import Settings
 from autoloader_dagster.spark.client import share_class_loader
 from autoloader_dagster.spark.server.embedded import EmbeddedServer
 from autoloader_dagster.spark.session import connect
@@ -50,6 +54,10 @@ _HOSTILE = {
     "spark.sql.parquet.datetimeRebaseModeInRead": "LEGACY",
     "spark.sql.variant.allowDuplicateKeys": "true",
     "spark.wap.branch": "elsewhere",
+    "spark.sql.catalog.down": "org.apache.iceberg.spark.SparkCatalog",
+    "spark.sql.catalog.down.type": "jdbc",
+    "spark.sql.catalog.down.uri": "jdbc:sqlite:/no/folder/c.db?user=ice&password=Canarybase64+/x",
+    "spark.sql.catalog.down.warehouse": "/no/folder",
 }
 _MOMENT = datetime(2024, 3, 10, 2, 30, tzinfo=timezone.utc)
 
@@ -112,11 +120,27 @@ def test_a_servers_own_settings_change_no_value(lake: Lake, tmp_path: Path) -> N
         with connect(settings) as spark:
             assert spark.conf.get("spark.wap.branch", "none") == "none"
             assert spark.conf.get("spark.sql.legacy.sizeOfNull") == "true"
+        _no_password_is_shown(settings, tmp_path, "Canarybase64+/x")
     finally:
         store.close()
         EmbeddedServer(settings).stop()
     header, *_ = expected["c"]
     assert "spark_master" in header
+
+
+def _no_password_is_shown(settings: Settings, folder: Path, password: str) -> None:
+    """Ask the server for a catalog that is down, as a process that knows none of its settings."""
+    address = EmbeddedServer(settings).ensure()
+    remote = f"sc://localhost:{address.port}/;token={address.token}"
+    told = subprocess.run(
+        [sys.executable, "-m", "autoloader_dagster.cli.app", "query", "select * from down.a.b"],
+        env={**os.environ, "AUTOLOADER_HOME": str(folder / "else"), "SPARK_REMOTE": remote},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert "jdbc:sqlite:/no/folder/c.db?user=ice&password=***" in told.stderr, told.stderr
+    assert password not in told.stderr + told.stdout
+    log = settings.spark_dir / "logs" / "server.log"
+    assert log.stat().st_mode & 0o777 == 0o600
 
 
 def test_variables_of_the_server_are_never_put_into_sql(lake: Lake) -> None:

@@ -335,26 +335,35 @@ class Net:
         # A setting is one line, and its value has no blanks around it.
         text = re.sub(r"[\r\n\x85\u2028]", "-", secret.text).strip()
         key, pattern = rng.choice(_SPARK_SETTINGS)
+        address = "uri" in key
         # In an address it is written as it must be; some drivers take it as it is.
-        written = text if "uri" not in key else quote(text, safe=rng.choice(("", "/+=")))
+        written = quote(text, safe=rng.choice(("", "/+="))) if address else text
         value = pattern.format(written)
         server = self._server("spark without catalog")
         server.conf = {"spark.app.name": "theirs", f"spark.sql.catalog.{key}": value}
-        shown = shown_as(rng, rng.choice((value, text, written)))
+        variables = {"SPARK_REMOTE": f"sc://127.0.0.1:{server.port}"}
+        place, shown = "a server's settings", value
+        if not address or rng.random() < 0.5:
+            # A server hides it from its clients, but the file may be here.
+            conf = self._folder / "spark.conf"
+            escaped = value.replace("\\", "\\\\")
+            conf.write_text(f"spark.sql.catalog.{key} {escaped}\n", encoding="utf-8")
+            variables["AUTOLOADER_SPARK_CONF"] = str(conf)
+            place, shown = "AUTOLOADER_SPARK_CONF", rng.choice((value, text, written))
+            shown = shown_as(rng, shown)
         server.text = ascii(f"Failed to connect: {shown}")[1:-1]
         write_specs(self._folder / "specs", {"anonymous": True}, "s3://landing/in/")
-        with self._site(SPARK_REMOTE=f"sc://127.0.0.1:{server.port}"):
+        with self._site(**variables):
             told = self._terminal(["query", "select * from lake.a.b"])
-        self._judge("a setting of Spark", "autoloader query", [secret], [told])
-        with self._site():
+            self._judge(place, "autoloader query", [secret], [told])
             try:
-                with SparkConnectResource(remote=f"sc://127.0.0.1:{server.port}").session() as it:
-                    it.sql("select * from lake.a.b").collect()
+                with SparkConnectResource(remote=variables["SPARK_REMOTE"]).session() as session:
+                    session.sql("select * from lake.a.b").collect()
             except Exception as error:
                 told = "".join(traceback.format_exception(redaction.strike_error(error)))
             else:
                 raise AssertionError("a server without a catalog answered")
-            self._judge("a setting of Spark", "the resource's error", [secret], [told])
+            self._judge(place, "the resource's error", [secret], [told])
 
     @contextmanager
     def _site(self, **variables: str) -> Iterator:

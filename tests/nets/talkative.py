@@ -1,5 +1,6 @@
 """Servers that refuse every request and repeat a text in their answer, as real ones may."""
 
+import re
 import socket
 import struct
 import threading
@@ -11,6 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import grpc
+
+_HIDDEN = re.compile("(?i)secret|password|token|access[.]?key")
 
 
 @dataclass
@@ -126,7 +129,10 @@ def spark_connect() -> Iterator[Talkative]:
 
 @contextmanager
 def spark_without_catalog() -> Iterator[Talkative]:
-    """A Spark Connect server whose sessions have their settings; all other calls fail."""
+    """A Spark Connect server whose sessions have their settings; all other calls fail.
+
+    It hides the settings that Spark's own default takes for secrets, as Spark does.
+    """
     from pyspark.sql.connect.proto import ConfigRequest, ConfigResponse, KeyValue
 
     told = Talkative()
@@ -136,7 +142,11 @@ def spark_without_catalog() -> Iterator[Talkative]:
             def configure(request: bytes, _context: grpc.ServicerContext) -> bytes:
                 asked = ConfigRequest.FromString(request)
                 told.conf |= {pair.key: pair.value for pair in asked.operation.set.pairs}
-                pairs = [KeyValue(key=key, value=value) for key, value in told.conf.items()]
+                pairs = [
+                    KeyValue(key=key, value=value)
+                    for key, value in told.conf.items()
+                    if not _HIDDEN.search(f"{key} {value}")
+                ]
                 answer = ConfigResponse(session_id=asked.session_id, pairs=pairs)
                 return answer.SerializeToString()
 

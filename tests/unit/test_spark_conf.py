@@ -8,7 +8,7 @@ import pytest
 from autoloader_dagster.errors import SparkSetupError, UsageError
 from autoloader_dagster.redaction import strike
 from autoloader_dagster.settings import load_settings
-from autoloader_dagster.spark.conf_secrets import secrets_in
+from autoloader_dagster.spark.conf_secrets import remember_secrets_of_error, secrets_in
 from autoloader_dagster.spark.server.conf import heap, read_conf, server_conf, warehouse, write_conf
 
 GIB = 1024  # in MiB
@@ -126,6 +126,21 @@ def test_a_setting_without_a_secret_is_shown_as_it_is(tmp_path: Path) -> None:
     }
     assert list(secrets_in(conf)) == []
     assert list(secrets_in(server_conf(load_settings({"HOME": str(tmp_path)}), tmp_path))) == []
+
+
+def test_passwords_of_addresses_in_an_error_are_struck_out_and_no_others() -> None:
+    canary = f"canary{token_hex(8)}"
+    jdbc = f"Failed to connect: jdbc:postgresql://cat:5432/ice?user=me&password={canary}1 (refused)"
+    http = f"Connect to http://me:{canary}2@cat:8181/api failed"
+    other = f"s3a://in/{canary}3:x@y.csv is gone, token={canary}4 is no number"
+    for error in (jdbc, http, other):
+        remember_secrets_of_error(error)
+    assert strike(jdbc) == (
+        "Failed to connect: jdbc:postgresql://cat:5432/ice?user=me&password=*** (refused)"
+    )
+    assert strike(http) == "Connect to http://me:***@cat:8181/api failed"
+    # Files and data, which anybody may name as he likes.
+    assert strike(other) == other
 
 
 def test_a_line_that_is_no_setting_is_not_repeated(tmp_path: Path) -> None:

@@ -84,7 +84,9 @@ class EmbeddedServer:
         with file_lock(lock, shared=True, timeout=2 * STOP_SECONDS + 10):
             lock.touch()
             try:
-                yield self.ensure()
+                address = self.ensure()
+                self._know_secrets()
+                yield address
             finally:
                 lock.touch()
 
@@ -218,10 +220,17 @@ class EmbeddedServer:
         while not done() and time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS)
 
-    def _end_of_log(self) -> str:
-        # Another process may have started it, with other settings than ours.
+    def _know_secrets(self) -> None:
+        """Have the secrets of the server's settings struck out of all texts of this process.
+
+        Another process may have started it, with other settings than ours, and the server itself
+        does not tell them.
+        """
         with suppress(SparkSetupError):
             read_conf(self._folder.conf_file)
+
+    def _end_of_log(self) -> str:
+        self._know_secrets()
         try:
             lines = self._folder.log_file.read_text(errors="replace").splitlines()
         except OSError:
