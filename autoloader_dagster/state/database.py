@@ -57,6 +57,24 @@ _BUSY_TIMEOUT_SECONDS = 60
 # Between two statements of a transaction pass milliseconds.
 _STANDSTILL_SECONDS = 30
 _CONNECT_TIMEOUT_SECONDS = 10
+# A connection that was cut without a word is noticed after two minutes. The systems of both sides
+# tell that, not the server's process, so a statement that takes hours is not ended. It is as long
+# because a server that is too busy to read what is sent to it counts as cut too.
+_CUT = {
+    "keepalives": 1,
+    "keepalives_idle": 30,
+    "keepalives_interval": 15,
+    "keepalives_count": 6,
+    "tcp_user_timeout": 120_000,
+}
+# Limits that a server, a database or a user may have. A slow page of a listing, or Spark, lets a
+# session wait that holds temporary tables, and a statement over many files takes its time.
+_LIMITS = (
+    "statement_timeout",
+    "idle_in_transaction_session_timeout",
+    "idle_session_timeout",
+    "transaction_timeout",
+)
 _BEGIN = "autoloader_begin"
 # An option of an engine or a connection: a function that gives the time, in place of the database.
 CLOCK = "autoloader_clock"
@@ -315,6 +333,8 @@ def _engine(url: URL) -> Engine:
                 # A pooler may give each transaction another connection, and a statement that was
                 # prepared on one is unknown on the next.
                 "prepare_threshold": None,
+                # What the address says goes before.
+                **{name: value for name, value in _CUT.items() if name not in url.query},
             },
         )
         event.listen(engine, "connect", _on_postgresql_connect)
@@ -331,6 +351,12 @@ def _on_postgresql_connect(dbapi_connection: Any, _record: Any) -> None:
     # The driver reads times in no other style. A pooler between keeps these two for each client.
     dbapi_connection.execute("SET DateStyle = 'ISO, YMD'")
     dbapi_connection.execute("SET TimeZone = 'UTC'")
+    # Not as options of the connection, which a pooler between would refuse. Older servers do not
+    # know all of them.
+    dbapi_connection.execute(
+        "SELECT set_config(name, '0', false) FROM pg_settings WHERE name = ANY(%s)",
+        (list(_LIMITS),),
+    )
     dbapi_connection.commit()
 
 

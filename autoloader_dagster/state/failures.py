@@ -15,6 +15,10 @@ _SETTING = "AUTOLOADER_DATABASE_URL"
 _UPGRADE = "Run 'autoloader db upgrade'."
 _UNREACHABLE = f"Start the database, or correct the host and port in {_SETTING}."
 _DISK_FULL = "Free space on its disk and try again; nothing of this step was recorded."
+_LIMITED = (
+    "Set {} = 0 for this user, in the server and in a pooler. Nothing of this step was recorded; "
+    "the next run does it again."
+)
 _TOO_LITTLE_BYTES = 64 * 2**10
 _READ_ONLY = f"Make it writable for this user, or point {_SETTING} at another one."
 
@@ -45,6 +49,21 @@ _POSTGRESQL = (
         "25P03",
         "has ended a step of this process, which stood still in the middle of it",
         "Nothing of this step was recorded; the next run does it again.",
+    ),
+    (
+        "25P04",
+        "has ended a transaction of this process, because it took longer than it permits",
+        _LIMITED.format("transaction_timeout"),
+    ),
+    (
+        "57P05",
+        "has ended a connection that waited longer than it permits",
+        _LIMITED.format("idle_session_timeout"),
+    ),
+    (
+        "57014",
+        "has canceled a statement of this process",
+        f"If nobody did that on purpose: {_LIMITED.format('statement_timeout')}",
     ),
     ("53100", "is on a disk that is full", _DISK_FULL),
     ("53300", "has no free connection", "Raise max_connections, or run fewer workers."),

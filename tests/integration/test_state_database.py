@@ -1,5 +1,6 @@
 """The schema of the state database, and what is said when the database does not work."""
 
+import os
 import socket
 import sqlite3
 import subprocess
@@ -33,6 +34,13 @@ from tests.integration.state_steps import (
     discover,
     load,
     ref,
+)
+
+_LIMITS = (
+    "statement_timeout",
+    "idle_in_transaction_session_timeout",
+    "idle_session_timeout",
+    "transaction_timeout",
 )
 
 
@@ -562,6 +570,57 @@ def test_settings_of_the_server_change_nothing(postgres_database_url: str) -> No
         assert waiter.result(timeout=60).new == 1
     other.close()
     state.close()
+
+
+def test_limits_of_the_server_end_no_session_and_no_statement(postgres_database_url: str) -> None:
+    name = postgres_database_url.rsplit("/", 1)[1]
+    with psycopg.connect(postgres_database_url, autocommit=True) as connection:
+        limits = [
+            setting
+            for (setting,) in connection.execute("SELECT name FROM pg_settings")
+            if setting in _LIMITS
+        ]
+        for limit in limits:
+            connection.execute(f"ALTER DATABASE {name} SET {limit} = '20s'".encode())
+    assert len(limits) >= 3
+    state = ProcessedFiles(postgres_database_url)
+    state.set_up()
+    state.close()
+    opened = Database(postgres_database_url)
+    with opened.reading() as connection:
+        shown = [connection.scalar(text(f"SHOW {limit}")) for limit in limits]
+        assert shown == ["0"] * len(limits)
+    # A writer that was stopped in the middle of a transaction is ended all the same.
+    with opened.writing() as connection:
+        shown = connection.scalar(text("SHOW idle_in_transaction_session_timeout"))
+        assert shown == "30s"
+        with pytest.raises(StateError) as canceled, opened.translating():
+            connection.execute(text("SELECT pg_cancel_backend(pg_backend_pid()), pg_sleep(60)"))
+    assert "canceled a statement of this process" in str(canceled.value)
+    opened.close()
+
+
+def test_a_connection_that_was_cut_is_noticed_in_two_minutes(postgres_database_url: str) -> None:
+    state = ProcessedFiles(postgres_database_url)
+    state.set_up()
+    state.close()
+    for query, idle in (("", 30), ("?keepalives_idle=7", 7)):
+        opened = Database(postgres_database_url + query)
+        with opened.reading() as connection:
+            number = connection.connection.dbapi_connection.fileno()  # pyright: ignore
+            with socket.socket(fileno=os.dup(number)) as its:
+                assert its.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+                tcp = [
+                    its.getsockopt(socket.IPPROTO_TCP, option)
+                    for option in (
+                        socket.TCP_KEEPIDLE,
+                        socket.TCP_KEEPINTVL,
+                        socket.TCP_KEEPCNT,
+                        socket.TCP_USER_TIMEOUT,
+                    )
+                ]
+        assert tcp == [idle, 15, 6, 120_000]
+        opened.close()
 
 
 def test_no_statement_is_kept_on_a_connection(postgres_database_url: str) -> None:

@@ -4,6 +4,7 @@ import gzip
 import json as jsonlib
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from autoloader_dagster.errors import SpecError
@@ -18,6 +19,7 @@ from autoloader_dagster.loading.batch.find_bad_files import short
 from autoloader_dagster.loading.batch.partition_columns import check_partition_by
 from autoloader_dagster.specs.format import Format
 from autoloader_dagster.specs.loader import load_specs
+from autoloader_dagster.state.failures import explain
 from tests.integration.cli_steps import Project
 from tests.unit.look_steps import csv, folder, json, listed, look_at_bytes
 
@@ -180,3 +182,20 @@ def test_validate_names_an_unknown_catalog_and_those_there_are(tmp_path: Path) -
     assert "1 specs are good, 1 faults" in done.out
     # What a server elsewhere has is not known here.
     assert project.run("validate", SPARK_REMOTE="sc://127.0.0.1:1").code == 0
+
+
+@pytest.mark.parametrize(
+    ("code", "meaning", "hint"),
+    [
+        ("57P05", "has ended a connection that waited", "idle_session_timeout"),
+        ("57014", "has canceled a statement of this process", "statement_timeout"),
+        ("25P04", "has ended a transaction of this process", "transaction_timeout"),
+        ("57P01", "was shut down", "Start the database"),
+    ],
+)
+def test_what_ended_a_step_in_the_database_is_told(code: str, meaning: str, hint: str) -> None:
+    error = psycopg.errors.lookup(code)
+    told = str(explain(error("driver's words"), "db:5432/state", None))
+    assert f"The state database db:5432/state {meaning}" in told
+    assert hint in told
+    assert "driver's words" in told
