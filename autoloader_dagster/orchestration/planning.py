@@ -8,10 +8,9 @@ import dagster as dg
 
 from autoloader_dagster.loading.discover import discover, why_nothing_was_listed
 from autoloader_dagster.loading.ingestion import Ingestion
-from autoloader_dagster.loading.placement import fitting
 from autoloader_dagster.loading.plan import RunPlan, plan_runs
+from autoloader_dagster.orchestration.named_partitions import add_named_partitions
 from autoloader_dagster.orchestration.outages import Outage
-from autoloader_dagster.orchestration.partitions import partitions_definition
 from autoloader_dagster.orchestration.runs.tags import (
     INGESTION_TAG,
     LISTED_TAG,
@@ -73,37 +72,18 @@ def plan_pending(
     """Plan runs for all that is pending, after a listing or without one.
 
     The named keys of the recorded files become Dagster partitions here, so that a run can be asked
-    for them; after a listing, keys without any recorded file stop being partitions.
+    for them; after a listing, keys without any recorded file stop being partitions, some at a time.
     """
     found = discovery or Discovery()
     empty_because = ""
     if discovery is not None and not discovery.listed:
         empty_because = why_nothing_was_listed(ingestion)
-    known = _named_partitions(ingestion, instance, clean=bool(found.listed))
+    named = add_named_partitions(ingestion, instance)
     over = ended_runs(instance, ingestion.store.batches.open_run_ids())
-    return Planned(found, tuple(plan_runs(ingestion, over, known)), empty_because)
-
-
-def _named_partitions(
-    ingestion: Ingestion, instance: dg.DagsterInstance, *, clean: bool
-) -> list[str] | None:
-    """Hold Dagster's named partitions to the recorded files; the keys in Dagster's order.
-
-    Returns:
-        None for an asset without named partitions.
-    """
-    definition = partitions_definition(ingestion.loaded)
-    if not isinstance(definition, dg.DynamicPartitionsDefinition) or definition.name is None:
-        return None
-    fits = fitting(ingestion.spec)
-    recorded = [key for key in ingestion.store.files.partition_keys(ingestion.id) if fits(key)]
-    known = set(instance.get_dynamic_partitions(definition.name))
-    if new := [key for key in recorded if key not in known]:
-        instance.add_dynamic_partitions(definition.name, new)
-    for key in known.difference(recorded) if clean else ():
-        instance.delete_dynamic_partition(definition.name, key)
-    # Read again: another tick may have added some of them first, and a range goes by this order.
-    return list(instance.get_dynamic_partitions(definition.name))
+    plans = plan_runs(ingestion, over, named.keys if named is not None else None)
+    if named is not None and found.listed:
+        named.remove_unused(instance)
+    return Planned(found, tuple(plans), empty_because)
 
 
 def run_tags(ingestion: Ingestion, plan: RunPlan) -> dict[str, str]:

@@ -18,6 +18,7 @@ from autoloader_dagster.loading.discover import discover
 from autoloader_dagster.loading.plan import plan_runs
 from autoloader_dagster.orchestration.failed_partitions import settled_partitions
 from autoloader_dagster.orchestration.listing import list_to_its_end, why_not_to_list
+from autoloader_dagster.orchestration.named_partitions import add_named_partitions
 from autoloader_dagster.orchestration.outages import look_now, note_outage
 from autoloader_dagster.orchestration.partitions import partitions_definition
 from autoloader_dagster.orchestration.planning import (
@@ -498,6 +499,40 @@ def test_named_partitions_are_those_of_the_files_in_the_order_that_dagster_has(l
         add(name, ["region-a"])
         look_and_plan(ingestion, instance)
         assert instance.get_dynamic_partitions(name) == ["c", "a", "b"]
+
+
+def test_many_named_partitions_are_added_and_removed_in_parts(lake: Lake) -> None:
+    ingestion = lake.ingestion("keys", partition={"by": "path", "pattern": "{region}.csv"})
+    for region in "abcde":
+        write_ids(lake.folder(), f"{region}.csv", 1)
+    discover(ingestion)
+    with dg.DagsterInstance.ephemeral() as instance:
+        add = instance.add_dynamic_partitions
+        added: list[Sequence[str]] = []
+
+        def noted(partitions_def_name: str, partition_keys: Sequence[str]) -> None:
+            added.append(partition_keys)
+            add(partitions_def_name, partition_keys)
+
+        instance.add_dynamic_partitions = noted
+        # SQLite takes a limited number of values in one statement.
+        named = add_named_partitions(ingestion, instance, at_once=2)
+        assert added == [["a", "b"], ["c", "d"], ["e"]]
+        assert named is not None
+        assert (named.keys, named.unused) == (tuple("abcde"), ())
+
+        for region in "abcd":
+            (lake.folder() / f"{region}.csv").unlink()
+        discover(ingestion)
+        # Dagster removes one at a time; a tick removes as many as it has time for.
+        for left in ("bcde", "cde"):
+            named = add_named_partitions(ingestion, instance)
+            assert named is not None
+            named.remove_unused(instance, seconds=0)
+            assert "".join(instance.get_dynamic_partitions(named.definition)) == left
+        (plan,) = look_and_plan(ingestion, instance).plans
+        assert plan.keys == ("e",)
+        assert instance.get_dynamic_partitions(named.definition) == ["e"]
 
 
 def test_a_good_run_puts_right_partitions_that_a_failed_one_left(lake: Lake) -> None:
