@@ -36,6 +36,11 @@ pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
 
 _DAYS = [f"2026-01-0{day}" for day in (1, 2, 3, 4)]
 _BY_DAY = {"by": "path", "pattern": "{yyyy}-{MM}-{dd}.csv", "start": "2026-01-01"}
+_EVERY_5_S = {"on_arrival": {"every": "5s"}}
+
+
+def _source(lake: Lake) -> dict[str, str]:
+    return {"type": "local", "url": str(lake.folder()), "on_change": "fail"}
 
 
 @dataclass
@@ -183,9 +188,7 @@ def _ended(result: dg.ExecuteInProcessResult) -> dg.ExecuteInProcessResult:
 @pytest.fixture
 def shown(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shown]:
     monkeypatch.setenv("AUTOLOADER_HOME", str(lake.root / "home"))
-    source = {"type": "local", "url": str(lake.folder()), "on_change": "fail"}
-    trigger = {"on_arrival": {"every": "5s"}}
-    ingestion = lake.ingestion("shown", source=source, partition=_BY_DAY, trigger=trigger)
+    ingestion = lake.ingestion("shown", source=_source(lake), partition=_BY_DAY, trigger=_EVERY_5_S)
     with dg.DagsterInstance.ephemeral() as instance:
         yield Shown(lake, ingestion, instance)
 
@@ -300,6 +303,21 @@ def test_bad_rows_are_told_by_file_with_the_query_for_them(shown: Shown) -> None
         'autoloader query "select _source_file, _rescued from '
         f'{shown.ingestion.spec.table.name} where _rescued is not null limit 100"'
     )
+    # The spec permits as many now, and then fewer; no run tells that.
+    for permitted in (3, 2):
+        errors = {"max_bad_rows": permitted}
+        shown.ingestion = shown.lake.ingestion(
+            "shown",
+            source=_source(shown.lake),
+            partition=_BY_DAY,
+            trigger=_EVERY_5_S,
+            errors=errors,
+        )
+        shown.tick()
+        answer = shown.check("no_bad_rows")
+        assert answer is not None
+        assert answer.passed is (permitted == 3)
+        assert shown.tick().asset_events == [], "the same answer is not told again"
 
 
 def test_a_tick_puts_right_partitions_that_a_failed_run_left(shown: Shown) -> None:
