@@ -1,8 +1,9 @@
 """From what is pending to run requests: one planner for sensors, schedules and the CLI."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from itertools import takewhile
 
 import dagster as dg
 
@@ -109,8 +110,9 @@ def run_requests(
 
     The same pending set is asked for once; when that run has ended and the set still waits (the
     run failed before it could claim it), it is asked for again, later each time, however often
-    that was. Once an outage is over it is asked for at once. Dagster itself never repeats a run
-    key, so the last run that tried is part of it.
+    that was. Once an outage is over it is asked for at once. So is a set that a run had loaded and
+    that waits again, after an undo for example. Dagster itself never repeats a run key, so the
+    last run that tried is part of it.
     """
     moment = now or datetime.now(timezone.utc)
     requests: list[dg.RunRequest] = []
@@ -125,12 +127,13 @@ def run_requests(
                 f"({under_way[0].dagster_run.status.value.lower()})"
             )
             continue
-        if tried:
-            wait = min(_FIRST_WAIT * 2 ** (len(tried) - 1), _LONGEST_WAIT)
-            ended = ended_at(tried[0], moment)
+        failed = list(_since_they_were_loaded(ingestion, tried))
+        if failed:
+            wait = min(_FIRST_WAIT * 2 ** (len(failed) - 1), _LONGEST_WAIT)
+            ended = ended_at(failed[0], moment)
             if moment < ended + wait and not (outage is not None and outage.is_over()):
                 seconds = int((ended + wait - moment).total_seconds())
-                delays.append(_Delay(plan.files, seconds, tried[0].dagster_run.run_id))
+                delays.append(_Delay(plan.files, seconds, failed[0].dagster_run.run_id))
                 continue
         last = tried[0].dagster_run.run_id if tried else "first"
         requests.append(
@@ -142,6 +145,14 @@ def run_requests(
     if delays:
         waiting.append(_delays_in_words(instance, delays, outage.fault if outage else ""))
     return requests, waiting
+
+
+def _since_they_were_loaded(
+    ingestion: Ingestion, tried: Sequence[dg.RunRecord]
+) -> Iterator[dg.RunRecord]:
+    """Of the runs that were asked for to load a pending set those after the last that loaded."""
+    loaded = ingestion.store.batches.runs_that_loaded([each.dagster_run.run_id for each in tried])
+    return takewhile(lambda each: each.dagster_run.run_id not in loaded, tried)
 
 
 @dataclass(frozen=True, slots=True)

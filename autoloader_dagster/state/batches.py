@@ -149,6 +149,18 @@ class Batches:
             runs = select(StoredBatch.run_id).where(StoredBatch.status.in_(OPEN)).distinct()
             return set(connection.scalars(runs))
 
+    def runs_that_loaded(self, run_ids: Collection[str]) -> set[str]:
+        """Which of these runs loaded files, whether or not the files are still loaded."""
+        # A batch that loads files notes which ones when it is recorded, and keeps that for good.
+        was_recorded = and_(StoredBatch.kind == "load", StoredBatch.member_files.is_not(None))
+        if not run_ids:
+            return set()
+        with self._database.reading() as connection:
+            runs = select(StoredBatch.run_id).where(
+                one_of(StoredBatch.run_id, run_ids, connection), was_recorded
+            )
+            return set(connection.scalars(runs.distinct()))
+
     def has_open(self, ingestion_id: str) -> bool:
         """Whether a worker is at a batch of this ingestion, or was when it died."""
         still_open = select(StoredBatch.id).where(

@@ -14,6 +14,7 @@ import dagster as dg
 import pytest
 
 from autoloader_dagster.errors import SourceUnavailable, SparkUnavailable
+from autoloader_dagster.loading.changes.retry import retry
 from autoloader_dagster.loading.discover import discover
 from autoloader_dagster.loading.plan import plan_runs
 from autoloader_dagster.orchestration.failed_partitions import settled_partitions
@@ -32,7 +33,7 @@ from autoloader_dagster.orchestration.runs.tags import LISTS_TAG
 from autoloader_dagster.orchestration.triggers import Tick, plan_tick
 from autoloader_dagster.settings import load_settings
 from autoloader_dagster.sources.base import FileRef
-from autoloader_dagster.state.records import Claim, LoadedFile
+from autoloader_dagster.state.records import Claim, LoadedFile, UndoneFile
 from autoloader_dagster.state.store import ProcessedFiles
 from tests.fixtures.lake import Lake, write_ids
 from tests.fixtures.project import wait_for
@@ -455,6 +456,70 @@ def test_a_look_that_nobody_answers_is_given_up_and_another_one_begins(lake: Lak
     let_go.set()
     wait_for(lambda: not _threads_of(ingestion.id), 20, "the end of the looks")
     assert look_now(ingestion, 20) is None
+
+
+def test_a_run_that_loaded_the_files_is_not_blamed_when_they_wait_again(lake: Lake) -> None:
+    ingestion = lake.ingestion("again")
+    write_ids(lake.folder(), "1.csv", 1)
+    store = ingestion.store
+    with dg.DagsterInstance.ephemeral() as instance:
+
+        def tick() -> tuple[list[dg.RunRequest], str]:
+            planned = plan_tick(ingestion, instance, sensor=True, look=False)
+            return planned.requests, planned.reason
+
+        def run(request: dg.RunRequest) -> dg.DagsterRun:
+            run = _add_run(instance, request)
+            event = dg.DagsterEvent(
+                event_type_value=dg.DagsterEventType.RUN_SUCCESS.value, job_name=run.job_name
+            )
+            instance.handle_run_event(run.run_id, event)
+            return run
+
+        keys: set[str | None] = set()
+        for number in range(4):
+            ((request,), _) = tick()
+            keys.add(request.run_key)
+            batch = store.claims.claim(
+                Claim(
+                    ingestion.id,
+                    "default",
+                    ingestion.spec.table.name,
+                    None,
+                    9,
+                    10**9,
+                    1,
+                    "w",
+                    run(request).run_id,
+                    timedelta(minutes=5),
+                )
+            )
+            assert batch is not None
+            (file,) = batch.files
+            store.batch_files.record(batch.batch_id, number, [LoadedFile(file.id, 1)], 1.0)
+            # An undo, or main was rolled back.
+            if number % 2:
+                store.rollbacks.roll_back(batch.batch_id, number, "main lost it")
+            else:
+                store.batch_files.record_undo(
+                    f"20260101T00000{number}Z-aaaaaa",
+                    number,
+                    [UndoneFile(file.id, batch.batch_id)],
+                    1,
+                    ingestion_id=ingestion.id,
+                    tenant="default",
+                    table=ingestion.spec.table.name,
+                )
+            assert len(retry(ingestion, ["1.csv"]).files) == 1
+        assert len(keys) == 4
+
+        # A run that ends well without loading them is tried again later, and later each time.
+        ((request,), _) = tick()
+        for seconds in (29, 59):
+            run(request)
+            requests, reason = tick()
+            assert not requests
+            assert f"1 files are tried again in {seconds} s" in reason
 
 
 def test_a_range_holds_only_partitions_whose_files_wait(lake: Lake) -> None:
