@@ -2,11 +2,12 @@
 
 from collections import defaultdict
 from collections.abc import Collection
+from datetime import datetime
 
 from sqlalchemy import func, select
 
 from autoloader_dagster.state.database import Database, one_of
-from autoloader_dagster.state.models import StoredFile
+from autoloader_dagster.state.models import StoredBatch, StoredFile
 from autoloader_dagster.state.records import (
     BadFile,
     BadRows,
@@ -83,6 +84,17 @@ class Totals:
                 for row in connection.execute(worst)
                 for rows, found in [(row.rows, row.bad_rows)]
             ]
+
+    def last_loads(self, ingestion_id: str) -> dict[str | None, datetime]:
+        """For each partition with loaded files when the last of their batches was recorded."""
+        last = (
+            select(StoredFile.partition_key, func.max(StoredBatch.finished_at))
+            .join(StoredBatch, StoredBatch.id == StoredFile.batch_id)
+            .where(StoredFile.ingestion_id == ingestion_id, StoredFile.status == "SUCCESS")
+            .group_by(StoredFile.partition_key)
+        )
+        with self._database.reading() as connection:
+            return {key: moment for key, moment in connection.execute(last) if moment is not None}
 
     def partition_totals(
         self, ingestion_id: str, keys: Collection[str | None] | None = None

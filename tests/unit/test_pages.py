@@ -27,7 +27,7 @@ from autoloader_dagster.orchestration.runs.run_job import op_name
 from autoloader_dagster.orchestration.runs.told import Told, read_told, write_told
 from autoloader_dagster.orchestration.triggers import build_sensor
 from autoloader_dagster.specs.loader import load_specs
-from autoloader_dagster.state.records import Batch, Claim, LoadedFile, SetAside
+from autoloader_dagster.state.records import Batch, Claim, LoadedFile, SetAside, UndoneFile
 from tests.fixtures.lake import Lake, write_ids
 from tests.fixtures.late_pages import LatePages
 from tests.fixtures.truth import untrue
@@ -113,9 +113,11 @@ class Shown:
         url = f"sqlite:///{self.lake.root / 'state.db'}"
         return untrue(self.instance, self.ingestion.loaded, url, rows)
 
-    def claim(self, status: dg.DagsterRunStatus = dg.DagsterRunStatus.SUCCESS) -> Batch:
+    def claim(self, status: dg.DagsterRunStatus | None = dg.DagsterRunStatus.SUCCESS) -> Batch:
+        """Claim what waits, in a run of this status, or one that this Dagster does not know."""
         run = dg.DagsterRun("shown", str(uuid.uuid4()), status=status)
-        self.instance.add_run(run)
+        if status is not None:
+            self.instance.add_run(run)
         batch = self.ingestion.store.claims.claim(
             Claim(
                 self.ingestion.id,
@@ -137,12 +139,25 @@ class Shown:
         self,
         rows: int,
         bad_rows: int = 0,
-        run: dg.DagsterRunStatus = dg.DagsterRunStatus.SUCCESS,
-    ) -> None:
+        run: dg.DagsterRunStatus | None = dg.DagsterRunStatus.SUCCESS,
+    ) -> Batch:
         """Have the state say that what waits is loaded, each file with so many rows."""
         batch = self.claim(run)
         files = [LoadedFile(file.id, rows, bad_rows) for file in batch.files]
         self.ingestion.store.batch_files.record(batch.batch_id, 7, files, 1.0)
+        return batch
+
+    def undo(self, batch: Batch, number: int = 0) -> None:
+        """Have the state say that an undo, of no run of this Dagster, took out such a batch."""
+        self.ingestion.store.batch_files.record_undo(
+            f"20260101T00000{number}Z-aaaaaa",
+            8,
+            [UndoneFile(file.id, batch.batch_id) for file in batch.files],
+            3,
+            ingestion_id=self.ingestion.id,
+            tenant="default",
+            table=self.ingestion.spec.table.name,
+        )
 
     def quarantine(self) -> None:
         """Have the state say that what waits is quarantined."""
@@ -405,12 +420,13 @@ def test_pages_that_lie_are_found(shown: Shown) -> None:
     ]
 
 
-def test_one_tick_tells_all_that_runs_have_not_told(shown: Shown) -> None:
+@pytest.mark.parametrize("known", [True, False])
+def test_one_tick_tells_all_that_runs_have_not_told(shown: Shown, known: bool) -> None:
     """The pages that the scenarios look at whose workers have no Dagster."""
     folder = shown.lake.folder()
     url = f"sqlite:///{shown.lake.root / 'state.db'}"
     rows: dict[str | None, int] = {}
-    with LatePages(shown.ingestion.loaded, url, lambda: rows) as pages:
+    with LatePages(shown.ingestion.loaded, url, lambda: rows, known=known) as pages:
         assert pages.untrue() == []
         for day in _DAYS[:2]:
             write_ids(folder, f"{day}.csv", 1)
@@ -440,6 +456,49 @@ def test_a_batch_is_told_of_however_many_came_after_it(shown: Shown) -> None:
         rows[day] = 10
     with LatePages(shown.ingestion.loaded, url, lambda: rows) as pages:
         assert pages.untrue() == []
+
+
+def test_a_tick_tells_of_batches_whose_runs_this_dagster_does_not_know(shown: Shown) -> None:
+    """The state serves several Dagster homes, or the home was lost."""
+    folder = shown.lake.folder()
+    # One partition was loaded, undone and loaded again; one was loaded and undone by others after
+    # this Dagster had told of it.
+    write_ids(folder, f"{_DAYS[1]}.csv", 1)
+    discover(shown.ingestion)
+    told = shown.load(rows=3)
+    metadata = {"autoloader/batch_id": told.batch_id, "dagster/partition_row_count": 3}
+    shown.instance.report_runless_asset_event(
+        dg.AssetMaterialization(shown.key, partition=_DAYS[1], metadata=metadata)
+    )
+    write_ids(folder, f"{_DAYS[0]}.csv", 1)
+    discover(shown.ingestion)
+    shown.undo(shown.load(rows=3, run=None))
+    shown.undo(told, 1)
+    retry(shown.ingestion, [f"{_DAYS[0]}.csv"])
+    last = shown.load(rows=4, run=None)
+
+    events = [e for e in shown.tick().asset_events if isinstance(e, dg.AssetMaterialization)]
+    assert sorted(str(event.partition) for event in events) == _DAYS[:2]
+    assert _rows(shown.events()) == {_DAYS[0]: (4, 4), _DAYS[1]: (0, 4)}
+    event = shown.events()[_DAYS[0]]
+    run_id = _run_of(shown, last.batch_id)
+    assert event.description == f"loaded by run {run_id}, which this Dagster does not know"
+    assert shown.untrue() == []
+    assert shown.tick().asset_events == []
+    assert read_told(shown.instance, shown.key).open == {}
+
+
+def test_a_lost_home_is_told_of_all_batches_some_at_a_time(shown: Shown) -> None:
+    folder = shown.lake.folder()
+    days = [f"2026-{month:02}-{day:02}" for month in (1, 2, 3) for day in range(1, 21)]
+    for day in days:
+        write_ids(folder, f"{day}.csv", 1)
+        discover(shown.ingestion)
+        shown.load(rows=1, run=None)
+    first = [e for e in shown.tick().asset_events if isinstance(e, dg.AssetMaterialization)]
+    assert [event.partition for event in first] == days[:50]
+    shown.tick()
+    assert shown.untrue() == []
 
 
 def test_batches_that_are_told_are_not_looked_at_again(shown: Shown) -> None:

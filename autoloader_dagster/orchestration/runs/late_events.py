@@ -1,13 +1,18 @@
-"""Materializations of batches whose run died after it had published them.
+"""Materializations of batches that no run has told this Dagster of.
 
-Such a batch is in the table and in the state, found in main by catch-up or recorded a moment before
-its run died, and Dagster was never told. The next run, job or tick tells it, of the files and rows
-that the state recorded; the table's columns and the rate are left out, for nobody measured them.
+A run may die after it has published a batch, which catch-up then finds in main. Or another Dagster
+on the same state loaded it, or this one has lost its home and does not know the run any more. The
+next run, job or tick tells it, of the files and rows that the state recorded; the table's columns
+and the rate are left out, because nobody measured them.
+
+Of a partition that several batches of unknown runs filled, the last one is told, with the rows as
+they are now. So a lost home costs an event a partition, however many batches there were.
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
+from functools import cached_property
 
 import dagster as dg
 
@@ -18,7 +23,8 @@ from autoloader_dagster.orchestration.runs.tags import has_failed, run_statuses
 from autoloader_dagster.orchestration.runs.told import read_told, write_told
 from autoloader_dagster.state.records import BatchRow
 
-# Of one look. What is left is looked at by the next one.
+# Of one look. What is left is looked at by the next one. No batch begins once so many events are
+# told.
 _BATCHES = 1_000
 _TOLD_AT_ONCE = 50
 _PAGE = 1_000
@@ -45,21 +51,23 @@ def missed_events(
     told = read_told(instance, key)
     batches = ingestion.store.batches.since(ingestion.id, told.since(now), told.open, _BATCHES)
     runs = run_statuses(instance, {batch.run_id for batch in batches})
+    known = _Known(ingestion, runs)
     moment = told.moment
     still_open: dict[str, int] = {}
     at_once = 0
     for number, batch in enumerate(batches):
         looks = told.open.get(batch.id, 0)
-        if at_once == _TOLD_AT_ONCE:
+        if at_once >= _TOLD_AT_ONCE:
             rest = {each.id for each in batches[number:]}
             still_open |= {name: count for name, count in told.open.items() if name in rest}
             break
-        if looks == _LOOKS or _is_settled(batch, runs.get(batch.run_id), now):
+        settled = _is_settled(batch, runs.get(batch.run_id), now) or known.is_behind(batch)
+        if looks == _LOOKS or settled:
             pass
         elif batch.id in told_now or not _has_died(batch, runs.get(batch.run_id)):
             still_open[batch.id] = looks
-        elif events := list(_tell(instance, ingestion, key, batch)):
-            at_once += 1
+        elif events := list(_tell(instance, ingestion, key, batch, known)):
+            at_once += len(events)
             # Dagster writes them after this, so the next look sees whether it did.
             still_open[batch.id] = looks + 1
             yield from events
@@ -73,23 +81,79 @@ def _is_settled(batch: BatchRow, run: dg.DagsterRunStatus | None, now: datetime)
     """Whether there is nothing to tell of a batch, and never will be."""
     if batch.status == "RELEASED":
         return now - batch.started_at > _RELEASED_FOR
-    # This Dagster does not know the run: the state serves another one too, or was there before it.
-    return batch.status == "RECORDED" and run in (None, dg.DagsterRunStatus.SUCCESS)
+    return batch.status == "RECORDED" and run is dg.DagsterRunStatus.SUCCESS
 
 
 def _has_died(batch: BatchRow, run: dg.DagsterRunStatus | None) -> bool:
-    return batch.status == "RECORDED" and run is not None and has_failed(run)
+    """Whether a recorded batch is told by no run: its own died, or this Dagster has none."""
+    return batch.status == "RECORDED" and (run is None or has_failed(run))
+
+
+class _Known:
+    """The runs that this Dagster knows, and what is to be told of batches of other ones."""
+
+    def __init__(self, ingestion: Ingestion, runs: Mapping[str, dg.DagsterRunStatus]) -> None:
+        self._ingestion = ingestion
+        self._runs = runs
+
+    def knows(self, batch: BatchRow) -> bool:
+        return batch.run_id in self._runs
+
+    def telling(
+        self, batch: BatchRow, partitions: Collection[str | None]
+    ) -> Collection[str | None]:
+        """The partitions of a batch that it tells of: of an unknown run, where it was the last."""
+        finished = batch.finished_at
+        if self.knows(batch) or finished is None:
+            return partitions
+        return [each for each in partitions if self._last_loads.get(each, finished) <= finished]
+
+    def is_behind(self, batch: BatchRow) -> bool:
+        """Whether a batch of an unknown run loaded nothing that a later one has not told."""
+        if self.knows(batch) or batch.kind == "undo" or batch.status != "RECORDED":
+            return False
+        return batch.finished_at not in self._moments
+
+    @cached_property
+    def _last_loads(self) -> dict[str | None, datetime]:
+        return self._ingestion.store.totals.last_loads(self._ingestion.id)
+
+    @cached_property
+    def _moments(self) -> set[datetime]:
+        return set(self._last_loads.values())
+
+    def how(self, batch: BatchRow, done: str, died: str) -> str:
+        """What happened, for the description of an event."""
+        if self.knows(batch):
+            return f"told late: run {batch.run_id} died after it had {died}"
+        if batch.run_id:
+            return f"{done} by run {batch.run_id}, which this Dagster does not know"
+        return f"{done} by batch {batch.id}, whose run is not known"
+
+    def run(self, batch: BatchRow) -> dict[str, dg.MetadataValue]:
+        """The run, as metadata of an event; Dagster has no page for an unknown one."""
+        if self.knows(batch):
+            return {keys.LOADED_BY_RUN: dg.MetadataValue.dagster_run(batch.run_id)}
+        return {keys.LOADED_BY_RUN: dg.MetadataValue.text(batch.run_id)} if batch.run_id else {}
 
 
 def _tell(
-    instance: dg.DagsterInstance, ingestion: Ingestion, key: dg.AssetKey, batch: BatchRow
+    instance: dg.DagsterInstance,
+    ingestion: Ingestion,
+    key: dg.AssetKey,
+    batch: BatchRow,
+    known: _Known,
 ) -> Iterator[dg.AssetMaterialization]:
     tell = _undone if batch.kind == "undo" else _loaded
-    return tell(instance, ingestion, key, batch)
+    return tell(instance, ingestion, key, batch, known)
 
 
 def _loaded(
-    instance: dg.DagsterInstance, ingestion: Ingestion, key: dg.AssetKey, batch: BatchRow
+    instance: dg.DagsterInstance,
+    ingestion: Ingestion,
+    key: dg.AssetKey,
+    batch: BatchRow,
+    known: _Known,
 ) -> Iterator[dg.AssetMaterialization]:
     seconds = (batch.finished_at - batch.started_at).total_seconds() if batch.finished_at else 0.0
     outcome = BatchOutcome(
@@ -109,32 +173,38 @@ def _loaded(
         seconds,
     )
     groups = keys.by_partition(outcome)
-    for partition, counts in _untold(instance, ingestion, key, groups, batch).items():
+    partitions = known.telling(batch, groups)
+    for partition, counts in _untold(instance, ingestion, key, partitions, batch).items():
         yield dg.AssetMaterialization(
             asset_key=key,
             partition=partition,
-            description=f"told late: run {batch.run_id} died after it had published this",
+            description=known.how(batch, "loaded", "published this"),
             metadata=keys.partition_metadata(outcome, groups[partition], batch.table)
             | counts
-            | {keys.LOADED_BY_RUN: dg.MetadataValue.dagster_run(batch.run_id)},
+            | known.run(batch),
         )
 
 
 def _undone(
-    instance: dg.DagsterInstance, ingestion: Ingestion, key: dg.AssetKey, batch: BatchRow
+    instance: dg.DagsterInstance,
+    ingestion: Ingestion,
+    key: dg.AssetKey,
+    batch: BatchRow,
+    known: _Known,
 ) -> Iterator[dg.AssetMaterialization]:
     recorded = ingestion.store.batches.get(batch.id)
     files = Counter(file.partition_key for file in recorded.files) if recorded else Counter()
-    for partition, counts in _untold(instance, ingestion, key, files, batch).items():
+    partitions = known.telling(batch, files)
+    for partition, counts in _untold(instance, ingestion, key, partitions, batch).items():
         yield dg.AssetMaterialization(
             asset_key=key,
             partition=partition,
-            description=f"told late: run {batch.run_id} died after it had undone this",
+            description=known.how(batch, "undone", "undone this"),
             metadata={
                 keys.FILES: dg.MetadataValue.int(files[partition]),
                 keys.BATCH_ID: dg.MetadataValue.text(batch.id),
                 keys.SNAPSHOT_ID: dg.MetadataValue.text(str(batch.snapshot_id or "")),
-                keys.LOADED_BY_RUN: dg.MetadataValue.dagster_run(batch.run_id),
+                **known.run(batch),
                 **counts,
             },
         )
@@ -148,7 +218,7 @@ def _untold(
     batch: BatchRow,
 ) -> dict[str | None, dict[str, dg.MetadataValue]]:
     """The row counts of those partitions of a batch that no event tells of."""
-    told = _told(instance, key, list(partitions), batch)
+    told = _told(instance, key, list(partitions), batch) if partitions else set()
     return row_counts(ingestion, [each for each in partitions if each not in told])
 
 
