@@ -54,6 +54,21 @@ def own(tmp_path: Path) -> Iterator[Callable[..., Settings]]:
         EmbeddedServer(settings).stop()
 
 
+@pytest.fixture(scope="module")
+def living(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """Settings of a server that the tests of one life share, as a start takes long.
+
+    Each test begins with ``ensure``, so it runs alone as well.
+    """
+    settings = settings_for(tmp_path_factory.mktemp("living") / "home")
+    yield settings
+    EmbeddedServer(settings).stop()
+
+
+# They run in one process, one after the other.
+one_life = pytest.mark.xdist_group("one_life_of_a_spark_server")
+
+
 def await_that(condition: Callable[[], bool], seconds: float = 30) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
@@ -72,10 +87,12 @@ def remote_url(address: ServerAddress, token: str) -> str:
 # --- starting -----------------------------------------------------------------------------------
 
 
+@one_life
 def test_processes_that_start_at_once_share_one_server_that_outlives_them(
-    own: Callable[..., Settings], tmp_path: Path
+    living: Settings, tmp_path: Path
 ) -> None:
-    settings = own()
+    settings = living
+    EmbeddedServer(settings).stop()
     cwd = tmp_path / "cwd"
     cwd.mkdir()
     env = {**os.environ, "AUTOLOADER_HOME": str(settings.home)}
@@ -119,19 +136,26 @@ def test_only_the_owner_can_read_what_is_secret(spark_settings: Settings) -> Non
     assert address.token not in repr(address)
 
 
-def test_a_port_that_is_fixed_and_taken_is_named(
+def test_a_port_that_is_fixed_and_taken_is_named_and_options_of_java_are_the_owners(
     own: Callable[..., Settings], tmp_path: Path
 ) -> None:
     conf = tmp_path / "spark.conf"
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        conf.write_text(f"spark.connect.grpc.binding.port {port}\n")
+        # Java refuses two garbage collectors.
+        chosen = ["-XX:+UseSerialGC", "-Da.setting=1"]
+        conf.write_text(
+            f"spark.connect.grpc.binding.port {port}\n"
+            f"spark.driver.extraJavaOptions {' '.join(chosen)}\n"
+        )
         settings = own(AUTOLOADER_SPARK_CONF=str(conf))
         with pytest.raises(SparkSetupError, match=f"cannot have port {port}") as caught:
             EmbeddedServer(settings).ensure()
     assert str(conf) in caught.value.hint
     # Now it is free, and it is the one that is used.
-    assert EmbeddedServer(settings).ensure().port == port
+    address = EmbeddedServer(settings).ensure()
+    assert address.port == port
+    assert _chosen_options(address) == chosen
 
 
 def test_a_server_that_ends_at_once_shows_the_end_of_its_log(
@@ -183,37 +207,17 @@ def test_the_java_of_the_wheel_serves_under_the_c_locale(
         assert asked.collect()[0][0].endswith("java-runtime")
 
 
-def test_options_of_java_are_the_owners_and_so_is_the_garbage_collector(
-    own: Callable[..., Settings], tmp_path: Path
-) -> None:
-    def started(conf: str) -> list[str]:
-        file = tmp_path / "spark.conf"
-        file.write_text(conf)
-        server = EmbeddedServer(own(AUTOLOADER_SPARK_CONF=str(file)))
-        command = psutil.Process(server.start().pid).cmdline()
-        server.stop()
-        return [word for word in command if "GC" in word or "a.setting" in word]
+@one_life
+def test_the_garbage_collector_is_the_one_that_gets_most_done(living: Settings) -> None:
+    assert _chosen_options(EmbeddedServer(living).ensure()) == ["-XX:+UseParallelGC"]
 
-    assert started("") == ["-XX:+UseParallelGC"]
-    # Java refuses two.
-    chosen = ["-XX:+UseSerialGC", "-Da.setting=1"]
-    assert started(f"spark.driver.extraJavaOptions {' '.join(chosen)}") == chosen
+
+def _chosen_options(address: ServerAddress) -> list[str]:
+    command = psutil.Process(address.pid).cmdline()
+    return [word for word in command if "GC" in word or "a.setting" in word]
 
 
 # --- stopping -----------------------------------------------------------------------------------
-
-
-def test_stop_ends_java_and_a_second_stop_finds_nothing(own: Callable[..., Settings]) -> None:
-    server = EmbeddedServer(own())
-    assert server.status().state == "stopped"
-    assert server.stop() is False
-    address = server.start()
-    assert server.status().state == "running"
-    assert server.status().address == address
-    assert server.stop() is True
-    assert java_is_gone(address)
-    assert server.status().state == "stopped"
-    assert server.stop() is False
 
 
 def test_an_idle_server_stops_but_not_while_a_session_is_open(own: Callable[..., Settings]) -> None:
@@ -238,10 +242,11 @@ def test_an_idle_server_stops_but_not_while_a_session_is_open(own: Callable[...,
 # --- dying ----------------------------------------------------------------------------------------
 
 
+@one_life
 def test_a_killed_server_fails_the_call_in_seconds_and_the_next_use_starts_anew(
-    own: Callable[..., Settings],
+    living: Settings,
 ) -> None:
-    settings = own()
+    settings = living
     server = EmbeddedServer(settings)
     killed_at: list[float] = []
 
@@ -270,8 +275,9 @@ def test_a_killed_server_fails_the_call_in_seconds_and_the_next_use_starts_anew(
     assert server.ensure().pid != address.pid
 
 
-def test_java_does_not_outlive_a_killed_supervisor(own: Callable[..., Settings]) -> None:
-    settings = own()
+@one_life
+def test_java_does_not_outlive_a_killed_supervisor(living: Settings) -> None:
+    settings = living
     server = EmbeddedServer(settings)
     address = server.ensure()
     os.kill(address.supervisor_pid, signal.SIGKILL)
@@ -308,10 +314,11 @@ def test_a_left_over_process_is_ended_only_if_it_bears_our_mark(tmp_path: Path, 
         process.communicate(timeout=10)
 
 
+@one_life
 def test_a_server_that_hangs_is_an_error_and_can_be_stopped(
-    own: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+    living: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = own()
+    settings = living
     server = EmbeddedServer(settings)
     address = server.ensure()
     os.kill(address.pid, signal.SIGSTOP)
@@ -326,6 +333,21 @@ def test_a_server_that_hangs_is_an_error_and_can_be_stopped(
     assert time.monotonic() - started < 10
     assert server.stop() is True
     assert java_is_gone(address)
+
+
+@one_life
+def test_stop_ends_java_and_a_second_stop_finds_nothing(living: Settings) -> None:
+    server = EmbeddedServer(living)
+    server.stop()
+    assert server.status().state == "stopped"
+    assert server.stop() is False
+    address = server.start()
+    assert server.status().state == "running"
+    assert server.status().address == address
+    assert server.stop() is True
+    assert java_is_gone(address)
+    assert server.status().state == "stopped"
+    assert server.stop() is False
 
 
 # --- sessions -------------------------------------------------------------------------------------
