@@ -1,4 +1,4 @@
-"""``reconcile``: compare source, state and table, and mend the state."""
+"""``reconcile``: compare source, state and table, and update the state by the table."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,12 +27,12 @@ def reconcile(
     names: Annotated[
         list[str] | None, typer.Argument(help="Only these specs; default all.", metavar="NAME…")
     ] = None,
-    apply: Annotated[
-        bool, typer.Option("--apply", help="Mend the state by what the table holds.")
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Update the state by what the table holds.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare source, state and table; name each file of which they do not say the same."""
+    """Compare source, state and table; without --yes only say what differs."""
     settings = load_settings()
     specs = open_specs(settings)
     chosen = [spec_named(specs, settings, name) for name in names] if names else list(specs.specs)
@@ -45,7 +45,7 @@ def reconcile(
 
         ensure_dagster_home(settings)
         for loaded in chosen:
-            config = {"ingestion": loaded.ingestion_id, "apply": apply}
+            config = {"ingestion": loaded.ingestion_id, "dry_run": not yes}
             report = run_job_now(specs, RECONCILE_JOB, config, tell)
             raise_failure(report)
             results.append((loaded, report.run_id, report.value))
@@ -83,7 +83,8 @@ def _print(loaded: LoadedSpec, found: "Reconciliation") -> None:
     ]
     what = ", ".join(words) if words else "nothing differs"
     left = sum(found.left.values())
-    after = (f"; mended, {left:,} left" if left else "; mended") if found.applied and words else ""
+    after = "; the state was updated" if found.applied and words else ""
+    after += f", {left:,} differ still" if after and left else ""
     say(
         f"{found.ingestion_id}: {found.listed:,} files listed ({found.new:,} new), "
         f"{found.files_in_table:,} files and {found.rows_in_table:,} rows in {found.table}; "

@@ -285,11 +285,11 @@ def test_a_lost_state_is_rebuilt_from_the_table(project: Project) -> None:
     assert found.code == 1, found.err
     (told,) = found.json["ingestions"]
     assert (told["agrees"], told["applied"], told["rows_in_table"]) == (False, False, 2)
-    assert "--apply" in told["findings"][0]["meaning"]
+    assert "--yes" in told["findings"][0]["meaning"]
     assert _checked_by(project, "lost") == {told["run_id"]}
-    mended = project.run("reconcile", "orders", "--apply")
+    mended = project.run("reconcile", "orders", "--yes")
     assert mended.code == 0, mended.err
-    assert "; mended;" in mended.out
+    assert "; the state was updated;" in mended.out
     assert project.run("reconcile", "--json").json["ingestions"][0]["agrees"]
     assert project.run("run", "orders", "--json").json["files"]["loaded"] == 0
     assert project.run("reconcile", "nobody").code == 1
@@ -302,7 +302,7 @@ def test_a_lost_state_is_rebuilt_from_the_table(project: Project) -> None:
 def test_reconcile_changes_nothing_while_the_server_is_out_of_reach(project: Project) -> None:
     project.spec("orders", partition={"by": "none"})
     (project.folder() / "a.csv").write_text("id\n1\n")
-    done = project.run("reconcile", "orders", "--apply", SPARK_REMOTE="sc://127.0.0.1:1")
+    done = project.run("reconcile", "orders", "--yes", SPARK_REMOTE="sc://127.0.0.1:1")
     assert done.code == 2
     assert "127.0.0.1:1" in done.err
 

@@ -52,7 +52,7 @@ def _refusal(ingestion: Ingestion, found: Sequence[LoadedElsewhere]) -> TableMov
         f"table.name of {ingestion.id} was changed to {table}, but {there}; they would be missing "
         f"from {table}",
         f"Set table.name to {found[0].table} again. Or load all files into {table}: run "
-        f"'autoloader reconcile {name} --apply', then 'autoloader run {name}'; the old table keeps "
+        f"'autoloader reconcile {name} --yes', then 'autoloader run {name}'; the old table keeps "
         f"its rows. If the table was renamed in the catalog, 'autoloader run {name}' finds that "
         "out.",
     )

@@ -89,8 +89,8 @@ def reconcile(
 
     Args:
         ingestion: Whose.
-        apply: Mend the state: settle stale batches, record what the table has rows of, let wait
-            again what it has no row of, drop leftover branches. Without it nothing is changed.
+        apply: Update the state: settle stale batches, record what the table has rows of, requeue
+            what it has no row of, drop leftover branches. Without it nothing is changed.
         ended_runs: Runs that have ended; their batches are stale without waiting for the lease.
         tell: Given every difference as it was found, for there may be more than the result holds.
 
@@ -159,7 +159,7 @@ def advice(difference: Difference, name: str) -> str:
         name: The ingestion's name, for the commands.
     """
     d = difference
-    mend = f"'autoloader reconcile {name} --apply'"
+    mend = f"'autoloader reconcile {name} --yes'"
     if d.kind == "missing":
         return f"loaded by batch {d.batch_id}, and the table has no row of it; {mend} lets it wait"
     if d.kind == "fewer":

@@ -8,12 +8,14 @@ from collections.abc import Iterable
 
 import dagster as dg
 
-from autoloader_dagster.orchestration.jobs.base import names_to_choose
-from autoloader_dagster.orchestration.jobs.reconcile import reconcile_job
-from autoloader_dagster.orchestration.jobs.reload import reload_job
-from autoloader_dagster.orchestration.jobs.status import dismiss_job, retry_job
-from autoloader_dagster.orchestration.jobs.undo import undo_job
+from autoloader_dagster.orchestration.jobs.base import build_job, names_to_choose
+from autoloader_dagster.orchestration.jobs.reconcile import RECONCILE
+from autoloader_dagster.orchestration.jobs.reload import RELOAD
+from autoloader_dagster.orchestration.jobs.status import DISMISS, RETRY
+from autoloader_dagster.orchestration.jobs.undo import UNDO
 from autoloader_dagster.specs.loader import SpecSet
+
+JOBS = (UNDO, RETRY, DISMISS, RELOAD, RECONCILE)
 
 
 def build_jobs(
@@ -27,5 +29,4 @@ def build_jobs(
         mount: Name of the mount; empty for the only one of a code location.
     """
     names = names_to_choose(specs, removed)
-    makers = (undo_job, retry_job, dismiss_job, reload_job, reconcile_job)
-    return [make(specs, names, mount) for make in makers]
+    return [build_job(job, specs, names, mount) for job in JOBS]

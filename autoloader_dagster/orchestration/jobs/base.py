@@ -1,10 +1,11 @@
-"""What the jobs have in common: how files are chosen, and how a job is made of its one op."""
+"""What the jobs have in common, and how Dagster's job is built of a ``Job``."""
 
 import hashlib
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar, cast
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar, cast
 
 import dagster as dg
 from pydantic import Field
@@ -12,7 +13,9 @@ from pydantic import Field
 from autoloader_dagster.errors import AutoloaderError, SpecGone
 from autoloader_dagster.loading.ingestion import Ingestion
 from autoloader_dagster.loading.recovery.orphans import Orphan, spec_or_orphan
-from autoloader_dagster.orchestration.pages import AssetEvent
+from autoloader_dagster.orchestration.assets import asset_key
+from autoloader_dagster.orchestration.jobs.metadata import Metadata
+from autoloader_dagster.orchestration.pages import AssetEvent, Pages
 from autoloader_dagster.orchestration.resources import (
     IN_MEMORY,
     ProcessedFilesResource,
@@ -20,8 +23,9 @@ from autoloader_dagster.orchestration.resources import (
     open_ingestion,
 )
 from autoloader_dagster.orchestration.runs.failures import failure
-from autoloader_dagster.orchestration.runs.tags import INGESTION_TAG
+from autoloader_dagster.orchestration.runs.tags import INGESTION_TAG, ended_runs
 from autoloader_dagster.redaction import struck_errors
+from autoloader_dagster.specs.dagster_names import mounted
 from autoloader_dagster.specs.loader import SpecSet
 from autoloader_dagster.specs.values import IDENTIFIER
 
@@ -98,11 +102,6 @@ def _is_name(tenant: str, ingestion_id: str) -> bool:
     return bool(IDENTIFIER.fullmatch(tenant) and IDENTIFIER.fullmatch(name))
 
 
-def config_of(context: dg.OpExecutionContext, config: type[_Config]) -> _Config:
-    """The config of a run, as an object of the class that ``config_fields`` was given."""
-    return config(**context.op_config)
-
-
 def _not_null(field: dg.Field) -> Any:
     """The type of a field, without null where its default is something else."""
     kind = field.config_type
@@ -126,21 +125,86 @@ def op_name(job_name: str) -> str:
     return f"{job_name}_op"
 
 
-def job_of(name: str, op: dg.OpDefinition, description: str) -> dg.JobDefinition:
-    """A job of one op."""
+@dataclass(frozen=True, slots=True)
+class JobRun:
+    """One run of a job, as its work sees it.
 
-    @dg.job(name=name, description=description)
-    def job() -> None:
+    Attributes:
+        ingestion: What the run is about.
+        pages: What Dagster shows of it, read before the work begins.
+        context: Dagster's own.
+    """
+
+    ingestion: Ingestion
+    pages: Pages
+    context: dg.OpExecutionContext
+
+    def log(self, message: str, *values: object) -> None:
+        """Write a line into the run's log."""
+        self.context.log.info(message, *values)
+
+    def show(self, metadata: Metadata) -> None:
+        """Show what the run did on its page."""
+        self.context.add_output_metadata(metadata)
+
+    def write(self, events: Iterable[AssetEvent]) -> None:
+        """Write events of the asset."""
+        for event in events:
+            # It takes evaluations of checks as well, which its annotation does not say.
+            self.context.log_event(cast(Any, event))
+
+    def ended_runs(self) -> set[str]:
+        """The runs that hold batches and have ended."""
+        return ended_runs(self.context.instance, self.ingestion.store.batches.open_run_ids())
+
+
+@dataclass(frozen=True, slots=True)
+class Job(Generic[_Config]):
+    """A job on one ingestion.
+
+    Attributes:
+        name: Of Dagster's job.
+        description: For its page.
+        config: Its config; the field ``ingestion`` is a choice.
+        work: Does it, and gives what the command line gets.
+    """
+
+    name: str
+    description: str
+    config: type[_Config]
+    work: Callable[[JobRun, _Config], Any]
+
+
+def build_job(
+    job: Job[Any], specs: SpecSet, ingestions: Collection[str], mount: str
+) -> dg.JobDefinition:
+    """Build Dagster's job.
+
+    Args:
+        job: What it does.
+        specs: All specs.
+        ingestions: Names that the Launchpad offers; empty for any text.
+        mount: Name of the mount; empty for the only one of a code location.
+    """
+    name = mounted(job.name, mount)
+    fields = config_fields(job.config, ingestions)
+
+    @dg.op(name=op_name(name), out=RETURNED, config_schema=fields)
+    def op(
+        context: dg.OpExecutionContext,
+        spark_connect: SparkConnectResource,
+        processed_files: ProcessedFilesResource,
+    ) -> Any:
+        config = job.config(**context.op_config)
+        with opened(specs, config.ingestion, spark_connect, processed_files) as ingestion:
+            pages = Pages(context.instance, ingestion, asset_key(ingestion.loaded))
+            return job.work(JobRun(ingestion, pages, context), config)
+
+    @dg.job(name=name, description=job.description)
+    def built() -> None:
         op()
 
-    return job
-
-
-def log_events(context: dg.OpExecutionContext, events: Iterable[AssetEvent]) -> None:
-    """Write events of an asset from the op of a job."""
-    for event in events:
-        # It takes evaluations of checks as well, which its annotation does not say.
-        context.log_event(cast(Any, event))
+    return built
 
 
 @contextmanager
