@@ -25,6 +25,9 @@ _MAYBE_BACKSLASHES = f"{_BACKSLASH}{{0,16}}"
 _BLANK = re.compile(r"[ \t\r\n]+")
 _RUN = re.compile(r"[ \t\r\n]+|\\+|[A-Za-z0-9_.~-]+|.", re.DOTALL)
 _LEAST_BASE64 = 8
+# Temporary tokens and keys are that long; a part of them as long as this is no word.
+_LONG = 256
+_HEAD = 32
 
 
 @lru_cache(maxsize=1000)
@@ -35,7 +38,15 @@ def forms(secret: str) -> str:
         before = _BEFORE if secret[0].isalnum() else ""
         after = _AFTER if secret[-1].isalnum() else ""
         pattern = f"{before}{pattern}{after}"
-    return "|".join([pattern, *_base64_forms(secret)])
+    return "|".join([pattern, *_cut_form(secret), *_base64_forms(secret)])
+
+
+def _cut_form(secret: str) -> list[str]:
+    """The beginning of a long secret, and what is left of the rest: servers cut long messages."""
+    if len(secret) < _LONG:
+        return []
+    head = "".join(_escaped(run) for run in _RUN.findall(secret[:_HEAD]))
+    return [rf"{head}[^\s\"'<>]*"]
 
 
 def _escaped(run: str) -> str:

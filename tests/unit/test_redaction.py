@@ -94,6 +94,16 @@ def test_a_secret_that_is_used_all_the_time_outlives_keys_that_change() -> None:
     assert strike(f"before {steady} after") == "before *** after"
 
 
+def test_a_long_secret_that_was_cut_is_struck_too() -> None:
+    secret = _unique("canary*/") + "x" * 2_000 + _unique("*")
+    remember(secret)
+    for cut in (40, 1_000, 2_000):
+        assert strike(f"refused '{secret[:cut]}' here") == "refused '***' here"
+        assert strike(f"refused {quote(secret, safe='')[:cut]}") == "refused ***"
+    # Too little of it to tell it from a word.
+    assert strike(f"refused {secret[:10]}") != "refused ***"
+
+
 def test_a_line_of_a_secret_is_struck_too() -> None:
     key = f"-----BEGIN KEY-----\n{secrets.token_hex(16)}\n{secrets.token_hex(16)}\n"
     remember(key)
