@@ -161,6 +161,16 @@ class SourceKind(ABC, Generic[Section]):
         """
         return section.url
 
+    def holds(self, section: Section, path: str) -> bool:
+        """Return whether a path is the address of the section, or below it.
+
+        Args:
+            section: With a whole url.
+            path: As in ``FileRef``.
+        """
+        root = section.url.rstrip("/")
+        return path == root or path.startswith(f"{root}/")
+
     @abstractmethod
     def refused(self, section: Section, file: Path, rules: TenantRules) -> Refused | None:
         """What a tenant must not read; None if its rules allow the source.

@@ -287,11 +287,13 @@ class LoadedElsewhere:
         table: The table.
         files: How many of its files have rows.
         rows: Their rows.
+        path: One of the files.
     """
 
     table: str
     files: int
     rows: int
+    path: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,6 +81,7 @@ class Tables:
                 StoredBatch.table,
                 func.count(),
                 func.sum(StoredFile.rows),
+                func.min(StoredFile.file_path),
             )
             .join(StoredFile, StoredFile.batch_id == StoredBatch.id)
             .outerjoin(
@@ -112,8 +113,8 @@ class Tables:
             chosen = chosen.where(or_(its_id.is_(None), its_id != table_id))
         with self._database.reading() as connection:
             return [
-                LoadedElsewhere(name, int(files), int(rows))
-                for name, files, rows in connection.execute(chosen)
+                LoadedElsewhere(name, int(files), int(rows), path)
+                for name, files, rows, path in connection.execute(chosen)
             ]
 
     def waiting_paths_of(self, ingestion_id: str, others: Collection[str]) -> str | None:

@@ -213,7 +213,7 @@ def test_another_table_name_is_refused_until_all_files_are_loaded_into_the_new_t
         preview(moved)
     tick = _tick(lake, moved, state_url)
     assert not tick.run_requests
-    assert f"Set table.name to {orders} again" in str(tick.skip_reason)
+    assert f"set it to {orders} again" in str(tick.skip_reason)
 
     lake.load(named("orders"))
     assert lake.ids("orders") == Counter([1, 2, 3])

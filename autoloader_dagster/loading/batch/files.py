@@ -8,7 +8,7 @@ from autoloader_dagster.formats.outcome import Bad
 from autoloader_dagster.iceberg.delete import Rows
 from autoloader_dagster.loading.ingestion import FileOutcome, Ingestion
 from autoloader_dagster.loading.placement import fitting, placer
-from autoloader_dagster.sources.base import FileRef
+from autoloader_dagster.sources.base import FileRef, source_kind
 from autoloader_dagster.state.records import FILE_CHANGED, FILE_GONE, Batch, ClaimedFile, SetAside
 
 
@@ -140,6 +140,18 @@ class Members:
                 fitting(self._ingestion.spec),
             )
         return bool(gone or changed)
+
+    def leave_out_of_other_sources(self) -> None:
+        """Skip the files that are not below the url of the source, before any of them is opened.
+
+        They were listed before ``source.url`` was changed, or by another deployment with a spec of
+        the same name, because the state knows an ingestion by its name alone.
+        """
+        section = self._ingestion.spec.source
+        holds = source_kind(section).holds
+        elsewhere = [path for path in self._here if not holds(section, path)]
+        reason = f"it is not below source.url, which is {section.url}"
+        self.skip(dict.fromkeys(elsewhere, reason), FILE_GONE)
 
     def leave_out_what_is_loaded(self) -> None:
         """Take out of the batch what catch-up found in main already, and renew what is left.

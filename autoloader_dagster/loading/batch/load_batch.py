@@ -116,6 +116,7 @@ class BatchLoad:
         """
         try:
             with self._attempts.or_release():
+                self._members.leave_out_of_other_sources()
                 self._files = self._readable(self._look())
                 self._give_back(read_otherwise(self._spec.format, self._files))
                 return self._attempts.until_published(

@@ -9,6 +9,7 @@ from autoloader_dagster.errors import TableMoved
 from autoloader_dagster.loading.ingestion import Ingestion
 from autoloader_dagster.loading.lakehouse import Table
 from autoloader_dagster.loading.recovery.catch_up import catch_up
+from autoloader_dagster.sources.base import source_kind
 from autoloader_dagster.state.records import LoadedElsewhere
 
 
@@ -43,16 +44,49 @@ def refuse_moved_table(ingestion: Ingestion, open_table: Callable[[], Table]) ->
     catch_up(ingestion, table)
 
 
+def refuse_files_of_other_sources(ingestion: Ingestion) -> None:
+    """Refuse to change the state of files in another table that came from another source.
+
+    They may be those of another deployment, which would then load them again.
+
+    Raises:
+        TableMoved: There are such files.
+    """
+    found = ingestion.store.tables.loaded_elsewhere(ingestion.id, ingestion.spec.table.name)
+    if _outside(ingestion, found) is not None:
+        raise _refusal(ingestion, found)
+
+
+def _outside(ingestion: Ingestion, found: Sequence[LoadedElsewhere]) -> str | None:
+    """Return one of the files that is not below the url of the source; None if all are."""
+    section = ingestion.spec.source
+    holds = source_kind(section).holds
+    return next((each.path for each in found if not holds(section, each.path)), None)
+
+
 def _refusal(ingestion: Ingestion, found: Sequence[LoadedElsewhere]) -> TableMoved:
-    name, table = ingestion.spec.name, ingestion.spec.table.name
+    name, section, table = ingestion.spec.name, ingestion.spec.source, ingestion.spec.table.name
     there = " and ".join(
         f"{each.table} has {each.rows:,} rows of {each.files:,} loaded files" for each in found
     )
+    what = (
+        f"table.name of {ingestion.id} is {table}, but {there} of {ingestion.id}; they would be "
+        f"missing from {table}"
+    )
+    outside = _outside(ingestion, found)
+    if outside is not None:
+        # Nobody can tell by the state alone, and what helps one of the two harms the other.
+        return TableMoved(
+            f"{what}. They are not below source.url, {section.url}: one is {outside}",
+            "Either another deployment with a spec of this name uses the same state database: give "
+            "each a database of its own (AUTOLOADER_DATABASE_URL), or put one's specs into a "
+            "tenant's folder. Or source.url and table.name of this spec were changed: give the "
+            "spec a new name too, and it loads all files of its source.",
+        )
     return TableMoved(
-        f"table.name of {ingestion.id} was changed to {table}, but {there}; they would be missing "
-        f"from {table}",
-        f"Set table.name to {found[0].table} again. Or load all files into {table}: run "
-        f"'autoloader reconcile {name} --yes', then 'autoloader run {name}'; the old table keeps "
-        f"its rows. If the table was renamed in the catalog, 'autoloader run {name}' finds that "
-        "out.",
+        what,
+        f"If table.name was changed, set it to {found[0].table} again. Or load all files into "
+        f"{table}: run 'autoloader reconcile {name} --yes', then 'autoloader run {name}'; the "
+        "old table keeps its rows. If the table was renamed in the catalog, 'autoloader run "
+        f"{name}' finds that out.",
     )

@@ -17,6 +17,7 @@ from autoloader_dagster.loading.ingestion import Ingestion
 from autoloader_dagster.loading.lakehouse import Table
 from autoloader_dagster.loading.recovery.catch_up import catch_up, recover
 from autoloader_dagster.loading.recovery.main_read import MainRead
+from autoloader_dagster.loading.recovery.moved_table import refuse_files_of_other_sources
 from autoloader_dagster.loading.recovery.whose_batches import of_others, owners_in
 from autoloader_dagster.state.comparison import Comparison
 from autoloader_dagster.state.records import (
@@ -98,7 +99,10 @@ def reconcile(
         SourceError: The source cannot be listed. Nothing is changed but stale batches settled.
         TableError: The table or its catalog cannot be read, or it is not one of this loader's.
             Nothing is changed.
+        TableMoved: The state knows files of another source in another table. Nothing is changed.
     """
+    if apply:
+        refuse_files_of_other_sources(ingestion)
     began = time.monotonic()
     store, spec = ingestion.store, ingestion.spec
     with ingestion.connect() as spark:
