@@ -19,7 +19,7 @@ from autoloader_dagster.errors import AutoloaderError, SourceAccessDenied, SpecE
 from autoloader_dagster.formats.csv import lines as csv_lines
 from autoloader_dagster.loading.discover import discover
 from autoloader_dagster.orchestration.assets import build_asset
-from autoloader_dagster.orchestration.resources import ProcessedFilesResource, SparkConnectResource
+from autoloader_dagster.orchestration.resources import default_resources
 from autoloader_dagster.sources.s3.client import S3Access
 from autoloader_dagster.spark.session import connect
 from autoloader_dagster.specs.connections import load_connections
@@ -376,10 +376,7 @@ def test_the_secret_key_is_written_and_shown_nowhere(
                 [asset],
                 instance=instance,
                 partition_key=datetime.now(timezone.utc).strftime("%Y-%m-%d"),
-                resources={
-                    "spark_connect": SparkConnectResource(),
-                    "processed_files": ProcessedFilesResource(),
-                },
+                resources=default_resources(),
                 raise_on_error=False,
             )
             seen.extend(str(event) for event in result.all_events)

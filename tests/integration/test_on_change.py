@@ -7,7 +7,7 @@ import pytest
 
 from autoloader_dagster.orchestration.assets import build_asset
 from autoloader_dagster.orchestration.checks import FILES_CHECK
-from autoloader_dagster.orchestration.resources import ProcessedFilesResource, SparkConnectResource
+from autoloader_dagster.orchestration.resources import default_resources
 from autoloader_dagster.specs.connections import load_connections
 from tests.fixtures.lake import Lake
 
@@ -30,10 +30,7 @@ def test_a_changed_file_is_an_error_of_the_run_that_names_it(
                 [asset],
                 instance=instance,
                 partition_key=datetime.now(timezone.utc).strftime("%Y-%m-%d"),
-                resources={
-                    "spark_connect": SparkConnectResource(),
-                    "processed_files": ProcessedFilesResource(),
-                },
+                resources=default_resources(),
             )
             return next(
                 each
