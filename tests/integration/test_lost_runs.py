@@ -142,7 +142,7 @@ def test_a_lock_of_another_machine_tells_nothing_and_one_of_an_earlier_boot_all(
         run_locks.hold(settings, run.run_id)
         run_locks.let_go(run.run_id)
         lock = settings.home / "runs" / f"{run.run_id}.lock"
-        machine, boot = lock.read_text().splitlines()
+        machine, boot, _ = lock.read_text().splitlines()
         assert boot
 
         lock.write_text("other-machine\nother-boot\n")

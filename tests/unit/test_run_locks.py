@@ -22,6 +22,7 @@ from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from autoloader_dagster.orchestration.resources import ProcessedFilesResource
 from autoloader_dagster.orchestration.runs import locks as run_locks
 from autoloader_dagster.orchestration.runs.lost import Looked, Ours, fail_lost_runs
+from autoloader_dagster.orchestration.runs.machine import is_of_one_kernel
 from autoloader_dagster.settings import Settings, load_settings
 
 _OURS = Ours(job_names=frozenset({"orders"}))
@@ -102,24 +103,70 @@ def test_a_disk_without_room_for_a_lock_cannot_lock(settings: Settings) -> None:
     assert [path.name for path in (settings.home / "runs").iterdir()] == [".probe"]
 
 
-def test_the_lock_of_a_clone_of_this_machine_tells_only_while_it_is_held(
+_MOUNTS = """\
+22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
+30 22 0:40 / /shared rw,relatime shared:9 - nfs4 store:/export rw,vers=4.2
+31 30 0:41 / /shared/my\\040disk rw,relatime - xfs /dev/sdb1 rw
+32 22 0:42 / /over rw - tmpfs tmpfs rw
+33 32 0:43 / /over rw - fuse.sshfs far:/ rw
+"""
+
+
+@pytest.mark.parametrize(
+    ("folder", "alone"),
+    [
+        ("/home/runs", True),
+        ("/shared/runs", False),
+        ("/shared/my disk/runs", True),
+        ("/shared", False),
+        ("/sharedwith", True),
+        ("/over/runs", False),
+    ],
+)
+def test_a_file_system_that_machines_can_share_is_known(
+    tmp_path: Path, folder: str, alone: bool
+) -> None:
+    mounts = tmp_path / "mountinfo"
+    mounts.write_text(_MOUNTS)
+    assert is_of_one_kernel(Path(folder), mounts) is alone
+
+
+def test_a_clone_of_this_machine_is_another_one_where_both_can_have_the_lock(
+    settings: Settings,
+) -> None:
+    assert run_locks.hold(settings, "some-run")
+    run_locks.let_go("some-run")
+    lock = settings.home / "runs" / "some-run.lock"
+    machine, _, own = lock.read_text().splitlines()
+    assert own
+    alone = is_of_one_kernel(settings.home)
+    for taken, elsewhere in (
+        (f"{machine}\nother-boot\n{own}\n", False),
+        # A container that was made again, or a clone; only one of them can have this disk.
+        (f"{machine}\nother-boot\n{secrets.token_hex(16)}\n", not alone),
+        (f"other {machine}\nother-boot\n{own}\n", True),
+        # As earlier versions wrote it.
+        (f"{machine}\nother-boot\n", False),
+    ):
+        lock.write_text(taken)
+        assert run_locks.is_elsewhere(settings, "some-run") is elsewhere
+
+
+def test_a_lock_that_is_held_is_believed_whatever_its_machine_is_called(
     instance: dg.DagsterInstance, settings: Settings
 ) -> None:
     run = _start_run(instance)
     _work(instance, run)
     run_locks.let_go(run.run_id)
     lock = settings.home / "runs" / f"{run.run_id}.lock"
-    machine, _ = lock.read_text().splitlines()
-    # A clone has the same host name and machine id, but another boot.
-    clone = f"{machine.rpartition(' ')[0]} {secrets.token_hex(16)}"
+    machine, _, own = lock.read_text().splitlines()
     with lock.open("r+") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        for name in (machine, clone):
-            lock.write_text(f"{name}\nother-boot\n")
+        for name in (machine, "another"):
+            lock.write_text(f"{name}\nother-boot\n{own}\n")
             assert _look(instance, settings) == Looked((), 1)
     # It may be held where the file system keeps locks to each machine.
-    lock.write_text(f"{clone}\nother-boot\n")
     assert _look(instance, settings) == Looked((), 0)
     # Of an earlier boot of this machine no process is left.
-    lock.write_text(f"{machine}\nother-boot\n")
+    lock.write_text(f"{machine}\nother-boot\n{own}\n")
     assert _look(instance, settings) == Looked((run.run_id,), 0)

@@ -19,7 +19,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-from autoloader_dagster.orchestration.runs.machine import boot_id, machine_name, own_id
+from autoloader_dagster.orchestration.runs.machine import (
+    boot_id,
+    is_of_one_kernel,
+    machine_name,
+    own_id,
+)
 from autoloader_dagster.settings import Settings
 from autoloader_dagster.spark.server.locks import try_lock
 
@@ -62,7 +67,7 @@ def _locked(path: Path, how: int) -> IO[bytes]:
     """Write a lock file that says who has taken it, and lock it; closing it frees the lock."""
     file = path.open("wb")
     try:
-        file.write(f"{machine_name()}\n{boot_id()}\n".encode())
+        file.write(f"{machine_name()}\n{boot_id()}\n{own_id()}\n".encode())
         file.flush()
         fcntl.flock(file, how | fcntl.LOCK_NB)
     except OSError:
@@ -82,15 +87,17 @@ def let_go(run_id: str) -> None:
 
 def is_elsewhere(settings: Settings, run_id: str) -> bool:
     """Whether another machine has taken the run's lock; only that one can tell whether it lives."""
-    return _is_elsewhere(_taken_by(_path(settings, run_id)))
+    return _is_elsewhere(_folder(settings), _taken_by(_path(settings, run_id)))
 
 
-def _is_elsewhere(taken: list[str] | None) -> bool:
+def _is_elsewhere(folder: Path, taken: list[str] | None) -> bool:
     # One of an earlier version does not say.
-    if taken is None or len(taken) != 2 or taken[1] == boot_id():
+    if taken is None or len(taken) < 2 or taken[1] == boot_id():
         return False
-    # Without an id of its own, a machine that was started again looks like its clone.
-    return not own_id() or taken[0] != machine_name()
+    if taken[0] != machine_name():
+        return True
+    its_id = taken[2] if len(taken) > 2 else own_id()
+    return its_id != own_id() and not is_of_one_kernel(folder)
 
 
 def worker_is_gone(settings: Settings, run_id: str) -> bool | None:
@@ -105,11 +112,11 @@ def worker_is_gone(settings: Settings, run_id: str) -> bool | None:
         return False
     file.close()
     # A free lock of another machine may be held there; one of an earlier boot here is not.
-    return None if _is_elsewhere(taken) else True
+    return None if _is_elsewhere(path.parent, taken) else True
 
 
 def _taken_by(path: Path) -> list[str] | None:
-    """The machine and the boot in a lock file; None if there is no file."""
+    """The machine, its boot and its id in a lock file; None if there is no file."""
     try:
         return path.read_text("utf-8").splitlines()
     except FileNotFoundError:
