@@ -25,9 +25,7 @@ def row_counts(
     if not partitions:
         return {}
     if table_rows is None:
-        table_rows = sum(
-            ingestion.store.rollbacks.loaded_batches(ingestion.spec.table.name).values()
-        )
+        table_rows = known_table_rows(ingestion)
     named = [each for each in partitions if each is not None]
     totals = ingestion.store.totals.partition_totals(ingestion.id, named) if named else {}
     of_table: dict[str, dg.MetadataValue] = {keys.TABLE_ROWS: dg.MetadataValue.int(table_rows)}
@@ -41,3 +39,9 @@ def row_counts(
         }
         for each in partitions
     }
+
+
+def known_table_rows(ingestion: Ingestion) -> int:
+    """The rows of the whole table that the state knows of, whichever ingestions loaded them."""
+    loaded = ingestion.store.rollbacks.loaded_batches(ingestion.spec.table.name)
+    return sum(loaded.values())

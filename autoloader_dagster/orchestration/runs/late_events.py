@@ -18,7 +18,7 @@ import dagster as dg
 
 from autoloader_dagster.loading.ingestion import BatchOutcome, FileOutcome, Ingestion
 from autoloader_dagster.orchestration import metadata as keys
-from autoloader_dagster.orchestration.row_counts import row_counts
+from autoloader_dagster.orchestration.row_counts import known_table_rows, row_counts
 from autoloader_dagster.orchestration.runs.tags import has_failed, run_statuses
 from autoloader_dagster.orchestration.runs.told import read_told, write_told
 from autoloader_dagster.state.records import BatchRow
@@ -115,6 +115,11 @@ class _Known:
         return batch.finished_at not in self._moments
 
     @cached_property
+    def table_rows(self) -> int:
+        """Rows of the whole table, counted once for all events of a look."""
+        return known_table_rows(self._ingestion)
+
+    @cached_property
     def _last_loads(self) -> dict[str | None, datetime]:
         return self._ingestion.store.totals.last_loads(self._ingestion.id)
 
@@ -174,7 +179,7 @@ def _loaded(
     )
     groups = keys.by_partition(outcome)
     partitions = known.telling(batch, groups)
-    for partition, counts in _untold(instance, ingestion, key, partitions, batch).items():
+    for partition, counts in _untold(instance, ingestion, key, partitions, batch, known).items():
         yield dg.AssetMaterialization(
             asset_key=key,
             partition=partition,
@@ -195,7 +200,7 @@ def _undone(
     recorded = ingestion.store.batches.get(batch.id)
     files = Counter(file.partition_key for file in recorded.files) if recorded else Counter()
     partitions = known.telling(batch, files)
-    for partition, counts in _untold(instance, ingestion, key, partitions, batch).items():
+    for partition, counts in _untold(instance, ingestion, key, partitions, batch, known).items():
         yield dg.AssetMaterialization(
             asset_key=key,
             partition=partition,
@@ -216,10 +221,12 @@ def _untold(
     key: dg.AssetKey,
     partitions: Collection[str | None],
     batch: BatchRow,
+    known: _Known,
 ) -> dict[str | None, dict[str, dg.MetadataValue]]:
     """The row counts of those partitions of a batch that no event tells of."""
     told = _told(instance, key, list(partitions), batch) if partitions else set()
-    return row_counts(ingestion, [each for each in partitions if each not in told])
+    untold = [each for each in partitions if each not in told]
+    return row_counts(ingestion, untold, known.table_rows) if untold else {}
 
 
 def _told(
