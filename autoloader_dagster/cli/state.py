@@ -190,9 +190,9 @@ def _why_waiting(settings: Settings, waiting: list[LoadedSpec | Orphan]) -> dict
         return {}
     import dagster as dg
 
-    from autoloader_dagster.loading.batch.find_bad_files import short
     from autoloader_dagster.orchestration.assets import asset_key
     from autoloader_dagster.orchestration.runs.tags import last_failure
+    from autoloader_dagster.spark.errors import short
 
     reasons: dict[str, str] = {}
     try:

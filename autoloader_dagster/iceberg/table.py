@@ -31,7 +31,7 @@ from autoloader_dagster.iceberg.originals import properties_for, read_originals
 from autoloader_dagster.iceberg.owner import owner_in, owner_properties
 from autoloader_dagster.iceberg.sql import literal, quoted
 from autoloader_dagster.spark.catalogs import catalogs_in, names_no_catalog, unknown_catalog
-from autoloader_dagster.spark.errors import is_environment
+from autoloader_dagster.spark.errors import is_environment, short
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -468,7 +468,7 @@ class IcebergTable:
             self.refresh()
             raise CommitUnknown(
                 f"nobody knows whether a write to branch {branch} of {self.name} was committed: "
-                f"{first_line(error)}",
+                f"{short(error)}",
                 "Nothing was published; its files wait for the next run. See to the catalog.",
             ) from error
 
@@ -524,17 +524,10 @@ class IcebergTable:
                 ) from error
             kind = TableUnavailable if is_environment(error) else TableError
             raise kind(
-                f"cannot {doing} table {self.name}: {first_line(error)}",
+                f"cannot {doing} table {self.name}: {short(error)}",
                 "Nothing of this step is in the table; its files wait for the next run. Mend what "
                 "the message says: the disk, the rights, the catalog or the table.",
             ) from error
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of a server's error, which is what a person wants to see of it."""
-    text = str(error).strip()
-    line = text.splitlines()[0] if text else type(error).__name__
-    return line[:500]
 
 
 def _field(name: str, sql_type: str, comment: str) -> str:

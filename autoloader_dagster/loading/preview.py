@@ -18,7 +18,7 @@ from autoloader_dagster.formats.outcome import Bad, Look
 from autoloader_dagster.iceberg.columns import Column
 from autoloader_dagster.iceberg.lineage import LINEAGE_COLUMNS, RESCUED, SOURCE_FILE, SourceFile
 from autoloader_dagster.loading.batch.bad_rows import bad_row
-from autoloader_dagster.loading.batch.find_bad_files import find_unreadable, short
+from autoloader_dagster.loading.batch.find_bad_files import find_unreadable
 from autoloader_dagster.loading.batch.partition_columns import check_partition_by
 from autoloader_dagster.loading.batch.stage import PREVIEW, stage, unstage
 from autoloader_dagster.loading.ingestion import FileOutcome, Ingestion
@@ -26,6 +26,7 @@ from autoloader_dagster.loading.notes import notes_on
 from autoloader_dagster.loading.placement import placer
 from autoloader_dagster.loading.recovery.moved_table import moved_in_state
 from autoloader_dagster.sources.base import FileRef
+from autoloader_dagster.spark.errors import short
 from autoloader_dagster.spark.session import translate
 from autoloader_dagster.state.records import Placement
 

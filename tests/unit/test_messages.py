@@ -3,20 +3,23 @@
 import gzip
 import json as jsonlib
 from pathlib import Path
+from types import SimpleNamespace
 
 import psycopg
 import pytest
+from pyspark.errors import PySparkException
 
-from autoloader_dagster.errors import SpecError
+from autoloader_dagster.errors import SpecError, TableUnavailable
 from autoloader_dagster.formats.csv.delimiter import other_delimiter
 from autoloader_dagster.formats.frame import Readable
 from autoloader_dagster.formats.json.values import as_text
 from autoloader_dagster.formats.look import Bad, look_at
 from autoloader_dagster.formats.row_numbers import row_of
 from autoloader_dagster.iceberg.lineage import SourceFile
+from autoloader_dagster.iceberg.table import IcebergTable
 from autoloader_dagster.loading.batch.bad_rows import bad_row, name_bad_rows
-from autoloader_dagster.loading.batch.find_bad_files import short
 from autoloader_dagster.loading.batch.partition_columns import check_partition_by
+from autoloader_dagster.spark.errors import short
 from autoloader_dagster.specs.format import Format
 from autoloader_dagster.specs.loader import load_specs
 from autoloader_dagster.state.failures import explain
@@ -42,6 +45,26 @@ def test_an_error_while_reading_a_file_is_told_by_its_causes() -> None:
     )
     assert short(Exception("no rows left\n\tat x")) == "no rows left"
     assert short(ValueError()) == "ValueError"
+
+
+_OUT_OF_REACH = """(org.apache.iceberg.exceptions.RESTException) Error occurred while processing GET request
+
+JVM stacktrace:
+org.apache.iceberg.exceptions.RESTException
+\tat org.apache.iceberg.rest.HTTPClient.execute(HTTPClient.java:361)
+Caused by: org.apache.hc.client5.http.HttpHostConnectException: Connect to http://127.0.0.1:9 failed: Connection refused
+Caused by: java.net.ConnectException: Connection refused
+"""  # noqa: E501
+
+
+def test_an_error_of_a_catalog_is_told_by_its_causes() -> None:
+    def fail(_statement: str) -> None:
+        raise PySparkException(_OUT_OF_REACH)
+
+    session = SimpleNamespace(conf=SimpleNamespace(set=lambda *_: None), sql=fail)
+    table = IcebergTable(session, "lake.shop.orders")  # pyright: ignore[reportArgumentType]
+    with pytest.raises(TableUnavailable, match=r"Connect to http://127\.0\.0\.1:9 failed"):
+        table.query("read the columns of", "describe lake.shop.orders")
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,6 @@ from autoloader_dagster.iceberg.column_names import normalise
 from autoloader_dagster.iceberg.columns import Column
 from autoloader_dagster.iceberg.data_types import not_for_a_table
 from autoloader_dagster.iceberg.lineage import SourceFile
-from autoloader_dagster.iceberg.table import first_line
 
 if TYPE_CHECKING:
     from autoloader_dagster.specs.model import IngestionSpec
@@ -127,7 +126,7 @@ def _schema(context: ReadContext, group: ParquetGroup, file: SourceFile) -> Parq
             raise
         return Bad(
             "UnsupportedType",
-            f"has a schema that Spark does not read: {first_line(error)}; write it in other types",
+            f"has a schema that Spark does not read: {_first_line(error)}; write it in other types",
         )
 
 
@@ -186,3 +185,10 @@ def _impossible(
                 f"schema.hints: {{{name}: string}}, {way}",
             )
     return None
+
+
+def _first_line(error: BaseException) -> str:
+    """The first line of a server's error, which is what a person wants to see of it."""
+    text = str(error).strip()
+    line = text.splitlines()[0] if text else type(error).__name__
+    return line[:500]

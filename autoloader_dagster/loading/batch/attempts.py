@@ -16,11 +16,11 @@ from autoloader_dagster import failpoints
 from autoloader_dagster.errors import CommitUnknown, LeaseLost, LoadError, PublishConflict
 from autoloader_dagster.loading.batch.branches import branch_name
 from autoloader_dagster.loading.batch.files import FilesLeft
-from autoloader_dagster.loading.batch.find_bad_files import short
 from autoloader_dagster.loading.batch.lease import Lease, taken_over
 from autoloader_dagster.loading.ingestion import Ingestion
 from autoloader_dagster.loading.lakehouse import Table
 from autoloader_dagster.loading.recovery.catch_up import CaughtUp, catch_up
+from autoloader_dagster.spark.errors import short
 from autoloader_dagster.spark.session import translate
 from autoloader_dagster.state.records import Batch
 

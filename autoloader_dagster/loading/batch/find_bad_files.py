@@ -7,20 +7,15 @@ speaks of the store or the disk is the environment's, unless another file can be
 to blame, the batch goes on with half of its files, because all together may be.
 """
 
-import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import unquote
 
 from autoloader_dagster.formats.base import Readable
 from autoloader_dagster.iceberg.lineage import spark_uri
-from autoloader_dagster.redaction import strike
-from autoloader_dagster.spark.errors import is_environment
+from autoloader_dagster.spark.errors import NAMED_FILE, is_environment, short
 from autoloader_dagster.spark.session import translate
 
-_NAMED = re.compile(r"(?:[Ee]ncountered error while reading file|reading file) (\S+?)\.?(?:\s|$)")
-# The classes that a Java error's message begins with.
-_CLASSES = re.compile(r"^(?:[a-z]\w*\.[\w.$]+: )+")
 # Halving a batch of ten thousand with one bad file takes fourteen reads, and each costs what is
 # left of the batch; so the search is bounded, and what it did not find waits for the next run.
 _MAX_READS = 40
@@ -71,7 +66,7 @@ def _size(item: Readable) -> int:
 
 
 def _named_file(error: Exception, readable: Sequence[Readable]) -> Readable | None:
-    match = _NAMED.search(str(error))
+    match = NAMED_FILE.search(str(error))
     if not match:
         return None
     name = unquote(match[1].rstrip("."))
@@ -127,20 +122,3 @@ def _failure(try_read: TryRead, some: Sequence[Readable]) -> Exception | None:
             raise gone from error
         return error
     return None
-
-
-def short(error: BaseException) -> str:
-    """What a person needs of a server's error: what failed, its first cause and its last one."""
-    lines = [line.strip() for line in strike(str(error)).splitlines() if line.strip()]
-    if not lines:
-        return type(error).__name__
-    # It repeats the file's name, which is known here, and says nothing else.
-    head = "Spark cannot read the file" if _NAMED.search(lines[0]) else lines[0][:400]
-    causes = list(
-        dict.fromkeys(
-            _CLASSES.sub("", line.removeprefix("Caused by: "))[:300]
-            for line in lines[1:]
-            if line.startswith("Caused by: ")
-        )
-    )
-    return ": ".join([head, *dict.fromkeys(causes[:1] + causes[-1:])])

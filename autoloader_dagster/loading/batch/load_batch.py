@@ -44,13 +44,13 @@ from autoloader_dagster.loading.batch.audit import (
 )
 from autoloader_dagster.loading.batch.bad_rows import ROWS_READ, name_bad_rows
 from autoloader_dagster.loading.batch.files import FilesLeft, Members
-from autoloader_dagster.loading.batch.find_bad_files import TryRead, find_unreadable, short
+from autoloader_dagster.loading.batch.find_bad_files import TryRead, find_unreadable
 from autoloader_dagster.loading.batch.lease import Lease
 from autoloader_dagster.loading.batch.partition_columns import check_partition_by
 from autoloader_dagster.loading.batch.stage import stage, unstage
 from autoloader_dagster.loading.ingestion import BatchOutcome, Ingestion
 from autoloader_dagster.loading.notes import notes_on
-from autoloader_dagster.spark.errors import is_environment
+from autoloader_dagster.spark.errors import is_environment, short
 from autoloader_dagster.spark.session import translate
 from autoloader_dagster.state.records import Batch, LoadedFile
 
