@@ -1,14 +1,21 @@
 """Tells when an outage is over, so that what failed in it is loaded at once.
 
 Files whose runs have failed wait longer each time, up to an hour. A tick that would have them wait
-looks whether Spark and the catalog answer. Once a tick has seen that something does not answer,
-the first tick that finds all of it well asks for the runs without waiting. No clock is read, and a
-run that fails although all is well waits as before.
+looks whether Spark and the catalog answer. Once a tick has seen that something does not answer, or
+a run has failed because of it, the first tick that finds all of it well asks for the runs without
+waiting. No clock is read. A run that fails although all is well waits as before, if another one of
+its files was asked for at once.
 """
 
 import threading
 
-from autoloader_dagster.errors import AutoloaderError, TableUnavailable
+from autoloader_dagster.errors import (
+    AutoloaderError,
+    SourceUnavailable,
+    SparkUnavailable,
+    StateError,
+    TableUnavailable,
+)
 from autoloader_dagster.loading.ingestion import Ingestion
 from autoloader_dagster.orchestration.background import Background, Work
 
@@ -17,6 +24,11 @@ _LOOK_SECONDS = 15.0
 # A look costs a session and a question to the catalog. One that takes longer waits for a connection
 # that is dead.
 _PATIENCE_SECONDS = 300.0
+
+# Errors of a run that has met an outage.
+_MET = {
+    error.__name__ for error in (SourceUnavailable, SparkUnavailable, StateError, TableUnavailable)
+}
 
 # By ingestion. What is lost when this process ends costs some of the wait, and nothing else.
 _seen: set[str] = set()
@@ -28,6 +40,15 @@ def note_outage(ingestion_id: str) -> None:
     """Note that something that this ingestion needs does not answer now."""
     with _lock:
         _seen.add(ingestion_id)
+
+
+def has_met_outage(error: str) -> bool:
+    """Whether a run failed because something that it needs did not answer.
+
+    Args:
+        error: The name of the error that ended it.
+    """
+    return error in _MET
 
 
 class Outage:
@@ -44,25 +65,32 @@ class Outage:
     def __init__(self, ingestion: Ingestion, *, look: bool) -> None:
         self._ingestion = ingestion
         self._look = look
-        self._over: bool | None = None
+        self._well: bool | None = None
+        self._was_seen = False
         self.fault = ""
 
     def note(self, error: AutoloaderError) -> None:
         """Note what this tick has met."""
         note_outage(self._ingestion.id)
-        self._over, self.fault = False, str(error)
+        self._well, self.fault = False, str(error)
 
-    def is_over(self) -> bool:
-        """Whether an earlier tick has seen an outage, and this one finds all well."""
-        if self._over is None:
+    def is_over(self, *, met: bool = False) -> bool:
+        """Whether there was an outage, and this tick finds all well.
+
+        Args:
+            met: Whether a run has met one; else only what earlier ticks have seen counts.
+        """
+        if self._well is None:
             error = look_now(self._ingestion) if self._look else None
             if error is not None:
                 self.note(error)
                 return False
+            self._well = True
             with _lock:
-                self._over = self._ingestion.id in _seen
+                self._was_seen = self._ingestion.id in _seen
                 _seen.discard(self._ingestion.id)
-        return self._over
+        # Where nothing was looked at, nobody knows that what the run has met is over.
+        return self._well and (self._was_seen or (met and self._look))
 
 
 def look_now(

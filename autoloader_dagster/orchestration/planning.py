@@ -11,8 +11,9 @@ from autoloader_dagster.loading.discover import discover, why_nothing_was_listed
 from autoloader_dagster.loading.ingestion import Ingestion
 from autoloader_dagster.loading.plan import RunPlan, plan_runs
 from autoloader_dagster.orchestration.named_partitions import add_named_partitions
-from autoloader_dagster.orchestration.outages import Outage
+from autoloader_dagster.orchestration.outages import Outage, has_met_outage
 from autoloader_dagster.orchestration.runs.tags import (
+    AT_ONCE_TAG,
     INGESTION_TAG,
     LISTED_TAG,
     PENDING_TAG,
@@ -110,9 +111,10 @@ def run_requests(
 
     The same pending set is asked for once; when that run has ended and the set still waits (the
     run failed before it could claim it), it is asked for again, later each time, however often
-    that was. Once an outage is over it is asked for at once. So is a set that a run had loaded and
-    that waits again, after an undo for example. Dagster itself never repeats a run key, so the
-    last run that tried is part of it.
+    that was. Once an outage is over it is asked for at once, and then waits as after a first
+    failure. A set that a run had loaded and that waits again, after an undo for example, is asked
+    for at once too. Dagster itself never repeats a run key, so the last run that tried is part of
+    it.
     """
     moment = now or datetime.now(timezone.utc)
     requests: list[dg.RunRequest] = []
@@ -128,18 +130,24 @@ def run_requests(
             )
             continue
         failed = list(_since_they_were_loaded(ingestion, tried))
+        at_once: dict[str, str] = {}
         if failed:
-            wait = min(_FIRST_WAIT * 2 ** (len(failed) - 1), _LONGEST_WAIT)
+            asked_at_once = _asked_at_once(failed)
+            failures = asked_at_once if asked_at_once is not None else len(failed) - 1
+            wait = min(_FIRST_WAIT * 2**failures, _LONGEST_WAIT)
             ended = ended_at(failed[0], moment)
-            if moment < ended + wait and not (outage is not None and outage.is_over()):
-                seconds = int((ended + wait - moment).total_seconds())
-                delays.append(_Delay(plan.files, seconds, failed[0].dagster_run.run_id))
-                continue
+            if moment < ended + wait:
+                met = asked_at_once is None and _met_outage(instance, failed)
+                if outage is None or not outage.is_over(met=met):
+                    seconds = int((ended + wait - moment).total_seconds())
+                    delays.append(_Delay(plan.files, seconds, failed[0].dagster_run.run_id))
+                    continue
+                at_once = {AT_ONCE_TAG: "true"}
         last = tried[0].dagster_run.run_id if tried else "first"
         requests.append(
             dg.RunRequest(
                 run_key=f"{ingestion.id}:{plan.digest}:{last}",
-                tags=run_tags(ingestion, plan),
+                tags=run_tags(ingestion, plan) | at_once,
             )
         )
     if delays:
@@ -153,6 +161,19 @@ def _since_they_were_loaded(
     """Of the runs that were asked for to load a pending set those after the last that loaded."""
     loaded = ingestion.store.batches.runs_that_loaded([each.dagster_run.run_id for each in tried])
     return takewhile(lambda each: each.dagster_run.run_id not in loaded, tried)
+
+
+def _asked_at_once(failed: Sequence[dg.RunRecord]) -> int | None:
+    """How many runs came after the last one that was asked for at once; None if none was."""
+    tags = [record.dagster_run.tags for record in failed]
+    return next((number for number, each in enumerate(tags) if AT_ONCE_TAG in each), None)
+
+
+def _met_outage(instance: dg.DagsterInstance, failed: Sequence[dg.RunRecord]) -> bool:
+    """Whether the last run that told why it failed has met an outage."""
+    failures = (run_failure(instance, record.dagster_run.run_id) for record in failed)
+    told = next((failure for failure in failures if failure is not None), None)
+    return told is not None and has_met_outage(told.error)
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,7 @@ class Tick:
     Attributes:
         planned: What waits.
         requests: The runs; none if there is nothing to ask for.
-        reason: Why there are none, in words.
+        reason: Why what waits is not asked for, in words.
         error: What kept the source from being listed, while known files could be asked for.
         events: What the pages of the asset are owed; see ``pages``.
     """
@@ -108,9 +108,8 @@ def plan_tick(
     requests += further
     if error is not None and not requests:
         raise error
-    reason = ""
-    if not requests:
-        reason = "; ".join([note or f"nothing new: {counts_in_words(planned)}", *waiting])
+    reasons = [] if requests else [note or f"nothing new: {counts_in_words(planned)}"]
+    reason = "; ".join([*reasons, *waiting])
     events = tick_events(instance, ingestion, asset_key(ingestion.loaded))
     return Tick(planned, requests, reason, error, events)
 
@@ -145,6 +144,9 @@ def _plan(
         raise
     if tick.error is not None:
         context.log.error("the source was not listed: %s", strike(str(tick.error)))
+    if tick.requests and tick.reason:
+        # A tick that asks for runs shows no reason.
+        context.log.info("%s", strike(tick.reason))
     return tick
 
 

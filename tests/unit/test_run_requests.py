@@ -1,6 +1,7 @@
 """What a tick asks for, by what became of the runs that were asked for before."""
 
 import itertools
+import re
 import shutil
 import threading
 import uuid
@@ -13,7 +14,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from autoloader_dagster.errors import SourceUnavailable, SparkUnavailable
+from autoloader_dagster.errors import SourceUnavailable, SparkUnavailable, TableError
 from autoloader_dagster.loading.changes.retry import retry
 from autoloader_dagster.loading.discover import discover
 from autoloader_dagster.loading.plan import plan_runs
@@ -35,6 +36,7 @@ from autoloader_dagster.settings import load_settings
 from autoloader_dagster.sources.base import FileRef
 from autoloader_dagster.state.records import Claim, LoadedFile, UndoneFile
 from autoloader_dagster.state.store import ProcessedFiles
+from tests.fixtures.failed_runs import add_failed_run
 from tests.fixtures.lake import Lake, write_ids
 from tests.fixtures.project import wait_for
 
@@ -520,6 +522,48 @@ def test_a_run_that_loaded_the_files_is_not_blamed_when_they_wait_again(lake: La
             requests, reason = tick()
             assert not requests
             assert f"1 files are tried again in {seconds} s" in reason
+
+
+def test_files_whose_run_met_an_outage_that_is_over_are_asked_for_at_once(lake: Lake) -> None:
+    server = _Lakehouse()
+    ingestion = lake.ingestion("met")
+    write_ids(lake.folder(), "1.csv", 1)
+    ingestion = replace(ingestion, connect=server.connect, lakehouse=server)  # pyright: ignore
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        (first,) = plan_tick(ingestion, instance, sensor=True).requests
+        away = SparkUnavailable("the server is away", "Start it.")
+        for _ in range(8):
+            add_failed_run(instance, first.tags, away)
+        # A worker that dies tells nothing of it.
+        add_failed_run(instance, first.tags)
+        # No tick has seen the outage, for each of them asked for a run.
+        (again,) = plan_tick(ingestion, instance, sensor=True).requests
+        assert again.run_key != first.run_key
+        # Whatever it meets, a tick comes for it soon, and none comes for it at once for ever.
+        for seconds in (30, 60, 120):
+            add_failed_run(instance, again.tags, away)
+            tick = plan_tick(ingestion, instance, sensor=True)
+            assert not tick.requests
+            found = re.search(r"tried again in (\d+) s.*the server is away", tick.reason)
+            assert found, tick.reason
+            assert seconds - 10 < int(found[1]) <= seconds
+            again = first
+
+
+def test_a_tick_that_asks_for_runs_tells_why_other_files_wait(lake: Lake) -> None:
+    by_day = {"by": "path", "pattern": "{yyyy}-{MM}-{dd}.csv", "start": "2026-01-01"}
+    ingestion = lake.ingestion("both", partition=by_day)
+    write_ids(lake.folder(), "2026-01-01.csv", 1)
+    with dg.DagsterInstance.ephemeral() as instance:
+        (first,) = plan_tick(ingestion, instance, sensor=True, look=False).requests
+        add_failed_run(instance, first.tags, TableError("the table is odd"))
+        write_ids(lake.folder(), "2026-03-01.csv", 2)
+        tick = plan_tick(ingestion, instance, sensor=True, look=False)
+    (other,) = tick.requests
+    assert other.tags[RANGE_START] == "2026-03-01"
+    assert "1 files are tried again in" in tick.reason
+    assert "the table is odd" in tick.reason
 
 
 def test_a_range_holds_only_partitions_whose_files_wait(lake: Lake) -> None:

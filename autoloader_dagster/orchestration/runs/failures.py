@@ -23,11 +23,13 @@ class RunFailure:
         what: What failed.
         hint: What to do next; empty if unknown.
         exit_code: Of the command that waited for the run.
+        error: Name of the error's class; empty if it was none of ours.
     """
 
     what: str
     hint: str = ""
     exit_code: int = 1
+    error: str = ""
 
     @property
     def message(self) -> str:
@@ -71,7 +73,12 @@ def failure_in(events: Iterable[dg.DagsterEvent]) -> RunFailure | None:
         if data.user_failure_data is not None:
             known = {key: each.value for key, each in data.user_failure_data.metadata.items()}
             if _WHAT in known:
-                return RunFailure(str(known[_WHAT]), str(known[_HINT]), int(str(known[_EXIT_CODE])))
+                return RunFailure(
+                    str(known[_WHAT]),
+                    str(known[_HINT]),
+                    int(str(known[_EXIT_CODE])),
+                    str(known.get(_ERROR, "")),
+                )
             return RunFailure(data.user_failure_data.description or "it failed")
         if data.error is not None:
             cause = data.error.cause or data.error

@@ -18,6 +18,8 @@ LISTS_TAG = f"{_HIDDEN}lists"
 # Of a run whose worker could take no lock; its value is the run's id, because a run that Dagster
 # starts again has the tags of the one before.
 UNWATCHED_TAG = f"{_HIDDEN}unwatched"
+# Of a run that was asked for without waiting, because an outage is over.
+AT_ONCE_TAG = f"{_HIDDEN}at_once"
 
 
 _ENDED = {
