@@ -59,6 +59,7 @@ Ordered = Text().with_variant(Text(collation="C"), "postgresql")
 # Only then is there anything to find by it.
 _HAS_ETAG = text("file_etag IS NOT NULL")
 _NOT_LISTED = text("found_in_table_at IS NOT NULL")
+_HAS_BAD_ROWS = text("bad_rows > 0")
 
 
 class Base(DeclarativeBase):
@@ -169,6 +170,14 @@ class StoredFile(Base):
             "ingestion_id",
             sqlite_where=_NOT_LISTED,
             postgresql_where=_NOT_LISTED,
+        ),
+        Index(
+            "ix_processed_files_bad_rows",
+            "ingestion_id",
+            "status",
+            "bad_rows",
+            sqlite_where=_HAS_BAD_ROWS,
+            postgresql_where=_HAS_BAD_ROWS,
         ),
         # A row's id stands for its file version in released_files and must never be given again.
         {"sqlite_autoincrement": True},

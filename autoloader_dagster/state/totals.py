@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Collection
 from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import func, literal_column, select
 
 from autoloader_dagster.state.database import Database, one_of
 from autoloader_dagster.state.models import StoredBatch, StoredFile
@@ -15,6 +15,9 @@ from autoloader_dagster.state.records import (
     PartitionTotals,
     StatusTotals,
 )
+
+# As it is written in the index: SQLite does not know that a parameter is 0.
+_HAS_BAD_ROWS = StoredFile.bad_rows > literal_column("0")
 
 
 class Totals:
@@ -58,7 +61,9 @@ class Totals:
                 select(
                     func.coalesce(func.sum(bad), 0), func.count(), func.coalesce(func.max(bad), 0)
                 ).where(
-                    StoredFile.ingestion_id == ingestion_id, StoredFile.status == "SUCCESS", bad > 0
+                    StoredFile.ingestion_id == ingestion_id,
+                    StoredFile.status == "SUCCESS",
+                    _HAS_BAD_ROWS,
                 )
             ).one()
         return BadRows(int(rows), files, worst)
@@ -74,7 +79,11 @@ class Totals:
                 StoredFile.rows,
                 bad,
             )
-            .where(StoredFile.ingestion_id == ingestion_id, StoredFile.status == "SUCCESS", bad > 0)
+            .where(
+                StoredFile.ingestion_id == ingestion_id,
+                StoredFile.status == "SUCCESS",
+                _HAS_BAD_ROWS,
+            )
             .order_by(bad.desc(), StoredFile.id)
             .limit(limit)
         )

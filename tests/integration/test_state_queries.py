@@ -1,5 +1,12 @@
 """What the sensor and the command line ask of the state, on both databases."""
 
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import event
+
 from autoloader_dagster.state import LoadedFile, Placement, ProcessedFiles, SetAside
 from tests.integration.state_steps import (
     BASE_TIME,
@@ -126,6 +133,27 @@ def test_bad_rows_are_those_of_loaded_files(state: ProcessedFiles) -> None:
     state.batch_files.record(batch.batch_id, 7, loaded, 1)
 
     assert state.totals.bad_rows(INGESTION) == (7, 2, 4)
+
+
+def test_bad_rows_are_found_without_a_look_at_the_other_files(tmp_path: Path) -> None:
+    """Each tick asks for them, also of a million files."""
+    state = ProcessedFiles(f"sqlite:///{tmp_path / 'state.db'}")
+    state.set_up()
+    asked: list[tuple[str, tuple[object, ...]]] = []
+
+    @event.listens_for(state._database.engine, "before_cursor_execute")
+    def keep(_connection: object, _cursor: object, statement: str, values: Any, *_: object) -> None:
+        if "bad_rows" in statement:
+            asked.append((statement, tuple(values)))
+
+    state.totals.bad_rows(INGESTION)
+    state.totals.bad_files(INGESTION, 10)
+    state.close()
+    assert len(asked) == 2
+    with closing(sqlite3.connect(tmp_path / "state.db")) as connection:
+        for statement, values in asked:
+            plan = str(connection.execute(f"EXPLAIN QUERY PLAN {statement}", values).fetchall())
+            assert "ix_processed_files_bad_rows" in plan
 
 
 def test_content_that_is_loaded_under_another_name_is_found(state: ProcessedFiles) -> None:
