@@ -181,7 +181,8 @@ def test_every_key_has_its_column_or_is_rescued(lake: Lake) -> None:
         of = [row for row in rows if row["_source_file"].endswith(name)]
         found = Counter(row[column] for row in of for column in data if column in row)
         assert found == Counter(f"v{i}" for i in range(len(keys)))
-    empty = [row for row in rows if row.get("column_empty") == "v0"]
+    # A key that is called so keeps the name.
+    empty = [row for row in rows if row.get("column_empty_2") == "v0"]
     assert len(empty) == 2
     assert len(data) == len(keys)
     halves = [row["_rescued"] for row in rows if "_rescued" in row]
