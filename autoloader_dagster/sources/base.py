@@ -132,7 +132,7 @@ class SourceKind(ABC, Generic[Section]):
         schemes: How its addresses begin, before ``://``; the first is that of the files' paths.
             Empty for folders.
         local: Whether it reads folders of this machine, which the Spark server sees too.
-        dagster_kind: What Dagster shows on the asset that stands for the files.
+        dagster_kind: What Dagster shows on the asset of the files.
         hadoop_conf: Hadoop's settings that the embedded Spark server has for it, whatever the
             connection is; what differs by connection is in ``FileSource.spark_options``.
         jars: What the embedded Spark server needs to read its files.

@@ -163,9 +163,11 @@ def advice(difference: Difference, name: str) -> str:
         name: The ingestion's name, for the commands.
     """
     d = difference
-    mend = f"'autoloader reconcile {name} --yes'"
+    update = f"'autoloader reconcile {name} --yes'"
     if d.kind == "missing":
-        return f"loaded by batch {d.batch_id}, and the table has no row of it; {mend} lets it wait"
+        return (
+            f"loaded by batch {d.batch_id}, and the table has no row of it; {update} lets it wait"
+        )
     if d.kind == "fewer":
         return (
             f"batch {d.batch_id} loaded {d.recorded_rows} rows, and the table has {d.rows} of them;"
@@ -174,14 +176,14 @@ def advice(difference: Difference, name: str) -> str:
     if d.kind == "double":
         return (
             f"{d.rows} rows of batch {d.batch_id} are too many in the table; take the file out by "
-            f"'autoloader undo {name}', then {mend} holds what is left against the state"
+            f"'autoloader undo {name}', then {update} holds what is left against the state"
         )
     if d.kind == "unrecorded":
-        return f"the table has {d.rows} rows of it by batch {d.batch_id}; {mend} records them"
+        return f"the table has {d.rows} rows of it by batch {d.batch_id}; {update} records them"
     if d.kind == "unknown":
         return (
             f"the table has {d.rows} rows of it by batch '{d.batch_id}', and neither the state nor "
-            f"the source has this version; {mend} records those that a batch of ours loaded"
+            f"the source has this version; {update} records those that a batch of ours loaded"
         )
     return "loaded, and not in the source any more; its rows stay"
 

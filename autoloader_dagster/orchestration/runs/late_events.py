@@ -61,12 +61,11 @@ def missed_events(
             rest = {each.id for each in batches[number:]}
             still_open |= {name: count for name, count in told.open.items() if name in rest}
             break
-        settled = _is_settled(batch, runs.get(batch.run_id), now) or known.is_behind(batch)
-        if looks == _LOOKS or settled:
-            pass
-        elif batch.id in told_now or not _has_died(batch, runs.get(batch.run_id)):
+        run = runs.get(batch.run_id)
+        done = looks == _LOOKS or _is_settled(batch, run, now) or known.is_behind(batch)
+        if not done and (batch.id in told_now or not _has_died(batch, run)):
             still_open[batch.id] = looks
-        elif events := list(_tell(instance, ingestion, key, batch, known)):
+        elif not done and (events := list(_tell(instance, ingestion, key, batch, known))):
             at_once += len(events)
             # Dagster writes them after this, so the next look sees whether it did.
             still_open[batch.id] = looks + 1

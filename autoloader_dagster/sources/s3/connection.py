@@ -1,4 +1,4 @@
-"""A connection to S3: what stands in ``_connections.yaml``, and what its secrets make of it."""
+"""A connection to S3: its section of ``_connections.yaml``, and the same with its secrets."""
 
 import re
 from collections.abc import Iterator
@@ -68,7 +68,7 @@ class S3Connection(ConnectionSection):
     )
     path_style: bool | None = Field(
         default=None,
-        description="Whether the bucket stands in the path (host/bucket) and not in the host name. "
+        description="Whether the bucket is in the path (host/bucket) and not in the host name. "
         "Default: true with an endpoint_url, false without.",
     )
     anonymous: bool = Field(default=False, description="Sign nothing: public buckets.")
@@ -137,7 +137,7 @@ class ResolvedS3Connection:
         secret_access_key: None without explicit keys.
         session_token: Only with temporary keys.
         profile: A profile of the AWS configuration files.
-        path_style: Whether the bucket stands in the path.
+        path_style: Whether the bucket is in the path.
         anonymous: Whether requests go unsigned.
     """
 
