@@ -5,7 +5,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from autoloader_dagster.definitions import build_definitions
+from autoloader_dagster.build import build_definitions
 from autoloader_dagster.specs.loader import load_specs
 
 

@@ -8,6 +8,7 @@ from autoloader_dagster.errors import AutoloaderError
 from autoloader_dagster.loading.discover import why_nothing_was_listed
 from autoloader_dagster.loading.load import load
 from autoloader_dagster.orchestration import metadata as keys
+from autoloader_dagster.orchestration.beta import without_beta_warnings
 from autoloader_dagster.orchestration.checks import check_results, check_specs
 from autoloader_dagster.orchestration.listing import list_to_its_end
 from autoloader_dagster.orchestration.pages import Pages
@@ -43,11 +44,8 @@ def _group(loaded: LoadedSpec) -> str:
 
 
 def _code_reference(path: str) -> dict[str, dg.MetadataValue]:
-    return {
-        "dagster/code_references": dg.CodeReferencesMetadataValue(
-            code_references=[dg.LocalFileCodeReference(file_path=path, line_number=1, label="spec")]
-        )
-    }
+    spec = dg.LocalFileCodeReference(file_path=path, line_number=1, label="spec")
+    return {"dagster/code_references": dg.CodeReferencesMetadataValue(code_references=[spec])}
 
 
 def build_source(loaded: LoadedSpec) -> dg.AssetSpec:
@@ -61,6 +59,7 @@ def build_source(loaded: LoadedSpec) -> dg.AssetSpec:
     ).with_io_manager_key(IN_MEMORY)
 
 
+@without_beta_warnings()
 def build_broken(broken: BrokenSpec) -> dg.AssetSpec:
     """What stands in the UI for a spec that cannot be loaded."""
     return dg.AssetSpec(
@@ -74,6 +73,7 @@ def build_broken(broken: BrokenSpec) -> dg.AssetSpec:
     )
 
 
+@without_beta_warnings()
 def build_asset(loaded: LoadedSpec, connections: Connections) -> dg.AssetsDefinition:
     """The table of a spec as a partitioned asset."""
     spec = loaded.spec

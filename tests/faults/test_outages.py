@@ -12,8 +12,6 @@ from tests.nets.outage_files import File, Version
 from tests.nets.outage_site import EVERY, Site, open_site
 from tests.nets.outages import PAGES, Player
 
-pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
-
 # After so many runs that failed, a set of files waits for an hour.
 FAILED_RUNS = 8
 

@@ -4,15 +4,11 @@ import os
 from pathlib import Path
 
 import dagster as dg
-import pytest
 
-from autoloader_dagster.definitions import build_definitions
+from autoloader_dagster.build import build_definitions
 from autoloader_dagster.specs.loader import load_specs
 from tests.hostile.corpus import CANARY, CONTROLS, TEXTS
 from tests.integration.cli_steps import Project
-
-# Dagster says so of code references at each use.
-pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
 
 _GOOD = "source: {{type: local, url: ../in}}\nformat: {{type: csv}}\ntable: {{name: lake.s.{0}}}\n"
 

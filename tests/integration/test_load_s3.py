@@ -350,7 +350,6 @@ def test_keys_that_spark_alone_is_refused_with_set_no_file_aside(
 
 
 @pytest.mark.usefixtures("spark_reads")
-@pytest.mark.filterwarnings("ignore:.*is currently in (beta|preview):Warning")
 def test_the_secret_key_is_written_and_shown_nowhere(
     lake: Lake,
     s3_bucket: S3Bucket,

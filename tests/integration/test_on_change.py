@@ -12,7 +12,6 @@ from autoloader_dagster.specs.connections import load_connections
 from tests.fixtures.lake import Lake
 
 
-@pytest.mark.filterwarnings("ignore:.*is currently in (beta|preview):Warning")
 def test_a_changed_file_is_an_error_of_the_run_that_names_it(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -49,7 +49,6 @@ def _tick(lake: Lake, ingestion: Ingestion, state_url: str) -> dg.SensorResult:
     return answer
 
 
-@pytest.mark.filterwarnings("ignore:.*is currently in (beta|preview):Warning")
 def test_a_renamed_spec_loads_nothing_again_and_adopts_the_state_of_its_old_name(
     lake: Lake, state_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -181,7 +180,6 @@ def test_a_replaced_file_in_a_shared_table_leaves_the_rows_of_other_specs(lake: 
         lake.load(lake.ingestion("renamed", **parts))
 
 
-@pytest.mark.filterwarnings("ignore:.*is currently in (beta|preview):Warning")
 def test_another_table_name_is_refused_until_all_files_are_loaded_into_the_new_table(
     lake: Lake, state_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

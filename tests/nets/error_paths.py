@@ -15,7 +15,7 @@ from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._utils.error import serializable_error_info_from_exc_info
 from dagster_graphql.schema import create_schema
 
-from autoloader_dagster.definitions import load_definitions
+from autoloader_dagster.build import load_definitions
 from autoloader_dagster.orchestration.runs import locks as run_locks
 from autoloader_dagster.settings import Settings
 from tests.fixtures.graphql_texts import RUNS

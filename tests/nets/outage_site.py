@@ -20,7 +20,7 @@ import sqlalchemy as sa
 import yaml
 
 from autoloader_dagster import errors, failpoints
-from autoloader_dagster.definitions import load_definitions
+from autoloader_dagster.build import load_definitions
 from autoloader_dagster.errors import AutoloaderError
 from autoloader_dagster.orchestration.pages import report
 from autoloader_dagster.orchestration.runs import locks as run_locks

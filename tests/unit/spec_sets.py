@@ -20,7 +20,7 @@ from dagster._serdes import serialize_value
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from autoloader_dagster.definitions import build_definitions
+from autoloader_dagster.build import build_definitions
 from autoloader_dagster.specs.loader import load_specs
 from autoloader_dagster.specs.table import EARLIEST, EARLIEST_HOUR, LATEST
 
@@ -328,8 +328,6 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    # Dagster says so of code references and backfill policies at each use.
-    warnings.simplefilter("ignore", dg.BetaWarning)
     end, rounds, examples = time.monotonic() + options.minutes * 60, 0, 50
     while rounds == 0 or time.monotonic() < end:
         drawn_by(options.seed + rounds, examples)()

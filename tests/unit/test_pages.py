@@ -32,8 +32,6 @@ from tests.fixtures.lake import Lake, write_ids
 from tests.fixtures.late_pages import LatePages
 from tests.fixtures.truth import untrue
 
-pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
-
 _DAYS = [f"2026-01-0{day}" for day in (1, 2, 3, 4)]
 _BY_DAY = {"by": "path", "pattern": "{yyyy}-{MM}-{dd}.csv", "start": "2026-01-01"}
 _EVERY_5_S = {"on_arrival": {"every": "5s"}}

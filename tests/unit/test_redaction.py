@@ -27,8 +27,6 @@ from tests.nets import talkative
 from tests.nets.canaries import FORMS, Secret, seen
 from tests.nets.error_paths import ticks_and_runs, write_specs
 
-pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
-
 
 def _unique(text: str) -> str:
     return text.replace("*", secrets.token_hex(8))

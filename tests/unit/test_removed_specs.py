@@ -23,11 +23,9 @@ from autoloader_dagster.orchestration.runs import locks as run_locks
 from autoloader_dagster.state import ProcessedFiles
 from tests.integration.state_steps import discover, load, ref
 
-pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
-
 _CODE = """
 from pathlib import Path
-from autoloader_dagster.definitions import load_definitions
+from autoloader_dagster.build import load_definitions
 from autoloader_dagster.settings import load_settings
 defs = load_definitions(load_settings())
 """

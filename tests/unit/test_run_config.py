@@ -10,13 +10,11 @@ import yaml
 from dagster._core.storage.tags import TagType, get_tag_type
 from dagster._utils.tags import is_valid_tag_key
 
-from autoloader_dagster.definitions import build_definitions, load_definitions
+from autoloader_dagster.build import build_definitions, load_definitions
 from autoloader_dagster.orchestration.runs import tags as runs
 from autoloader_dagster.orchestration.runs.run_job import op_name
 from autoloader_dagster.specs.loader import load_specs
 from tests.fixtures.spark import settings_for
-
-pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
 
 _CANARY = "canary-of-the-environment"
 # Dagster's config types that read a variable when they are given {env: NAME}.

@@ -16,8 +16,8 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
+from autoloader_dagster.build import build_definitions
 from autoloader_dagster.cli.app import main
-from autoloader_dagster.definitions import build_definitions
 from autoloader_dagster.orchestration.assets import build_asset
 from autoloader_dagster.orchestration.partitions import time_partitions
 from autoloader_dagster.specs.fault import MAX_FAULTS
@@ -26,7 +26,6 @@ from autoloader_dagster.specs.table import EARLIEST, EARLIEST_HOUR, LATEST, Part
 from tests.unit.spec_sets import check_edges, drawn_by, expected_broken
 
 # Dagster says so of code references and backfill policies at each use.
-pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
 
 
 def test_any_set_of_specs_gives_definitions_that_load() -> None:

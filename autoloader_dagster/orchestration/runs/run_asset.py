@@ -5,7 +5,6 @@ in Dagster's event log like any other.
 """
 
 import time
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -189,19 +188,17 @@ def _execute(
     tags: dict[str, str],
     tell: Tell,
 ) -> dg.ExecuteInProcessResult:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", dg.BetaWarning)
-        definitions = dg.Definitions(
-            assets=[build_asset(loaded, connections), build_source(loaded)],
-            resources=default_resources(),
-            loggers=progress_logger(tell),
-        )
-        return execute_here(
-            definitions.resolve_implicit_global_asset_job_def(),
-            instance,
-            tags,
-            asset_selection=[asset_key(loaded)],
-        )
+    definitions = dg.Definitions(
+        assets=[build_asset(loaded, connections), build_source(loaded)],
+        resources=default_resources(),
+        loggers=progress_logger(tell),
+    )
+    return execute_here(
+        definitions.resolve_implicit_global_asset_job_def(),
+        instance,
+        tags,
+        asset_selection=[asset_key(loaded)],
+    )
 
 
 def _set_aside(ingestion: Ingestion) -> list[FileRow]:
