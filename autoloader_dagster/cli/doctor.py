@@ -5,8 +5,6 @@ import shutil
 import socket
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import asdict, dataclass
 from typing import Literal
 
@@ -19,6 +17,7 @@ from autoloader_dagster.cli.project import open_specs
 from autoloader_dagster.errors import AutoloaderError
 from autoloader_dagster.loading.recovery.orphans import Orphan
 from autoloader_dagster.settings import Settings, load_settings
+from autoloader_dagster.sources.steady import SteadySource
 from autoloader_dagster.specs.loader import LoadedSpec, SpecSet
 from autoloader_dagster.specs.values import shown_size
 
@@ -261,20 +260,9 @@ def _source(loaded: LoadedSpec, specs: SpecSet, settings: Settings) -> Finding:
     from autoloader_dagster.sources.registry import open_source_of
 
     name, source = f"source of {loaded.ingestion_id}", loaded.spec.source
-    # A thread, so that a mount or a host that hangs cannot hold the doctor up.
-    pool = ThreadPoolExecutor(1, "doctor")
-    try:
-        pages = open_source_of(loaded, specs.connections).list_pages()
-        page = pool.submit(next, pages, None).result(timeout=_SOURCE_SECONDS)
-    except FutureTimeoutError:
-        return Finding(
-            name,
-            "fail",
-            f"{source.url} does not answer within {_SOURCE_SECONDS} s",
-            "See whether the host or the mount is well.",
-        )
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+    # So that a mount or a host that hangs cannot hold the doctor up.
+    steady = SteadySource(open_source_of(loaded, specs.connections), source.url, _SOURCE_SECONDS)
+    page = next(steady.list_pages(), None)
     if not page:
         return Finding(
             name,

@@ -50,6 +50,7 @@ def open_ingestion(loaded: LoadedSpec, specs: SpecSet, settings: Settings) -> "I
         resources.SparkConnectResource(),
         resources.ProcessedFilesResource(),
         settings,
+        steady=True,
     )
 
 

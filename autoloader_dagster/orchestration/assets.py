@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from autoloader_dagster.errors import AutoloaderError
 from autoloader_dagster.loading.discover import why_nothing_was_listed
 from autoloader_dagster.loading.load import load
 from autoloader_dagster.orchestration import metadata as keys
@@ -20,7 +19,7 @@ from autoloader_dagster.orchestration.resources import (
     SparkConnectResource,
     open_ingestion,
 )
-from autoloader_dagster.orchestration.runs.failures import failure
+from autoloader_dagster.orchestration.runs.failures import failing_in_words
 from autoloader_dagster.orchestration.runs.tags import INGESTION_TAG, LISTED_TAG, ended_runs
 from autoloader_dagster.redaction import struck_errors
 from autoloader_dagster.sources.base import source_kind
@@ -111,9 +110,8 @@ def build_asset(loaded: LoadedSpec, connections: Connections) -> dg.AssetsDefini
         # asked partition as loaded.
         with struck_errors():
             try:
-                yield from _ingest(context, loaded, connections, spark_connect, processed_files)
-            except AutoloaderError as error:
-                raise failure(error, loaded.ingestion_id) from error
+                with failing_in_words(loaded.ingestion_id):
+                    yield from _ingest(context, loaded, connections, spark_connect, processed_files)
             finally:
                 processed_files.close()
 

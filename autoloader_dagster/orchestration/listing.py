@@ -14,19 +14,23 @@ from datetime import datetime, timedelta, timezone
 
 import dagster as dg
 
-from autoloader_dagster.errors import AutoloaderError, SourceUnavailable, StateError
+from autoloader_dagster.errors import AutoloaderError, StateError
 from autoloader_dagster.loading.discover import discover
 from autoloader_dagster.loading.ingestion import Ingestion
 from autoloader_dagster.orchestration.background import Background, Work
-from autoloader_dagster.orchestration.runs.tags import INGESTION_TAG, LISTS_TAG, ended_at, has_ended
+from autoloader_dagster.orchestration.runs.tags import (
+    INGESTION_TAG,
+    LISTS_TAG,
+    ended_at,
+    has_ended,
+    run_failure,
+)
+from autoloader_dagster.sources.steady import PATIENCE_SECONDS, no_page_came
 from autoloader_dagster.state.records import Discovery
 
 # What a tick does besides has the rest of Dagster's minute.
 TICK_SECONDS = 25.0
 _STOPS_WITHIN_SECONDS = 5.0
-# A page of a store takes seconds. A listing that makes no progress for so long waits for a
-# connection that is dead or a mount that is stuck.
-PATIENCE_SECONDS = 600.0
 _LOOKS_EVERY_SECONDS = 5.0
 _SHORTEST_PAUSE = timedelta(seconds=30)
 # A run that lists also loads, so the time that it took says little of its listing.
@@ -99,18 +103,13 @@ class _Listing(Work):
 
     def why_given_up(self, patience: float) -> AutoloaderError:
         """What to say of a listing that has made no progress for so long."""
-        minutes = f"{patience / 60:.0f} minutes"
         if self.steps:
             return StateError(
                 f"A listing of {self.listed:,} files was given up, because the state database "
-                f"recorded nothing of it for {minutes}",
+                f"recorded nothing of it for {patience / 60:.0f} minutes",
                 "Check the state database, and the network to it.",
             )
-        return SourceUnavailable(
-            f"A listing of {self.ingestion.spec.source.url} was given up after {self.listed:,} "
-            f"files, because no page came for {minutes}",
-            "Check the store or the mount, the state database, and the network to both.",
-        )
+        return no_page_came(self.ingestion.spec.source.url, self.listed, patience)
 
 
 # A tick that finds one at work here does not begin another.
@@ -284,10 +283,20 @@ def why_not_to_list(
     if moment >= again:
         return None
     return (
-        f"run {last.dagster_run.run_id[:8]}, which lists the source and loads its files, ended "
-        f"after {int(took.total_seconds())} s; the source is listed again in "
+        f"run {last.dagster_run.run_id[:8]}, which lists the source and loads its files, "
+        f"{_how_it_ended(instance, last.dagster_run, took)}; the source is listed again in "
         f"{int((again - moment).total_seconds())} s"
     )
+
+
+def _how_it_ended(instance: dg.DagsterInstance, run: dg.DagsterRun, took: timedelta) -> str:
+    after = f"after {int(took.total_seconds())} s"
+    if run.status == dg.DagsterRunStatus.CANCELED:
+        return f"was canceled {after}"
+    if run.status != dg.DagsterRunStatus.FAILURE:
+        return f"ended {after}"
+    failure = run_failure(instance, run.run_id)
+    return f"failed {after}" + (f" ({failure.what.splitlines()[0]})" if failure else "")
 
 
 def listing_run(instance: dg.DagsterInstance, ingestion: Ingestion) -> dg.RunRequest:

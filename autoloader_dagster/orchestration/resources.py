@@ -13,6 +13,7 @@ from autoloader_dagster.loading.ingestion import Ingestion
 from autoloader_dagster.orchestration.runs import locks as run_locks
 from autoloader_dagster.orchestration.runs.tags import UNWATCHED_TAG
 from autoloader_dagster.settings import Settings, check_remote, load_settings
+from autoloader_dagster.sources.steady import SteadySource
 from autoloader_dagster.specs.connections import Connections
 from autoloader_dagster.specs.loader import LoadedSpec
 from autoloader_dagster.state.store import ProcessedFiles
@@ -121,14 +122,26 @@ def open_ingestion(
     spark: SparkConnectResource,
     processed_files: ProcessedFilesResource,
     settings: Settings | None = None,
+    *,
+    steady: bool = False,
 ) -> Ingestion:
-    """An ingestion with its source, its credentials resolved now."""
+    """An ingestion with its source, its credentials resolved now.
+
+    Args:
+        loaded: The spec.
+        connections: For its source.
+        spark: Opens sessions.
+        processed_files: The state.
+        settings: Those of the process by default.
+        steady: Whether to give the source up when it does not answer; see ``SteadySource``.
+    """
     from autoloader_dagster.sources.registry import open_source_of
 
     settings = settings or load_settings()
+    source = open_source_of(loaded, connections)
     return Ingestion(
         loaded=loaded,
-        source=open_source_of(loaded, connections),
+        source=SteadySource(source, loaded.spec.source.url) if steady else source,
         store=processed_files.store,
         connect=spark.session,
         staging_dir=settings.staging_dir,

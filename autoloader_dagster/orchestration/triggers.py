@@ -13,7 +13,6 @@ from autoloader_dagster.loading.recovery.ownership import how_to_adopt, owned_in
 from autoloader_dagster.orchestration import metadata as keys
 from autoloader_dagster.orchestration.assets import asset_key, source_key
 from autoloader_dagster.orchestration.listing import (
-    PATIENCE_SECONDS,
     TICK_SECONDS,
     ListingTooLong,
     list_within,
@@ -34,6 +33,7 @@ from autoloader_dagster.orchestration.resources import (
     open_ingestion,
 )
 from autoloader_dagster.redaction import strike, struck_errors
+from autoloader_dagster.sources.steady import PATIENCE_SECONDS
 from autoloader_dagster.specs.connections import Connections
 from autoloader_dagster.specs.loader import LoadedSpec
 from autoloader_dagster.state.records import Discovery
@@ -92,8 +92,9 @@ def plan_tick(
     error: AutoloaderError | None = None
     further: list[dg.RunRequest] = []
     outage = Outage(ingestion, look=look)
-    note = why_not_to_list(instance, ingestion.loaded.names.unique, pause=sensor)
-    if note is None:
+    pause = why_not_to_list(instance, ingestion.loaded.names.unique, pause=sensor)
+    note = pause
+    if pause is None:
         try:
             discovery = list_within(ingestion, seconds, finish=sensor, patience=patience)
         except ListingTooLong as too_long:
@@ -108,7 +109,10 @@ def plan_tick(
     requests += further
     if error is not None and not requests:
         raise error
-    reasons = [] if requests else [note or f"nothing new: {counts_in_words(planned)}"]
+    # What is asked for does not tell why the source was not listed.
+    reasons = [pause] if pause else []
+    if not requests:
+        reasons = [note or f"nothing new: {counts_in_words(planned)}"]
     reason = "; ".join([*reasons, *waiting])
     events = tick_events(instance, ingestion, asset_key(ingestion.loaded))
     return Tick(planned, requests, reason, error, events)

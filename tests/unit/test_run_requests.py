@@ -14,11 +14,13 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from autoloader_dagster.cli import project
 from autoloader_dagster.errors import SourceUnavailable, SparkUnavailable, TableError
 from autoloader_dagster.loading.changes.retry import retry
 from autoloader_dagster.loading.discover import discover
 from autoloader_dagster.loading.plan import plan_runs
 from autoloader_dagster.orchestration.failed_partitions import settled_partitions
+from autoloader_dagster.orchestration.jobs.base import opened
 from autoloader_dagster.orchestration.listing import list_to_its_end, why_not_to_list
 from autoloader_dagster.orchestration.named_partitions import add_named_partitions
 from autoloader_dagster.orchestration.outages import look_now, note_outage
@@ -30,10 +32,13 @@ from autoloader_dagster.orchestration.planning import (
     run_requests,
     run_tags,
 )
+from autoloader_dagster.orchestration.resources import ProcessedFilesResource, SparkConnectResource
 from autoloader_dagster.orchestration.runs.tags import LISTS_TAG
 from autoloader_dagster.orchestration.triggers import Tick, plan_tick
 from autoloader_dagster.settings import load_settings
 from autoloader_dagster.sources.base import FileRef
+from autoloader_dagster.sources.steady import SteadySource
+from autoloader_dagster.specs.loader import load_specs
 from autoloader_dagster.state.records import Claim, LoadedFile, UndoneFile
 from autoloader_dagster.state.store import ProcessedFiles
 from tests.fixtures.failed_runs import add_failed_run
@@ -121,7 +126,7 @@ def test_a_listing_that_is_too_long_for_a_tick_is_left_to_one_run(lake: Lake) ->
         waiting, lists = tick.requests
         assert LISTS_TAG not in waiting.tags
         assert lists.tags[LISTS_TAG] == ingestion.loaded.names.unique
-        _add_run(instance, waiting)
+        asked = _add_run(instance, waiting)
         run = _add_run(instance, lists)
 
         for sensor in (True, False):
@@ -131,9 +136,15 @@ def test_a_listing_that_is_too_long_for_a_tick_is_left_to_one_run(lake: Lake) ->
         assert source.listings == 1
 
         instance.report_run_failed(run)
+        listed = f"run {run.run_id[:8]}, which lists the source and loads its files, failed after 0"
         tick = plan_tick(ingestion, instance, sensor=True, seconds=0.2)
-        assert "is listed again in" in tick.reason
+        # The run of what waits has not ended, so there is nothing else to ask for.
+        assert listed in tick.reason
+        assert "the source is listed again in" in tick.reason
         assert source.listings == 1
+        instance.report_run_failed(asked)
+        tick = plan_tick(ingestion, instance, sensor=True, seconds=0.2)
+        assert listed in tick.reason, "also beside what the tick asks for or waits with"
         # A schedule does not come again soon.
         (again,) = plan_tick(ingestion, instance, sensor=False, seconds=0.2).requests
         assert again.tags == lists.tags
@@ -240,6 +251,60 @@ def test_a_clock_of_a_run_that_is_ahead_makes_nothing_wait_longer(lake: Lake) ->
             assert f"1 files are tried again in {left} s" in waiting
         requests, _ = run_requests(ingestion, instance, plans, late + timedelta(seconds=30))
         assert len(requests) == 1
+
+
+@dataclass
+class LateLook(LateSource):
+    """The same for looks at files."""
+
+    def stat(self, paths: Sequence[str]) -> dict[str, FileRef | None]:
+        assert self.let_go.wait(60)
+        return dict.fromkeys(paths)
+
+
+def test_a_command_gives_a_source_up_that_does_not_answer(lake: Lake) -> None:
+    write_ids(lake.folder(), "1.csv", 1)
+    ingestion = lake.ingestion("commands")
+    source = LateLook(next(iter(ingestion.source.list_pages())))
+    steady = SteadySource(source, "/mnt/in", patience=0.1)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(SourceUnavailable) as error:
+        discover(replace(ingestion, source=steady))
+    assert "A listing of /mnt/in was given up after 0 files, because no page came for" in str(
+        error.value
+    )
+    assert not ingestion.store.files.pending(ingestion.id, 1)
+    with pytest.raises(SourceUnavailable, match="A look at 1 files below /mnt/in was given up"):
+        steady.stat(["/mnt/in/1.csv"])
+    source.let_go.set()
+    assert wait_for(lambda: source.ended, 20, "the end of the listing") == 1
+    assert discover(replace(ingestion, source=replace(steady, patience=60))).new == 1
+    assert steady.stat(["/mnt/in/1.csv"]) == {"/mnt/in/1.csv": None}
+    source.error = SourceUnavailable("the source is down")
+    with pytest.raises(SourceUnavailable, match="the source is down"):
+        list(steady.list_pages())
+
+
+def test_commands_and_jobs_wait_for_a_source_as_long_as_a_tick_does(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AUTOLOADER_HOME", str(lake.settings.home))
+    folder = lake.settings.home / "specs"
+    folder.mkdir(parents=True)
+    (folder / "orders.yaml").write_text(
+        f"source: {{type: local, url: {lake.folder()}}}\nformat: {{type: csv}}\n"
+        "table: {name: lake.shop.orders}\n"
+    )
+    specs, url = load_specs(folder), f"sqlite:///{lake.settings.home / 'state.db'}"
+    (loaded,) = specs.specs
+    settings = replace(lake.settings, database_url=url)
+    command = project.open_ingestion(loaded, specs, settings)
+    command.store.close()
+    state = ProcessedFilesResource()
+    with opened(specs, "orders", SparkConnectResource(), state) as job:
+        pass
+    for source in (command.source, job.source):
+        assert isinstance(source, SteadySource)
+        assert (source.url, source.patience) == (str(lake.folder()), 600)
 
 
 def test_a_page_that_comes_after_the_tick_is_recorded_and_loaded(lake: Lake) -> None:

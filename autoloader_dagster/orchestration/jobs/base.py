@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar, cast
 import dagster as dg
 from pydantic import Field
 
-from autoloader_dagster.errors import AutoloaderError, SpecGone
+from autoloader_dagster.errors import SpecGone
 from autoloader_dagster.loading.ingestion import Ingestion
 from autoloader_dagster.loading.recovery.orphans import Orphan, spec_or_orphan
 from autoloader_dagster.orchestration.assets import asset_key
@@ -22,7 +22,7 @@ from autoloader_dagster.orchestration.resources import (
     SparkConnectResource,
     open_ingestion,
 )
-from autoloader_dagster.orchestration.runs.failures import failure
+from autoloader_dagster.orchestration.runs.failures import failing_in_words
 from autoloader_dagster.orchestration.runs.tags import INGESTION_TAG, ended_runs
 from autoloader_dagster.redaction import struck_errors
 from autoloader_dagster.specs.dagster_names import mounted
@@ -215,15 +215,14 @@ def opened(
     processed_files: ProcessedFilesResource,
 ) -> Iterator[Ingestion]:
     """The ingestion of a name; an error of ours fails the run with its own words."""
-    with struck_errors():
+    with struck_errors(), failing_in_words(metadata={INGESTION_TAG: name}):
+        loaded = spec_or_orphan(specs, name, processed_files.store)
+        if isinstance(loaded, Orphan):
+            raise SpecGone(str(loaded), loaded.advice)
+        ingestion = open_ingestion(
+            loaded, specs.connections, spark_connect, processed_files, steady=True
+        )
         try:
-            loaded = spec_or_orphan(specs, name, processed_files.store)
-            if isinstance(loaded, Orphan):
-                raise SpecGone(str(loaded), loaded.advice)
-            ingestion = open_ingestion(loaded, specs.connections, spark_connect, processed_files)
-            try:
-                yield ingestion
-            finally:
-                ingestion.store.close()
-        except AutoloaderError as error:
-            raise failure(error, metadata={INGESTION_TAG: name}) from error
+            yield ingestion
+        finally:
+            ingestion.store.close()

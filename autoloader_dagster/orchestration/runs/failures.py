@@ -1,12 +1,14 @@
 """What a run that fails tells of its error, and reads of it later: as values, not as one text."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
 
 from autoloader_dagster import errors
+from autoloader_dagster.spark.errors import known
 
 # Keys of the metadata of a failure. The first is for people.
 _ERROR = "error"
@@ -64,6 +66,23 @@ def failure(
         },
         allow_retries=allow_retries,
     )
+
+
+@contextmanager
+def failing_in_words(about: str = "", metadata: dict[str, Any] | None = None) -> Iterator[None]:
+    """Fail the step with the words of an error of ours, or of Spark's, that leaves the block.
+
+    Args:
+        about: See ``failure``.
+        metadata: See ``failure``.
+    """
+    try:
+        yield
+    except Exception as error:
+        ours = error if isinstance(error, errors.AutoloaderError) else known(error)
+        if ours is None:
+            raise
+        raise failure(ours, about, metadata=metadata) from error
 
 
 def failure_in(events: Iterable[dg.DagsterEvent]) -> RunFailure | None:

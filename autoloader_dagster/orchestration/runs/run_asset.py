@@ -122,7 +122,7 @@ def run_now(
         if partition is not None:
             _check_partition(loaded, instance, partition, named_keys=False)
         ingestion = open_ingestion(
-            loaded, connections, SparkConnectResource(), ProcessedFilesResource()
+            loaded, connections, SparkConnectResource(), ProcessedFilesResource(), steady=True
         )
         try:
             known = {row.id: row.retry_count for row in _set_aside(ingestion)}
