@@ -19,11 +19,11 @@ from autoloader_dagster.loading.discover import discover
 from autoloader_dagster.loading.ingestion import Ingestion
 from autoloader_dagster.orchestration.background import Background, Work
 from autoloader_dagster.orchestration.runs.tags import (
-    INGESTION_TAG,
     LISTS_TAG,
     ended_at,
     has_ended,
     run_failure,
+    tags_of,
 )
 from autoloader_dagster.sources.steady import PATIENCE_SECONDS, no_page_came
 from autoloader_dagster.state.records import Discovery
@@ -306,7 +306,7 @@ def listing_run(instance: dg.DagsterInstance, ingestion: Ingestion) -> dg.RunReq
     after = last.dagster_run.run_id if last is not None else "first"
     return dg.RunRequest(
         run_key=f"{ingestion.id}:lists:{after}",
-        tags={INGESTION_TAG: ingestion.id, LISTS_TAG: unique},
+        tags=tags_of(ingestion.id) | {LISTS_TAG: unique},
     )
 
 

@@ -14,7 +14,6 @@ from autoloader_dagster.orchestration.named_partitions import add_named_partitio
 from autoloader_dagster.orchestration.outages import Outage, has_met_outage
 from autoloader_dagster.orchestration.runs.tags import (
     AT_ONCE_TAG,
-    INGESTION_TAG,
     LISTED_TAG,
     PENDING_TAG,
     ended_at,
@@ -22,6 +21,7 @@ from autoloader_dagster.orchestration.runs.tags import (
     has_ended,
     run_failure,
     runs_for_pending,
+    tags_of,
 )
 from autoloader_dagster.state.records import Discovery
 
@@ -90,11 +90,7 @@ def plan_pending(
 
 def run_tags(ingestion: Ingestion, plan: RunPlan) -> dict[str, str]:
     """The tags that make a run load this plan."""
-    tags = {
-        INGESTION_TAG: ingestion.id,
-        PENDING_TAG: plan.digest,
-        LISTED_TAG: "true",
-    }
+    tags = tags_of(ingestion.id) | {PENDING_TAG: plan.digest, LISTED_TAG: "true"}
     if plan.first is not None and plan.last is not None:
         tags |= {RANGE_START: plan.first, RANGE_END: plan.last}
     return tags

@@ -7,7 +7,7 @@ specs at the root belong to the tenant ``default``.
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -28,13 +28,17 @@ from autoloader_dagster.specs.fault import SpecFault, first_faults, shown_path
 from autoloader_dagster.specs.model import IngestionSpec
 from autoloader_dagster.specs.plain_words import faults_of
 from autoloader_dagster.specs.registry import source_of
+from autoloader_dagster.specs.spec_files import (
+    faults_beyond,
+    spec_files,
+    tenant_of,
+    within_limits,
+)
 from autoloader_dagster.specs.tenants import Fence, Tenants, load_tenants
 from autoloader_dagster.specs.values import IDENTIFIER, did_you_mean
 from autoloader_dagster.specs.yaml_document import Document, KeyPath, read_document
 
 __all__ = ["DEFAULT_TENANT", "BrokenSpec", "LoadedSpec", "SpecSet", "load_specs"]
-
-_SUFFIXES = (".yaml", ".yml")
 
 
 @dataclass(frozen=True)
@@ -194,14 +198,15 @@ def load_specs(specs_dir: Path) -> SpecSet:
         SpecError: The folder itself is missing or cannot be read; never for a bad spec.
     """
     try:
-        files = list(_spec_files(specs_dir))
+        found = list(spec_files(specs_dir))
     except OSError as error:
         raise SpecError(
             f"the specs folder {shown_path(specs_dir)} cannot be read: {error.strerror or error}",
             "Create it, or set AUTOLOADER_SPECS_DIR to the folder that holds the specs.",
         ) from None
-    tenants = sorted({file.parent.name for file in files if file.parent.parent == specs_dir})
+    tenants = sorted({file.parent.name for file in found if file.parent.parent == specs_dir})
     allowed = load_tenants(specs_dir, tenants)
+    files, beyond = within_limits(specs_dir, found, allowed)
     connections = load_connections(specs_dir, tenants, allowed)
     drafts = [_draft(specs_dir, file) for file in files]
     for draft in drafts:
@@ -212,7 +217,10 @@ def load_specs(specs_dir: Path) -> SpecSet:
         except Exception as error:  # nothing in one spec keeps the others from being loaded
             draft.blame((), _cannot_be_checked(error))
     _check_names_and_tables(drafts, allowed)
-    named = frozenset(f"{draft.tenant}/{draft.name}" for draft in drafts)
+    named = frozenset(
+        [f"{draft.tenant}/{draft.name}" for draft in drafts]
+        + [f"{tenant}/{file.stem}" for tenant, unread in beyond.items() for file in unread]
+    )
     return SpecSet(
         tuple(
             replace(
@@ -221,41 +229,32 @@ def load_specs(specs_dir: Path) -> SpecSet:
             for draft in drafts
             if draft.spec and draft.usable
         ),
-        tuple(_broken(specs_dir, draft) for draft in drafts if not draft.usable),
+        (
+            *(_broken(specs_dir, draft) for draft in drafts if not draft.usable),
+            *(
+                BrokenSpec(
+                    fault.file,
+                    tenant,
+                    fault.file.stem,
+                    (fault,),
+                    _broken_key(specs_dir, fault.file),
+                )
+                for tenant, unread in beyond.items()
+                for fault in faults_beyond(tenant, unread, allowed)
+            ),
+        ),
         connections,
         allowed,
         specs_dir,
     )
 
 
-def _spec_files(folder: Path, depth: int = 0) -> Iterator[Path]:
-    """The spec files of a folder, then those of the folders in it, each sorted by name.
-
-    Files too deep to belong to a tenant come too, to be reported: what is left out without a word
-    would be missed only when its data is.
-    """
-    try:
-        entries = sorted(e for e in folder.iterdir() if not e.name.startswith(("_", ".")))
-    except OSError:
-        if depth == 0:
-            raise
-        yield folder  # reading it as a file says what is wrong with it
-        return
-    folders = [entry for entry in entries if entry.is_dir()]
-    yield from (e for e in entries if e.suffix.lower() in _SUFFIXES and e not in folders)
-    for entry in folders:
-        # Deeper down a link could lead round in circles.
-        if depth == 0 or not entry.is_symlink():
-            yield from _spec_files(entry, depth + 1)
-
-
 def _draft(specs_dir: Path, file: Path) -> _Draft:
     """Read and check one file by itself."""
-    folders = file.relative_to(specs_dir).parts[:-1]
     document = read_document(file)
-    draft = _Draft(document, folders[0] if folders else DEFAULT_TENANT, file.stem)
+    draft = _Draft(document, tenant_of(specs_dir, file), file.stem)
     draft.faults.extend(document.faults)
-    if len(folders) > 1:
+    if len(file.relative_to(specs_dir).parts) > 2:
         draft.blame((), "lies too deep; specs go into the specs folder or one folder below it")
     if not IDENTIFIER.fullmatch(draft.tenant):
         draft.blame((), f"its folder '{draft.tenant}' must be lower-case letters, digits and _")

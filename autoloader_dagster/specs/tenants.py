@@ -60,6 +60,12 @@ class TenantRules(SpecModel):
         default=False,
         description="Whether links in its folders are followed, if they lead into its folders.",
     )
+    max_specs: int = Field(
+        default=2_000,
+        ge=1,
+        description="How many spec files its folder may have. Those after them, by name, are not "
+        "read and are shown as broken.",
+    )
 
     @field_validator("namespaces")
     @classmethod

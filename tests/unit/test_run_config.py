@@ -1,5 +1,6 @@
 """Run config is a stranger's text: it names no variable and no server of the worker."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -127,13 +128,25 @@ def test_many_specs_are_typed_in_and_not_chosen(tmp_path: Path) -> None:
     dg.validate_run_config(undo, plain)
 
 
-def test_people_see_one_tag_of_ours_on_a_run() -> None:
+def test_people_see_ingestion_and_tenant_as_tags_of_a_run() -> None:
     """Dagster's pages hide what begins with '.dagster/'."""
-    tags = {runs.PENDING_TAG, runs.LISTED_TAG, runs.LISTS_TAG, runs.INGESTION_TAG}
-    assert {tag for tag in tags if get_tag_type(tag) is not TagType.HIDDEN} == {
-        "autoloader/ingestion"
-    }
+    tags = {runs.PENDING_TAG, runs.LISTED_TAG, runs.LISTS_TAG, *runs.tags_of("acme/orders")}
+    shown = {"autoloader/ingestion", "autoloader/tenant"}
+    assert {tag for tag in tags if get_tag_type(tag) is not TagType.HIDDEN} == shown
     assert all(is_valid_tag_key(tag) for tag in tags)
+    assert runs.tags_of("acme/orders")["autoloader/tenant"] == "acme"
+    assert runs.tags_of("default/orders") == {"autoloader/ingestion": "default/orders"}
+
+
+def test_the_limit_of_a_tenants_runs_in_the_docs_is_one_that_dagster_takes(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "tenants.md").read_text(encoding="utf-8")
+    (snippet,) = re.findall(r"```yaml\n(# dagster.yaml\n.*?)```", page, re.DOTALL)
+    (tmp_path / "dagster.yaml").write_text(snippet)
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        (limit,) = instance.get_concurrency_config().run_queue_config.tag_concurrency_limits
+    assert limit == {
+        "key": runs.TENANT_TAG, "value": {"applyLimitPerUniqueValue": True}, "limit": 2,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -364,6 +364,31 @@ def test_a_huge_file_of_a_tenant_is_broken_alone(
     assert len(specs.faults) <= 101
 
 
+def test_more_specs_than_a_tenant_may_have_are_not_read_and_are_named(site: Site) -> None:
+    # With the spec that is there: ten, thirty, and thirty-one.
+    for number in range(30):
+        (site.specs / "acme" / f"z{number:02}.yaml").write_text("{broken")
+    site.allow(max_specs=1)
+    specs = site.load()
+    assert _ids(specs) == GOOD
+    assert len(specs.broken) == 20
+    said = "is not read, because tenant 'acme' has 31 spec files and may have 1 (max_specs in"
+    assert all(said in str(fault) for fault in specs.faults)
+    assert "z19.yaml  is not read" in str(specs.faults[-1])
+    assert str(specs.faults[-1]).endswith("; nor are 10 more files after it")
+    with pytest.raises(SpecError, match=r"z00' is broken:\n.*is not read, because"):
+        specs.get("acme/z00")
+    # What the state knows of them is not taken for that of deleted specs.
+    assert {"acme/z00", "acme/z29", "acme/orders"} <= specs.specs[0].named_ingestions
+
+    site.allow(max_specs=31)
+    assert all("is not read" not in str(fault) for fault in site.load().faults)
+    site.allow(max_specs=0)
+    assert "max_specs" in str(site.load().faults[0])
+    (site.specs / "_tenant.yaml").unlink()
+    assert len(site.load().broken) == 30, "without the file nobody is limited"
+
+
 def test_a_tenant_cannot_allow_itself_anything(site: Site) -> None:
     site.write("acme/_tenant.yaml", acme={"namespaces": ["lake.beta"]})
     specs = site.load()

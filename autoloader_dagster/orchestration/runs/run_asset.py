@@ -37,7 +37,7 @@ from autoloader_dagster.orchestration.runs.in_process import (
     failure_of,
     progress_logger,
 )
-from autoloader_dagster.orchestration.runs.tags import INGESTION_TAG, LISTED_TAG
+from autoloader_dagster.orchestration.runs.tags import LISTED_TAG, tags_of
 from autoloader_dagster.specs.connections import Connections
 from autoloader_dagster.specs.loader import LoadedSpec
 from autoloader_dagster.state.records import BatchRow, FileRow
@@ -173,7 +173,7 @@ def _check_partition(
 
 def _tags(ingestion: Ingestion, planned: Planned, partition: str | None) -> dict[str, str]:
     if partition is not None:
-        tags = {INGESTION_TAG: ingestion.id, LISTED_TAG: "true"}
+        tags = tags_of(ingestion.id) | {LISTED_TAG: "true"}
         return tags | {RANGE_START: partition, RANGE_END: partition}
     # Without a range the asset loads all that is pending, over any gaps, in one run. The digest
     # keeps a sensor from asking for the same files meanwhile.

@@ -16,7 +16,7 @@ from autoloader_dagster.orchestration.runs.in_process import (
     failure_of,
     progress_logger,
 )
-from autoloader_dagster.orchestration.runs.tags import INGESTION_TAG
+from autoloader_dagster.orchestration.runs.tags import tags_of
 from autoloader_dagster.specs.loader import SpecSet
 
 
@@ -51,7 +51,7 @@ def run_job_now(specs: SpecSet, name: str, config: dict[str, Any], tell: Tell) -
         result = execute_here(
             definitions.resolve_job_def(name),
             instance,
-            {INGESTION_TAG: specs.get(config["ingestion"]).ingestion_id},
+            tags_of(specs.get(config["ingestion"]).ingestion_id),
             ops={op_name(name): {"config": config}},
         )
         if not result.success:

@@ -6,9 +6,12 @@ from datetime import datetime, timezone
 import dagster as dg
 
 from autoloader_dagster.orchestration.runs.failures import RunFailure, failure_in
+from autoloader_dagster.specs.dagster_names import DEFAULT_TENANT
 
 # People filter runs by this one.
 INGESTION_TAG = "autoloader/ingestion"
+# Operators limit the runs of a tenant by this one.
+TENANT_TAG = "autoloader/tenant"
 # The others are only for the loader; Dagster shows no tag that begins like this.
 _HIDDEN = ".dagster/autoloader_"
 PENDING_TAG = f"{_HIDDEN}pending"
@@ -27,6 +30,16 @@ _ENDED = {
     dg.DagsterRunStatus.FAILURE,
     dg.DagsterRunStatus.CANCELED,
 }
+
+
+def tags_of(ingestion_id: str) -> dict[str, str]:
+    """The tags of each run on an ingestion that the loader itself starts or asks for.
+
+    Runs of the operator's own specs, at the root, have no tenant.
+    """
+    tenant = ingestion_id.partition("/")[0]
+    owner = {} if tenant == DEFAULT_TENANT else {TENANT_TAG: tenant}
+    return {INGESTION_TAG: ingestion_id} | owner
 
 
 def run_statuses(
