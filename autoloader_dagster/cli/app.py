@@ -35,6 +35,7 @@ from autoloader_dagster.cli import (
 from autoloader_dagster.cli.machine_errors import machine_error
 from autoloader_dagster.cli.output import print_error, say, screen
 from autoloader_dagster.cli.streams import ReaderGone, standard_streams
+from autoloader_dagster.spark.errors import known as spark_error
 
 app = typer.Typer(
     name="autoloader",
@@ -129,16 +130,20 @@ def _reported(call: Callable[[], int]) -> int:
         return 2
     except Exception as error:
         _show_traceback()
-        unexpected = machine_error(error) or errors.AutoloaderError(
-            f"unexpected {type(error).__name__}: {error}",
-            "This is a fault of autoloader_dagster. AUTOLOADER_DEBUG=1 shows where; please report.",
-        )
+        unexpected = machine_error(error) or spark_error(error) or _our_fault(error)
         print_error(unexpected)
         return 2
     if code == _INTERRUPTED:
         # Typer makes this of Ctrl-C in a command, without a word.
         screen(stderr=True).print("interrupted")
     return code
+
+
+def _our_fault(error: Exception) -> errors.AutoloaderError:
+    return errors.AutoloaderError(
+        f"unexpected {type(error).__name__}: {error}",
+        "This is a fault of autoloader_dagster. AUTOLOADER_DEBUG=1 shows where; please report.",
+    )
 
 
 def _show_traceback() -> None:

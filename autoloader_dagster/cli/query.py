@@ -22,6 +22,8 @@ from autoloader_dagster.cli.project import open_specs
 from autoloader_dagster.errors import AutoloaderError, SpecError, TableError, UsageError
 from autoloader_dagster.iceberg.sql import quoted
 from autoloader_dagster.settings import Settings, load_settings
+from autoloader_dagster.spark.catalogs import catalogs_in, unavailable
+from autoloader_dagster.spark.errors import is_of_catalog
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -122,9 +124,21 @@ def run_sql(
         condition = error.getCondition() or ""
         if condition.startswith(_UNKNOWN) or "NoSuchTable" in str(error):
             raise TableError(_first_line(error), _tables_in_words(spark, settings)) from error
+        if is_of_catalog(error):
+            raise unavailable(spark, _catalog_in(spark, sql), error) from error
         if condition in ("INVALID_HANDLE", "NO_ACTIVE_SESSION") or not condition:
             raise
-        raise UsageError(_first_line(error), "Mend the statement.") from error
+        raise UsageError(_first_line(error), "Correct the statement.") from error
+
+
+def _catalog_in(spark: "SparkSession", sql: str) -> str:
+    """The catalog that a statement names; empty if it names none, or several."""
+    found = [
+        name
+        for name in catalogs_in(spark.conf.getAll)
+        if re.search(rf"\b{re.escape(name)}`?\.", sql)
+    ]
+    return found[0] if len(found) == 1 else ""
 
 
 def _only_reads(spark: "SparkSession", sql: str) -> bool:
@@ -139,6 +153,9 @@ def _only_reads(spark: "SparkSession", sql: str) -> bool:
         _ = spark.sql(f"select * from (\n{sql}\n)").schema
         return True
     except PySparkException as error:
+        if is_of_catalog(error):
+            # Asking once more would take as long as the catalog's client tries again.
+            raise
         # Several rows if Spark cannot even plan it: then they are the lines of its error.
         plan = "\n".join(row[0] for row in spark.sql(f"explain extended {sql}").collect())
         if _READING_COMMAND.match(plan):

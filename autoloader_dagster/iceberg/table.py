@@ -30,8 +30,13 @@ from autoloader_dagster.iceberg.lineage import LINEAGE_COLUMNS
 from autoloader_dagster.iceberg.originals import properties_for, read_originals
 from autoloader_dagster.iceberg.owner import owner_in, owner_properties
 from autoloader_dagster.iceberg.sql import literal, quoted
-from autoloader_dagster.spark.catalogs import catalogs_in, names_no_catalog, unknown_catalog
-from autoloader_dagster.spark.errors import is_environment, short
+from autoloader_dagster.spark.catalogs import (
+    catalogs_in,
+    names_no_catalog,
+    unavailable,
+    unknown_catalog,
+)
+from autoloader_dagster.spark.errors import is_environment, is_of_catalog, short
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -521,6 +526,11 @@ class IcebergTable:
                 raise TableError(
                     unknown_catalog(self.name, catalogs_in(self._spark.conf.getAll)),
                     "Correct table.name, or configure the catalog on the Spark server.",
+                ) from error
+            if is_of_catalog(error):
+                catalog = self.name.partition(".")[0]
+                raise unavailable(
+                    self._spark, catalog, error, f"{doing} table {self.name}"
                 ) from error
             kind = TableUnavailable if is_environment(error) else TableError
             raise kind(

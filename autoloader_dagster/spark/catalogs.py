@@ -2,10 +2,18 @@
 
 import re
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
+from autoloader_dagster.errors import TableUnavailable
+from autoloader_dagster.spark.errors import catalog_error
 from autoloader_dagster.specs.values import did_you_mean
 
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
 _CATALOG = re.compile(r"spark\.sql\.catalog\.([^.]+)")
+# What an address begins with, before a name and a password.
+_SCHEME = re.compile(r"^(?:jdbc:)?[a-z][\w+.-]*:(?://)?", re.IGNORECASE)
 # What Spark says if the first part of a table's name is no catalog.
 _UNKNOWN = ("REQUIRES_SINGLE_PART_NAMESPACE", "CATALOG_NOT_FOUND", "is not a valid catalog")
 
@@ -28,3 +36,25 @@ def unknown_catalog(table: str, catalogs: list[str]) -> str:
     return (
         f"'{table}' is in catalog '{name}', which the Spark server does not have{there}{proposal}"
     )
+
+
+def unavailable(
+    spark: "SparkSession", catalog: str, error: BaseException, doing: str = ""
+) -> TableUnavailable:
+    """The error of a catalog by its name and address; see ``catalog_error``."""
+    from pyspark.errors import PySparkException
+
+    try:
+        address = spark.conf.get(f"spark.sql.catalog.{catalog}.uri", None)
+    except PySparkException:  # it only adds to the error
+        address = None
+    return catalog_error(error, catalog, shown_address(address or ""), doing)
+
+
+def shown_address(address: str) -> str:
+    """An address as it can be shown: without name, password and parameters."""
+    bare = re.split(r"[?;]", address)[0]
+    if "@" not in bare:
+        return bare
+    scheme = _SCHEME.match(bare)
+    return (scheme[0] if scheme else "") + bare.rpartition("@")[2]

@@ -1,7 +1,14 @@
 """What a server's message tells: its causes, and whether the environment is to blame."""
 
 import re
+import sys
 
+from autoloader_dagster.errors import (
+    AutoloaderError,
+    SparkError,
+    SparkUnavailable,
+    TableUnavailable,
+)
 from autoloader_dagster.redaction import strike
 
 # The file that a reader failed on.
@@ -17,15 +24,91 @@ _ENVIRONMENT = re.compile(
     r"|ConnectTimeout|AWSClientIOException|AWSServiceIOException|AWSServiceThrottled|AWSStatus5"
     r"|UnknownStoreException|SSLException|SSLHandshake|No space left|quota exceeded"
     r"|Read-only file system|Permission denied|Too many open files"
-    # A catalog or its database.
-    r"|UncheckedSQLException|RESTException|ServiceFailureException|ServiceUnavailableException"
+)
+# What it reports of a catalog: it is out of reach, fails, or refuses access.
+_CATALOG = re.compile(
+    r"UncheckedSQLException|RESTException|ServiceFailureException|ServiceUnavailableException"
     r"|NotAuthorizedException|ForbiddenException|TTransportException"
 )
+_REFUSED = re.compile(r"NotAuthorizedException|ForbiddenException")
+_FAILED = re.compile(r"ServiceFailureException|ServiceUnavailableException")
+# The class in brackets that a message begins with, and the code that it ends with.
+_IN_BRACKETS = re.compile(r"^\([a-z]\w*\.[\w.$]+\) (?=\S)")
+_STATE_CODE = re.compile(r"\s*SQLSTATE: \w+")
 
 
 def is_environment(error: BaseException) -> bool:
     """Whether a store, a disk or a right is what the error speaks of."""
-    return _ENVIRONMENT.search(str(error)) is not None
+    return _ENVIRONMENT.search(str(error)) is not None or is_of_catalog(error)
+
+
+def is_of_catalog(error: BaseException) -> bool:
+    """Whether a catalog or its database is what the error speaks of."""
+    return _CATALOG.search(str(error)) is not None
+
+
+def catalog_error(
+    error: BaseException, catalog: str = "", address: str = "", doing: str = ""
+) -> TableUnavailable:
+    """The error of a catalog that is out of reach, fails or refuses access.
+
+    Args:
+        error: Spark's, of which ``is_of_catalog`` is true.
+        catalog: The catalog's name in Spark; empty if it is not known.
+        address: Where the catalog is; empty if it is not known.
+        doing: What failed because of it, such as "publish to table lake.a.b".
+    """
+    text = str(error)
+    if _REFUSED.search(text):
+        failed, check = "refuses access", "its credentials and what they permit"
+    elif _FAILED.search(text):
+        failed, check = "reports an error", "its server and the log of that"
+    else:
+        failed, check = "cannot be reached", "that its server runs, its address and the network"
+    named = f"the catalog '{catalog}'" if catalog else "a catalog of the Spark server"
+    at = f" at {address}" if address else ""
+    in_vain = f", so Spark cannot {doing}" if doing else ""
+    return TableUnavailable(
+        f"{named}{at} {failed}{in_vain}: {first_sentence(error)}",
+        f"Check {check}. The catalog's settings are those of the Spark server "
+        "(spark.sql.catalog...). Nothing was changed, and files that wait load in the next run.",
+    )
+
+
+def known(error: BaseException) -> AutoloaderError | None:
+    """An error of Spark or of its connection in a few words, as one of ours.
+
+    Returns:
+        None if the error is not Spark's, or is one of ours already.
+    """
+    if isinstance(error, AutoloaderError) or not _is_of_spark(error):
+        return None
+    if is_of_catalog(error):
+        return catalog_error(error)
+    from autoloader_dagster.spark.client import reason_of
+
+    reason = reason_of(error)
+    if reason is not None:
+        return SparkUnavailable(f"the Spark server {reason[0]}", reason[1])
+    kind = TableUnavailable if is_environment(error) else SparkError
+    return kind(
+        f"Spark failed: {first_sentence(error)}",
+        "Check what the message names. AUTOLOADER_DEBUG=1 shows the whole error with Java's "
+        "stack; the log of a run has it too.",
+    )
+
+
+def _is_of_spark(error: BaseException) -> bool:
+    # Not imported to ask, because that takes a second.
+    names = {f"{kind.__module__}.{kind.__name__}" for kind in type(error).__mro__}
+    is_of_spark = bool(names & {"pyspark.errors.exceptions.base.PySparkException", "grpc.RpcError"})
+    return is_of_spark and "pyspark" in sys.modules
+
+
+def first_sentence(error: BaseException) -> str:
+    """What ``short`` gives, without the class and the code of the error."""
+    text = _STATE_CODE.sub("", _IN_BRACKETS.sub("", short(error)))
+    return text.rstrip(" ;")
 
 
 def short(error: BaseException) -> str:

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from pyspark.errors import PySparkException
 
-from autoloader_dagster.errors import SpecError, TableUnavailable
+from autoloader_dagster.errors import SparkError, SpecError, TableUnavailable
 from autoloader_dagster.formats.csv.delimiter import other_delimiter
 from autoloader_dagster.formats.frame import Readable
 from autoloader_dagster.formats.json.values import as_text
@@ -19,7 +19,8 @@ from autoloader_dagster.iceberg.lineage import SourceFile
 from autoloader_dagster.iceberg.table import IcebergTable
 from autoloader_dagster.loading.batch.bad_rows import bad_row, name_bad_rows
 from autoloader_dagster.loading.batch.partition_columns import check_partition_by
-from autoloader_dagster.spark.errors import short
+from autoloader_dagster.spark.catalogs import shown_address
+from autoloader_dagster.spark.errors import known, short
 from autoloader_dagster.specs.format import Format
 from autoloader_dagster.specs.loader import load_specs
 from autoloader_dagster.state.failures import explain
@@ -61,10 +62,64 @@ def test_an_error_of_a_catalog_is_told_by_its_causes() -> None:
     def fail(_statement: str) -> None:
         raise PySparkException(_OUT_OF_REACH)
 
-    session = SimpleNamespace(conf=SimpleNamespace(set=lambda *_: None), sql=fail)
+    settings = {"spark.sql.catalog.lake.uri": "http://me:a/b@c@127.0.0.1:9/api?token=t"}
+    conf = SimpleNamespace(set=lambda *_: None, get=settings.get)
+    session = SimpleNamespace(conf=conf, sql=fail)
     table = IcebergTable(session, "lake.shop.orders")  # pyright: ignore[reportArgumentType]
-    with pytest.raises(TableUnavailable, match=r"Connect to http://127\.0\.0\.1:9 failed"):
+    with pytest.raises(TableUnavailable) as caught:
         table.query("read the columns of", "describe lake.shop.orders")
+    assert caught.value.what == (
+        "the catalog 'lake' at http://127.0.0.1:9/api cannot be reached, so Spark cannot read the "
+        "columns of table lake.shop.orders: Error occurred while processing GET request: "
+        "Connect to http://127.0.0.1:9 failed: Connection refused: Connection refused"
+    )
+
+
+@pytest.mark.parametrize(
+    ("message", "kind", "told"),
+    [
+        (_OUT_OF_REACH, TableUnavailable, "a catalog of the Spark server cannot be reached: Error"),
+        ("(org.apache.iceberg.exceptions.NotAuthorizedException) Not authorized: boom\n\n"
+         "JVM stacktrace:\nat x", TableUnavailable,
+         "a catalog of the Spark server refuses access: Not authorized: boom"),
+        ("(org.apache.iceberg.exceptions.ServiceUnavailableException) Service unavailable: <h1>",
+         TableUnavailable,
+         "a catalog of the Spark server reports an error: Service unavailable: <h1>"),
+        ("(java.io.IOException) No space left on device\n\nJVM stacktrace:\n\tat java.io.X(X:1)",
+         TableUnavailable, "Spark failed: No space left on device"),
+        ("[INTERNAL_ERROR] The Spark SQL phase planning failed. SQLSTATE: XX000\n\n"
+         "JVM stacktrace:\n\tat org.apache.x", SparkError,
+         "Spark failed: [INTERNAL_ERROR] The Spark SQL phase planning failed."),
+        ("(java.lang.NullPointerException) \n\tat org.apache.x", SparkError,
+         "Spark failed: (java.lang.NullPointerException)"),
+    ],
+)  # fmt: skip
+def test_any_error_of_spark_is_told_in_a_sentence_without_javas_stack(
+    message: str, kind: type[Exception], told: str
+) -> None:
+    found = known(PySparkException(message))
+    assert type(found) is kind
+    assert found is not None
+    assert found.what.startswith(told)
+    assert "\n" not in str(found.what)
+    assert known(ValueError("our own")) is None
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        (
+            "jdbc:postgresql://127.0.0.1:9/cat?user=a&password=b",
+            "jdbc:postgresql://127.0.0.1:9/cat",
+        ),
+        ("jdbc:oracle:thin:scott/tiger@//db:1521/x", "jdbc:oracle://db:1521/x"),
+        ("jdbc:sqlserver://db:1433;password=p", "jdbc:sqlserver://db:1433"),
+        ("thrift://metastore:9083", "thrift://metastore:9083"),
+        ("", ""),
+    ],
+)
+def test_the_address_of_a_catalog_is_shown_without_secrets(address: str, shown: str) -> None:
+    assert shown_address(address) == shown
 
 
 @pytest.mark.parametrize(
