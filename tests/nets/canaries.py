@@ -1,6 +1,7 @@
 """Canary secrets of every shape in each place that takes one, through the paths of errors.
 
-``script/soak --secrets --minutes 10 --seed 7`` draws them until the time is over.
+``script/soak --secrets --minutes 10 --seed 7`` draws them until the time is over; ``--seed 7/46
+--cases 1`` draws one case again.
 """
 
 import argparse
@@ -10,6 +11,7 @@ import html
 import io
 import json
 import logging
+import os
 import random
 import re
 import sys
@@ -163,7 +165,8 @@ class Tally:
 
     cases: Counter[tuple[str, str]] = field(default_factory=Counter)
     hits: Counter[tuple[str, str]] = field(default_factory=Counter)
-    first: list[str] = field(default_factory=list)
+    found: list[str] = field(default_factory=list)
+    drawn: int = 0
 
     def table(self) -> str:
         """A line for each place of a secret and each path, and a last one for all."""
@@ -180,14 +183,15 @@ class Net:
     Args:
         folder: For specs, secret files and homes.
         seed: What is drawn first.
+        number: The number of the first case.
         blind: Leave redaction out, to see whether the net finds anything.
     """
 
-    def __init__(self, folder: Path, seed: int, *, blind: bool = False) -> None:
+    def __init__(self, folder: Path, seed: int, *, number: int = 0, blind: bool = False) -> None:
         self.tally = Tally()
         self._folder, self._seed, self._blind = folder, seed, blind
         self._stack = ExitStack()
-        self._number = 0
+        self._number = number
         self._servers: dict[str, Talkative] = {}
 
     def __enter__(self) -> "Net":
@@ -221,11 +225,10 @@ class Net:
             text = next((text for text in texts if seen(secret, text)), None)
             if text is not None:
                 self.tally.hits[place, path] += 1
-                if len(self.tally.first) < 10:
-                    self.tally.first.append(
-                        f"case {self._seed}/{self._number - 1}, {place}, {path}: "
-                        f"{secret.text[:200]!r} in {_around(secret, text)}"
-                    )
+                self.tally.found.append(
+                    f"case {self._seed}/{self._number - 1}, {place}, {path}: "
+                    f"{secret.text[:200]!r} in {_around(secret, text)}"
+                )
                 return
 
     def _connection(self, rng: random.Random) -> None:
@@ -422,20 +425,53 @@ def main() -> int:
     """Draw cases until the time is over; exit 1 if a secret was seen."""
     parser = argparse.ArgumentParser(prog="script/soak --secrets", description=__doc__)
     parser.add_argument("--minutes", type=float, default=10)
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seed", default="1", help="7, or 7/46 to begin with its case 46")
+    parser.add_argument("--cases", type=int, default=sys.maxsize, help="at most so many")
     options = parser.parse_args()
+    seed, _, first = options.seed.partition("/")
     warnings.simplefilter("ignore")
-    import faulthandler
+    began, number, broken = time.monotonic(), int(first or 0), 0
+    with ExitStack() as stack:
+        tell = stack.enter_context(_own_lines_alone())
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        net = stack.enter_context(Net(folder, int(seed), number=number))
+        tally = net.tally
+        while time.monotonic() < began + options.minutes * 60 and tally.drawn < options.cases:
+            before = len(tally.found)
+            try:
+                net.next()
+            except Exception:
+                broken += 1
+                tell(f"case {seed}/{number} broke:\n{traceback.format_exc()}")
+            for hit in tally.found[before:]:
+                tell(f"HIT {hit}\nagain: script/soak --secrets --seed {seed}/{number} --cases 1")
+            tally.drawn += 1
+            number += 1
+            if tally.drawn % 100 == 0:
+                minutes = (time.monotonic() - began) / 60
+                tell(f"{tally.drawn} cases, {len(tally.found)} hits, {minutes:.1f} minutes")
+        tell(f"{tally.table()}\n{tally.drawn} cases of seed {seed}, {broken} broke")
+    return 1 if tally.found or broken else 0
 
-    faulthandler.dump_traceback_later(60)
-    logging.getLogger("dagster").setLevel(logging.CRITICAL + 1)
-    end = time.monotonic() + options.minutes * 60
-    with tempfile.TemporaryDirectory() as folder, Net(Path(folder), options.seed) as net:
-        while time.monotonic() < end:
-            net.next()
-        sys.stdout.write("\n".join([net.tally.table(), *net.tally.first]) + "\n")
-        sys.stdout.flush()
-        return 1 if net.tally.hits else 0
+
+@contextmanager
+def _own_lines_alone() -> Iterator[Callable[[str], None]]:
+    """Gives what writes a line to the terminal; whatever else is written there is dropped."""
+    with os.fdopen(os.dup(1), "w") as terminal, Path(os.devnull).open("w") as nothing:
+        kept = os.dup(2)
+        # gRPC writes there by itself.
+        os.dup2(nothing.fileno(), 2)
+
+        def tell(line: str) -> None:
+            terminal.write(f"{line}\n")
+            terminal.flush()
+
+        try:
+            with contextlib.redirect_stdout(nothing), contextlib.redirect_stderr(nothing):
+                yield tell
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
 
 
 if __name__ == "__main__":

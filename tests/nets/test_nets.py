@@ -17,7 +17,7 @@ def test_no_canary_is_seen(tmp_path: Path) -> None:
     with Net(tmp_path, seed=3) as net:
         for _ in range(9):
             net.next(KINDS)
-    assert net.tally.first == []
+    assert net.tally.found == []
     assert net.tally.cases.total() >= 9
 
 
