@@ -42,8 +42,9 @@ def typed(raw: str, sql_type: str, timestamp_formats: Sequence[str] = ()) -> str
 
     Stricter than ``try_cast`` where that would lose something: a fraction cut off a decimal, digits
     cut off a double or a timestamp, a time cut off a date, a zone cut off a local time, a bare time
-    that becomes today's timestamp, a month that becomes its first day, 'yes' for true. Blanks and
-    tabs around a value mean nothing, as in ``infer_column``.
+    that becomes today's timestamp, a month that becomes its first day, 'yes' for true, a control
+    character or a Unicode blank beside a value. Only blanks and tabs around a value mean nothing,
+    as in ``infer_column``.
     """
     if sql_type == "string":
         return raw
@@ -62,7 +63,17 @@ def typed(raw: str, sql_type: str, timestamp_formats: Sequence[str] = ()) -> str
     if decimal:
         fits = rf"[+-]?[0-9]*([.][0-9]{{0,{decimal[2]}}}0*)?"
         return f"if({_like(raw, fits)}, try_cast({raw} as {sql_type}), null)"
-    return f"try_cast({raw} as {sql_type})"
+    whole = f"({_edges(raw)}) or {_like(raw, '[+-]?[0-9]+')}"
+    return f"if({whole}, try_cast({raw} as {sql_type}), null)"
+
+
+def _edges(raw: str) -> str:
+    """Whether a text begins and ends as a number does, without a regular expression.
+
+    Spark's casts trim control characters, which are no blanks: a value with them does not fit.
+    """
+    last = f"substring({raw}, -1)"
+    return f"{raw} >= '+' and {raw} < ':' and {last} >= '.' and {last} < ':'"
 
 
 def _like(raw: str, pattern: str) -> str:
@@ -95,7 +106,8 @@ def _time(raw: str, sql_type: str, formats: Sequence[str]) -> str:
         if sql_type == "timestamp_ntz" and _ZONE_LETTER.search(_QUOTED.sub("", pattern)):
             # Spark would convert to the session's zone, and cut that off.
             continue
-        found = f"cast(try_to_timestamp({raw}, {literal(pattern)}) as {sql_type})"
+        bare = f"trim(both ' \t' from {raw})"
+        found = f"cast(try_to_timestamp({bare}, {literal(pattern)}) as {sql_type})"
         if "SSSSSSS" in pattern:
             found = f"if({raw} rlike '[0-9]{{6}}[0-9]*[1-9]', null, {found})"
         tries.append(found)
@@ -116,7 +128,7 @@ def _fraction(raw: str, sql_type: str) -> str:
     mantissa = "[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)"
     # Of what Java takes for a number, only suffixes, hexadecimals and exponents have letters; this
     # finds them without a regular expression.
-    short = f"length({raw}) <= {safe} and lower({raw}) = upper({raw})"
+    short = f"length({raw}) <= {safe} and lower({raw}) = upper({raw}) and {_edges(raw)}"
     number = _like(raw, mantissa + "([eE][+-]?[0-9]{1,5})?")
     digits, back = _digits(raw), _digits(f"cast({cast} as string)")
     off = f"abs({_aligned(digits, most)} - {_aligned(back, most)})"

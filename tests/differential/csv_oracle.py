@@ -268,8 +268,8 @@ def typed(text: str, arrow_type: str, timestamp_formats: list[str]) -> Any:
     if "string" in arrow_type:
         return text
     inner = text.strip(" \t")
-    if any(ord(c) < 32 or ord(c) > 126 for c in inner):
-        # Control characters around a value, digits of other scripts.
+    if any(ord(c) > 127 and not c.isspace() for c in inner):
+        # Digits of other scripts.
         return ANY
     if arrow_type in ("int64", "int32"):
         limit = 2 ** (int(arrow_type[3:]) - 1)

@@ -10,10 +10,15 @@ import random
 import struct
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from autoloader_dagster.formats.csv.read import MAX_HEADER_READERS
+from autoloader_dagster.formats.type_inference import infer_column
+from autoloader_dagster.formats.typing import typed
 from tests.fixtures.lake import Lake
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 _BLANKS = b" " * 999
 
@@ -170,6 +175,27 @@ def test_a_value_that_a_type_would_change_is_rescued(lake: Lake) -> None:
     doubles = [row[0] for row in found["c0"] if not isinstance(row[-1], dict)]
     assert doubles[:4] == [0.1, 1.1, 100000.0, 1e-07]
     assert 39479309963472020.0 in doubles
+
+
+def test_only_blanks_and_tabs_beside_a_value_mean_nothing(spark: "SparkSession") -> None:
+    values = {
+        "tinyint": "12", "int": "-12", "bigint": "120", "float": "1.5", "double": "12.",
+        "decimal(9,2)": "1.20", "boolean": "true", "date": "2024-01-05",
+        "timestamp": "2024-01-05T10:00:00Z", "timestamp_ntz": "2024-01-05 10:00:00",
+    }  # fmt: skip
+    beside = [chr(c) for c in (*range(33), *range(0x7F, 0xA1), 0x1680, *range(0x2000, 0x2010))]
+    beside += [*"\u2028\u2029\u202f\u205f\u2060\u3000\ufeff", "\t \x1f", "\x0b ", " \x00\t", "+ "]
+    for sql_type, value in [*values.items(), ("timestamp", "05.01.2024 10:00")]:
+        texts = [text for c in beside for text in (c + value, value + c, c + value + c)]
+        rows = spark.createDataFrame([(text,) for text in texts], "raw string")
+        formats = ["dd.MM.yyyy HH:mm"] if value.startswith("05") else []
+        fits = rows.selectExpr("raw", f"{typed('raw', sql_type, formats)} is not null as fits")
+        found = {row["raw"] for row in fits.collect() if row["fits"]}
+        right = {text for text in texts if text.strip(" \t") == value}
+        assert found == right, (sql_type, found ^ right)
+        for text in texts:
+            inferred = infer_column([text], formats)
+            assert (inferred == "string") is (text.strip(" \t") != value), (text, inferred)
 
 
 def test_numbers_that_a_program_wrote_with_all_their_digits_are_loaded(lake: Lake) -> None:
