@@ -3,7 +3,9 @@
 It reads the spec files and nothing else: no network, no Java, no database.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import dagster as dg
 
@@ -19,21 +21,57 @@ from autoloader_dagster.orchestration.removed import build_removed, remember, re
 from autoloader_dagster.orchestration.resources import default_resources
 from autoloader_dagster.orchestration.runs.lost import build_lost_runs_sensor
 from autoloader_dagster.orchestration.triggers import build_schedule, build_sensor
-from autoloader_dagster.settings import Settings, load_settings
+from autoloader_dagster.settings import Settings, check_remote, load_settings
 from autoloader_dagster.specs.connections import Connections
+from autoloader_dagster.specs.dagster_names import Mount
 from autoloader_dagster.specs.loader import LoadedSpec, SpecSet, load_specs
 
 
-def build_definitions(specs: SpecSet, *, name: str = "") -> dg.Definitions:
-    """Definitions for these specs.
+def build_definitions(
+    specs: SpecSet,
+    *,
+    name: str = "",
+    key_prefix: Sequence[str] = (),
+    group_name: str | None = None,
+    tags: Mapping[str, str] | None = None,
+    spark_remote: str | None = None,
+    database_url: str | None = None,
+    executor: dg.ExecutorDefinition | None = None,
+    resources: Mapping[str, Any] | None = None,
+) -> dg.Definitions:
+    """Build the definitions of these specs, for a Dagster project to merge with its own.
 
-    A spec that Dagster does not take is broken, and the others load.
+    Nothing is opened or written. A spec that Dagster does not take is broken, and the others load;
+    each fault is logged. Inside Dagster's load of a code location, the names of the specs go into
+    the data that Dagster hands to the workers of runs.
 
     Args:
         specs: The specs.
-        name: Ends the names of the jobs and of the sensor for lost runs; needed where a code
-            location mounts several folders of specs.
+        name: Ends the names of sensors, schedules, jobs and resources. A project that has assets
+            of its own, or several folders of specs, gives each folder a name.
+        key_prefix: What the keys of all assets begin with.
+        group_name: Group of the assets; by default one of each namespace or tenant.
+        tags: Tags of the assets; a spec can set others of these names.
+        spark_remote: Spark Connect server of these specs; default ``SPARK_REMOTE``.
+        database_url: State database of these specs; default ``AUTOLOADER_DATABASE_URL``. Two
+            folders with specs of one name need a database each.
+        executor: Executor of the result; None leaves it to the project.
+        resources: More resources of the result, or others in the place of ours.
+
+    Raises:
+        UsageError: A name, a prefix, a group or an address cannot be used.
+
+    Example:
+        >>> from autoloader_dagster import build_definitions, load_specs
+        >>> specs = load_specs("ingestion_specs")
+        >>> definitions = build_definitions(specs, name="files", key_prefix=["raw"])
+        >>> sorted(key.to_user_string() for key in definitions.resolve_all_asset_keys())
+        ['raw/shop/orders', 'raw/source_files/default/orders']
     """
+    if spark_remote is not None:
+        check_remote(spark_remote)
+    mount = Mount(name, tuple(key_prefix), group_name, tuple((tags or {}).items()))
+    specs = specs.mounted(mount)
     built: list[_Built] = []
     refused: dict[str, str] = {}
     for loaded in specs.specs:
@@ -51,9 +89,9 @@ def build_definitions(specs: SpecSet, *, name: str = "") -> dg.Definitions:
     removed = removed_since(taken)
     remember(taken)
     # Also without any spec: a run of a removed one says so.
-    jobs = build_jobs(taken, [each.ingestion_id for each in removed], name)
+    jobs = build_jobs(taken, [each.ingestion_id for each in removed])
     lost_runs = build_lost_runs_sensor(
-        map(asset_key, taken.specs), [job.name for job in jobs], name
+        map(asset_key, taken.specs), [job.name for job in jobs], mount
     )
     return dg.Definitions(
         assets=[
@@ -65,9 +103,11 @@ def build_definitions(specs: SpecSet, *, name: str = "") -> dg.Definitions:
         sensors=[*(each.sensor for each in built if each.sensor), lost_runs],
         schedules=[each.schedule for each in built if each.schedule],
         jobs=jobs,
-        resources=default_resources(),
-        # The work is Spark's; and a killed run worker leaves no step process behind.
-        executor=dg.in_process_executor,
+        resources={
+            **default_resources(mount, spark_remote, database_url),
+            **(resources or {}),
+        },
+        executor=executor,
     )
 
 
@@ -93,13 +133,17 @@ def _built(loaded: LoadedSpec, connections: Connections) -> _Built:
 
 
 def load_definitions(settings: Settings | None = None) -> dg.Definitions:
-    """Definitions for the specs of the settings' folder; none if there is no such folder."""
+    """Build our own code location, of the settings' folder; empty if there is no such folder."""
     settings = settings or load_settings()
     try:
         specs = load_specs(settings.specs_dir)
     except SpecError as error:
         dg.get_dagster_logger().error("%s", error)
         return dg.Definitions()
-    # Nothing is handed on; Dagster's default has a folder that any run could choose.
-    nothing_handed_on = dg.Definitions(resources={"io_manager": dg.mem_io_manager})
-    return dg.Definitions.merge(build_definitions(specs), nothing_handed_on)
+    return build_definitions(
+        specs,
+        # The work is Spark's; and a killed run worker leaves no step process behind.
+        executor=dg.in_process_executor,
+        # Nothing is handed on; Dagster's default has a folder that any run could choose.
+        resources={"io_manager": dg.mem_io_manager},
+    )

@@ -41,6 +41,14 @@ class AutoloaderError(Exception):
     Attributes:
         what: What failed, with the spec, file or address it failed on.
         hint: What to do next; empty where the message already says it.
+
+    Example:
+        >>> from autoloader_dagster import SpecNotFound, load_specs
+        >>> try:
+        ...     load_specs("ingestion_specs").get("order")
+        ... except SpecNotFound as error:
+        ...     error.what, error.hint
+        ("there is no spec 'order'; did you mean 'orders'?", 'The specs are orders.')
     """
 
     def __init__(self, what: str, hint: str = "") -> None:

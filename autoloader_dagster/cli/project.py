@@ -45,12 +45,7 @@ def open_ingestion(loaded: LoadedSpec, specs: SpecSet, settings: Settings) -> "I
     from autoloader_dagster.orchestration import resources
 
     return resources.open_ingestion(
-        loaded,
-        specs.connections,
-        resources.SparkConnectResource(),
-        resources.ProcessedFilesResource(),
-        settings,
-        steady=True,
+        loaded, specs.connections, resources.resources_of_environment(), settings, steady=True
     )
 
 

@@ -11,10 +11,7 @@ spark = typer.Typer(help="The embedded Spark server.", no_args_is_help=True)
 
 @spark.command()
 def start() -> None:
-    """Start the embedded server, if it does not run.
-
-    Example: autoloader spark start
-    """
+    """Start the embedded server, if it does not run."""
     from autoloader_dagster.spark.server.embedded import EmbeddedServer
 
     settings = _embedded(load_settings())
@@ -27,10 +24,7 @@ def start() -> None:
 
 @spark.command()
 def stop() -> None:
-    """Stop the embedded server, whoever uses it.
-
-    Example: autoloader spark stop
-    """
+    """Stop the embedded server, whoever uses it."""
     from autoloader_dagster.spark.server.embedded import EmbeddedServer
 
     with progress() as tell:
@@ -41,10 +35,7 @@ def stop() -> None:
 
 @spark.command()
 def status(as_json: JsonOption = False) -> None:
-    """Show whether the embedded server runs, and where its log is.
-
-    Example: autoloader spark status --json
-    """
+    """Show whether the embedded server runs, and where its log is."""
     from autoloader_dagster.spark.server.embedded import EmbeddedServer
 
     settings = load_settings()

@@ -14,17 +14,18 @@ from autoloader_dagster.orchestration.pages import Pages
 from autoloader_dagster.orchestration.partitions import asked_partitions, partitions_definition
 from autoloader_dagster.orchestration.planning import plan_pending
 from autoloader_dagster.orchestration.resources import (
-    IN_MEMORY,
-    ProcessedFilesResource,
-    SparkConnectResource,
+    NO_IO_MANAGER,
+    MountResources,
     open_ingestion,
+    resource_keys,
+    resources_of,
 )
 from autoloader_dagster.orchestration.runs.failures import failing_in_words
 from autoloader_dagster.orchestration.runs.tags import INGESTION_TAG, LISTED_TAG, ended_runs
 from autoloader_dagster.redaction import struck_errors
 from autoloader_dagster.sources.base import source_kind
 from autoloader_dagster.specs.connections import Connections
-from autoloader_dagster.specs.dagster_names import BROKEN_SPECS
+from autoloader_dagster.specs.dagster_names import BROKEN_SPECS, Mount
 from autoloader_dagster.specs.loader import BrokenSpec, LoadedSpec
 
 
@@ -39,6 +40,8 @@ def source_key(loaded: LoadedSpec) -> dg.AssetKey:
 
 
 def _group(loaded: LoadedSpec) -> str:
+    if loaded.mount.group_name is not None:
+        return loaded.mount.group_name
     return loaded.spec.table.name.split(".")[1] if loaded.tenant == "default" else loaded.tenant
 
 
@@ -54,8 +57,9 @@ def build_source(loaded: LoadedSpec) -> dg.AssetSpec:
         group_name=_group(loaded),
         description=f"Files below {loaded.spec.source.url}",
         kinds={source_kind(loaded.spec.source).dagster_kind},
+        tags=dict(loaded.mount.tags),
         metadata={"dagster/uri": dg.MetadataValue.text(loaded.spec.source.url)},
-    ).with_io_manager_key(IN_MEMORY)
+    ).with_io_manager_key(loaded.mount.named(NO_IO_MANAGER))
 
 
 @without_beta_warnings()
@@ -86,7 +90,7 @@ def build_asset(loaded: LoadedSpec, connections: Connections) -> dg.AssetsDefini
         group_name=_group(loaded),
         description=spec.description or None,
         owners=list(spec.owners) or None,
-        tags=dict(spec.tags),
+        tags={**dict(loaded.mount.tags), **spec.tags},
         kinds={"spark", "iceberg", spec.format.type},
         code_version=loaded.text_hash,
         pool=loaded.names.pool,
@@ -100,32 +104,31 @@ def build_asset(loaded: LoadedSpec, connections: Connections) -> dg.AssetsDefini
             **_code_reference(str(loaded.path)),
         },
         check_specs=check_specs(key),
+        required_resource_keys=resource_keys(loaded.mount),
     )
-    def ingest(
-        context: dg.AssetExecutionContext,
-        spark_connect: SparkConnectResource,
-        processed_files: ProcessedFilesResource,
-    ):
+    def ingest(context: dg.AssetExecutionContext):
         # It must stay a generator without a return annotation: Dagster would else record every
         # asked partition as loaded.
+        resources = resources_of(context.resources, loaded.mount)
         with struck_errors():
             try:
                 with failing_in_words(loaded.ingestion_id):
-                    yield from _ingest(context, loaded, connections, spark_connect, processed_files)
+                    yield from _ingest(context, loaded, connections, resources)
             finally:
-                processed_files.close()
+                resources.processed_files.close()
 
-    return handing_nothing_on(ingest)
+    return handing_nothing_on(ingest, loaded.mount)
 
 
-def handing_nothing_on(asset: dg.AssetsDefinition) -> dg.AssetsDefinition:
+def handing_nothing_on(asset: dg.AssetsDefinition, mount: Mount) -> dg.AssetsDefinition:
     """Return the asset, whose checks hand nothing on through the code location's ``io_manager``.
 
     A run's config could choose the folder of Dagster's default one, by any variable of the worker.
     """
+    key = mount.named(NO_IO_MANAGER)
     for output in asset.op.output_defs:
         # Dagster publishes no other way to say so of a check's output.
-        output._io_manager_key = IN_MEMORY  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        output._io_manager_key = key  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
     return asset
 
 
@@ -133,10 +136,9 @@ def _ingest(
     context: dg.AssetExecutionContext,
     loaded: LoadedSpec,
     connections: Connections,
-    spark_connect: SparkConnectResource,
-    processed_files: ProcessedFilesResource,
+    resources: MountResources,
 ) -> Iterator[dg.AssetMaterialization | dg.AssetCheckResult]:
-    ingestion = open_ingestion(loaded, connections, spark_connect, processed_files)
+    ingestion = open_ingestion(loaded, connections, resources)
     partitions, asked = asked_partitions(context, loaded)
     if LISTED_TAG not in context.run.tags:
         found = list_to_its_end(ingestion, lambda n: context.log.debug("%d files listed", n))

@@ -22,7 +22,11 @@ from autoloader_dagster.errors import SpecError, SpecGone, StateError
 from autoloader_dagster.loading.recovery.orphans import Orphan, orphan_named, orphans_in
 from autoloader_dagster.orchestration.assets import asset_key, handing_nothing_on
 from autoloader_dagster.orchestration.checks import check_specs
-from autoloader_dagster.orchestration.resources import ProcessedFilesResource
+from autoloader_dagster.orchestration.resources import (
+    ProcessedFilesResource,
+    resource_keys,
+    resources_of,
+)
 from autoloader_dagster.orchestration.runs.failures import failure
 from autoloader_dagster.specs.fault import shown_path
 from autoloader_dagster.specs.loader import SpecSet
@@ -46,7 +50,7 @@ class RemovedSpec:
 def remember(specs: SpecSet) -> None:
     """Put the names of these specs into every run that this code location makes."""
     known = [[spec.names.asset, spec.ingestion_id, str(spec.path)] for spec in specs.specs]
-    # A folder each, because a code location may mount several.
+    # A mount each, because a code location may have several.
     DefinitionsLoadContext.get().add_to_pending_reconstruction_metadata(
         _metadata_key(specs), json.dumps(known, separators=(",", ":"))
     )
@@ -71,13 +75,15 @@ def build_removed(removed: RemovedSpec, specs: SpecSet) -> dg.AssetsDefinition:
 
     @dg.asset(
         key=removed.key, output_required=False, check_specs=check_specs(removed.key),
+        required_resource_keys=resource_keys(specs.mount),
     )  # fmt: skip
-    def ingest(processed_files: ProcessedFilesResource):
-        error = _why(removed, specs, processed_files)
+    def ingest(context: dg.AssetExecutionContext):
+        resources = resources_of(context.resources, specs.mount)
+        error = _why(removed, specs, resources.processed_files)
         raise failure(error, allow_retries=False)
         yield
 
-    return handing_nothing_on(ingest)
+    return handing_nothing_on(ingest, specs.mount)
 
 
 def _why(
@@ -122,4 +128,4 @@ def _advice(orphan: Orphan | None) -> str:
 
 
 def _metadata_key(specs: SpecSet) -> str:
-    return f"autoloader_specs:{specs.folder}"
+    return f"{specs.mount.named('autoloader_specs')}:{specs.folder}"

@@ -2,26 +2,30 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from pydantic import Field, PrivateAttr
 
+from autoloader_dagster.errors import UsageError
 from autoloader_dagster.loading.ingestion import Ingestion
 from autoloader_dagster.orchestration.runs import locks as run_locks
-from autoloader_dagster.orchestration.runs.tags import UNWATCHED_TAG
+from autoloader_dagster.orchestration.runs.tags import UNWATCHED_TAG, has_step_processes
 from autoloader_dagster.settings import Settings, check_remote, load_settings
 from autoloader_dagster.sources.steady import SteadySource
 from autoloader_dagster.specs.connections import Connections
+from autoloader_dagster.specs.dagster_names import ONLY_MOUNT, Mount
 from autoloader_dagster.specs.loader import LoadedSpec
 from autoloader_dagster.state.store import ProcessedFiles
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-IN_MEMORY = "in_memory"
+NO_IO_MANAGER = "no_io_manager"
+_SPARK = "spark_connect"
+_STATE = "processed_files"
 
 
 class SparkConnectResource(dg.ConfigurableResource):
@@ -75,7 +79,10 @@ class ProcessedFilesResource(dg.ConfigurableResource):
         if context.run is None or context.instance is None:
             return
         run_id = context.run.run_id
-        if not run_locks.hold(load_settings(), run_id):
+        # The process of a step ends before its run does, whose other steps go on.
+        if has_step_processes(context.instance, run_id) or not run_locks.hold(
+            load_settings(), run_id
+        ):
             # Without a lock it looks like a run that died in its first second.
             context.instance.add_run_tags(run_id, {UNWATCHED_TAG: run_id})
 
@@ -94,17 +101,82 @@ class ProcessedFilesResource(dg.ConfigurableResource):
         return self._store
 
 
+@dataclass(frozen=True, slots=True)
+class MountResources:
+    """The two resources of a mount.
+
+    Attributes:
+        spark_connect: Its Spark server.
+        processed_files: Its state.
+    """
+
+    spark_connect: SparkConnectResource
+    processed_files: ProcessedFilesResource
+
+
 @cache
-def default_resources() -> dict[str, Any]:
-    """What assets and jobs ask for, set by the environment and by no run.
+def default_resources(
+    mount: Mount = ONLY_MOUNT, spark_remote: str | None = None, database_url: str | None = None
+) -> dict[str, Any]:
+    """What assets and jobs of a mount ask for, which no run can change.
 
     Always the same objects: a code location in which a key has two of them does not load.
+
+    Args:
+        mount: Each has keys of its own.
+        spark_remote: Its Spark Connect server; None for that of the environment.
+        database_url: Its state database; None for that of the environment.
     """
     return {
-        "spark_connect": without_run_config(SparkConnectResource()),
-        "processed_files": without_run_config(ProcessedFilesResource()),
-        IN_MEMORY: dg.mem_io_manager,
+        mount.named(_SPARK): without_run_config(SparkConnectResource(remote=spark_remote)),
+        mount.named(_STATE): without_run_config(ProcessedFilesResource(database_url=database_url)),
+        mount.named(NO_IO_MANAGER): dg.IOManagerDefinition.hardcoded_io_manager(
+            NoIOManager(), "Stores nothing: whoever wants the rows reads the table."
+        ),
     }
+
+
+class NoIOManager(dg.IOManager):
+    """Stores nothing of what an asset, a check or a job returns.
+
+    Dagster's own in memory does not go with executors that start a process for each step.
+    """
+
+    def handle_output(self, context: dg.OutputContext, obj: object) -> None:
+        """Store nothing."""
+
+    def load_input(self, context: dg.InputContext) -> object:
+        """Refuse an asset that wants the rows as an argument.
+
+        Raises:
+            UsageError: Always.
+        """
+        raise UsageError(
+            f"{context.asset_key.to_user_string()} hands nothing on from memory",
+            "Name it in 'deps' in the place of an argument, and read the table.",
+        )
+
+
+def resource_keys(mount: Mount) -> set[str]:
+    """The keys of what assets, jobs, sensors and schedules of a mount require."""
+    return {mount.named(_SPARK), mount.named(_STATE)}
+
+
+def resources_of(resources: Any, mount: Mount) -> MountResources:
+    """The resources of a mount, of a run or tick that requires ``resource_keys``.
+
+    Args:
+        resources: The attribute ``resources`` of Dagster's context.
+        mount: Whose.
+    """
+    return MountResources(
+        getattr(resources, mount.named(_SPARK)), getattr(resources, mount.named(_STATE))
+    )
+
+
+def resources_of_environment() -> MountResources:
+    """The resources of the only mount, for those who are no run."""
+    return MountResources(SparkConnectResource(), ProcessedFilesResource())
 
 
 def without_run_config(resource: dg.ConfigurableResource[Any]) -> dg.ResourceDefinition:
@@ -112,15 +184,14 @@ def without_run_config(resource: dg.ConfigurableResource[Any]) -> dg.ResourceDef
 
     Whoever may start a run could else send the worker's credentials to a server of his own.
     """
-    definition = resource.get_resource_definition()
-    return dg.configured(definition, config_schema={})(lambda _: {})
+    config = resource.model_dump(exclude_none=True)
+    return dg.configured(resource.get_resource_definition(), config_schema={})(lambda _: config)
 
 
 def open_ingestion(
     loaded: LoadedSpec,
     connections: Connections,
-    spark: SparkConnectResource,
-    processed_files: ProcessedFilesResource,
+    resources: MountResources,
     settings: Settings | None = None,
     *,
     steady: bool = False,
@@ -130,8 +201,7 @@ def open_ingestion(
     Args:
         loaded: The spec.
         connections: For its source.
-        spark: Opens sessions.
-        processed_files: The state.
+        resources: Open sessions and the state.
         settings: Those of the process by default.
         steady: Whether to give the source up when it does not answer; see ``SteadySource``.
     """
@@ -142,7 +212,7 @@ def open_ingestion(
     return Ingestion(
         loaded=loaded,
         source=SteadySource(source, loaded.spec.source.url) if steady else source,
-        store=processed_files.store,
-        connect=spark.session,
+        store=resources.processed_files.store,
+        connect=resources.spark_connect.session,
         staging_dir=settings.staging_dir,
     )

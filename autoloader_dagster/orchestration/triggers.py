@@ -28,9 +28,9 @@ from autoloader_dagster.orchestration.planning import (
     run_requests,
 )
 from autoloader_dagster.orchestration.resources import (
-    ProcessedFilesResource,
-    SparkConnectResource,
     open_ingestion,
+    resource_keys,
+    resources_of,
 )
 from autoloader_dagster.redaction import strike, struck_errors
 from autoloader_dagster.sources.steady import PATIENCE_SECONDS
@@ -40,8 +40,11 @@ from autoloader_dagster.state.records import Discovery
 
 
 def trigger_name(loaded: LoadedSpec, kind: str) -> str:
-    """``covid_daily_on_arrival``; with the tenant in front, unless it is the default one."""
-    return f"{loaded.names.trigger}_{kind}"
+    """``covid_daily_on_arrival``; with the tenant in front, unless it is the default one.
+
+    The name of the mount is at the end.
+    """
+    return loaded.mount.named(f"{loaded.names.trigger}_{kind}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +124,6 @@ def plan_tick(
 def _plan(
     loaded: LoadedSpec,
     connections: Connections,
-    spark_connect: SparkConnectResource,
-    processed_files: ProcessedFilesResource,
     context: dg.SensorEvaluationContext | dg.ScheduleEvaluationContext,
 ) -> Tick | str:
     """What a tick asks for; in words why it does not even look."""
@@ -130,7 +131,8 @@ def _plan(
     if loaded.spec.status != "active":
         return f"the spec's status is {loaded.spec.status}"
     try:
-        ingestion = open_ingestion(loaded, connections, spark_connect, processed_files)
+        resources = resources_of(context.resources, loaded.mount)
+        ingestion = open_ingestion(loaded, connections, resources)
         # Each tick has a store of its own, whose connections must not wait for the garbage
         # collector.
         with closing(ingestion.store):
@@ -141,7 +143,7 @@ def _plan(
             if moved is not None:
                 return str(moved)
             sensor = isinstance(context, dg.SensorEvaluationContext)
-            look = spark_connect.is_running()
+            look = resources.spark_connect.is_running()
             tick = plan_tick(ingestion, context.instance, sensor=sensor, look=look)
     except StateError:
         note_outage(loaded.ingestion_id)
@@ -168,14 +170,11 @@ def build_sensor(loaded: LoadedSpec, connections: Connections) -> dg.SensorDefin
         if loaded.spec.status == "active"
         else dg.DefaultSensorStatus.STOPPED,
         description=f"Looks for new files below {loaded.spec.source.url}.",
+        required_resource_keys=resource_keys(loaded.mount),
     )
-    def on_arrival_sensor(
-        context: dg.SensorEvaluationContext,
-        spark_connect: SparkConnectResource,
-        processed_files: ProcessedFilesResource,
-    ) -> dg.SensorResult:
+    def on_arrival_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         with struck_errors():
-            tick = _plan(loaded, connections, spark_connect, processed_files, context)
+            tick = _plan(loaded, connections, context)
         if isinstance(tick, str):
             return dg.SensorResult(skip_reason=strike(tick))
         if not tick.requests:
@@ -213,14 +212,11 @@ def build_schedule(loaded: LoadedSpec, connections: Connections) -> dg.ScheduleD
         if loaded.spec.status == "active"
         else dg.DefaultScheduleStatus.STOPPED,
         description=f"Loads what is new below {loaded.spec.source.url}.",
+        required_resource_keys=resource_keys(loaded.mount),
     )
-    def cron_schedule(
-        context: dg.ScheduleEvaluationContext,
-        spark_connect: SparkConnectResource,
-        processed_files: ProcessedFilesResource,
-    ):
+    def cron_schedule(context: dg.ScheduleEvaluationContext):
         with struck_errors():
-            tick = _plan(loaded, connections, spark_connect, processed_files, context)
+            tick = _plan(loaded, connections, context)
         if isinstance(tick, str):
             return dg.SkipReason(strike(tick))
         report(context.instance, tick.events)

@@ -19,8 +19,10 @@ from autoloader_dagster.specs.connections import Connections, load_connections
 from autoloader_dagster.specs.dagster_names import (
     BROKEN_SPECS,
     DEFAULT_TENANT,
+    ONLY_MOUNT,
     DagsterNames,
     Key,
+    Mount,
     clash,
     dagster_names,
 )
@@ -52,6 +54,7 @@ class LoadedSpec:
         text_hash: Digest of what the file says; comments and the order of keys do not change it.
         named_ingestions: Every ingestion that a spec of the folder names, the broken ones too.
         fence: Where its local files may be; None for everywhere.
+        mount: Where its folder is mounted in a Dagster project.
     """
 
     spec: IngestionSpec
@@ -60,6 +63,7 @@ class LoadedSpec:
     text_hash: str
     named_ingestions: frozenset[str] = frozenset()
     fence: Fence | None = None
+    mount: Mount = ONLY_MOUNT
 
     @property
     def ingestion_id(self) -> str:
@@ -69,7 +73,7 @@ class LoadedSpec:
     @property
     def names(self) -> DagsterNames:
         """What it is called in Dagster."""
-        return dagster_names(self.spec, self.tenant, self.spec.name)
+        return dagster_names(self.spec, self.tenant, self.spec.name, self.mount)
 
 
 @dataclass(frozen=True)
@@ -107,6 +111,7 @@ class SpecSet:
         connections: Of all tenants.
         tenants: What each tenant may name.
         folder: The specs folder.
+        mount: Where the folder is mounted in a Dagster project.
     """
 
     specs: tuple[LoadedSpec, ...]
@@ -114,6 +119,7 @@ class SpecSet:
     connections: Connections
     tenants: Tenants = field(default=Tenants())
     folder: Path = Path()
+    mount: Mount = ONLY_MOUNT
 
     @property
     def faults(self) -> tuple[SpecFault, ...]:
@@ -133,13 +139,40 @@ class SpecSet:
                 each.tenant,
                 each.spec.name,
                 (SpecFault(each.path, None, "", refused[each.ingestion_id]),),
-                _broken_key(self.folder, each.path),
+                _broken_key(self.folder, each.path, self.mount),
             )
             for each in self.specs
             if each.ingestion_id in refused
         )
         good = tuple(each for each in self.specs if each.ingestion_id not in refused)
         return replace(self, specs=good, broken=(*self.broken, *broken))
+
+    def mounted(self, mount: Mount) -> "SpecSet":
+        """The same folder mounted in a Dagster project; every name in Dagster is the mount's.
+
+        Args:
+            mount: Where it is mounted.
+        """
+        moved = replace(
+            self,
+            specs=tuple(replace(each, mount=mount) for each in self.specs),
+            broken=tuple(
+                replace(each, key=_broken_key(self.folder, each.path, mount))
+                for each in self.broken
+            ),
+            mount=mount,
+        )
+        sources = {each.names.source for each in moved.specs}
+        # The loader knows the keys of the files without a mount only.
+        taken = [each for each in moved.specs if each.names.asset in sources]
+        return moved.without(
+            {
+                each.ingestion_id: f"'{each.spec.table.name}' would be the Dagster asset "
+                f"{'/'.join(each.names.asset)}, which is the key of the files of a spec; give the "
+                "table another namespace"
+                for each in taken
+            }
+        )
 
     def get(self, name: str) -> LoadedSpec:
         """The spec with this name or ``tenant/name``.
@@ -187,7 +220,7 @@ class _Draft:
         return self.spec is not None and not self.faults
 
 
-def load_specs(specs_dir: Path) -> SpecSet:
+def load_specs(specs_dir: Path | str) -> SpecSet:
     """Load every spec below a folder.
 
     Args:
@@ -196,7 +229,16 @@ def load_specs(specs_dir: Path) -> SpecSet:
 
     Raises:
         SpecError: The folder itself is missing or cannot be read; never for a bad spec.
+
+    Example:
+        >>> from autoloader_dagster import load_specs
+        >>> specs = load_specs("ingestion_specs")
+        >>> [spec.ingestion_id for spec in specs.specs]
+        ['default/orders']
+        >>> [str(fault) for fault in specs.faults]
+        []
     """
+    specs_dir = Path(specs_dir)
     try:
         found = list(spec_files(specs_dir))
     except OSError as error:
@@ -237,7 +279,7 @@ def load_specs(specs_dir: Path) -> SpecSet:
                     tenant,
                     fault.file.stem,
                     (fault,),
-                    _broken_key(specs_dir, fault.file),
+                    _broken_key(specs_dir, fault.file, ONLY_MOUNT),
                 )
                 for tenant, unread in beyond.items()
                 for fault in faults_beyond(tenant, unread, allowed)
@@ -444,7 +486,7 @@ def _loaded(draft: _Draft, spec: IngestionSpec) -> LoadedSpec:
 
 def _broken(specs_dir: Path, draft: _Draft) -> BrokenSpec:
     faults = first_faults(sorted(draft.faults, key=_place))
-    key = _broken_key(specs_dir, draft.file)
+    key = _broken_key(specs_dir, draft.file, ONLY_MOUNT)
     return BrokenSpec(draft.file, draft.tenant, draft.name, faults, key)
 
 
@@ -452,8 +494,9 @@ def _place(fault: SpecFault) -> int:
     return fault.line or 0
 
 
-def _broken_key(specs_dir: Path, file: Path) -> Key:
+def _broken_key(specs_dir: Path, file: Path, mount: Mount) -> Key:
     # A name that is not UTF-8 cannot be stored as a key.
     place = str(file.relative_to(specs_dir)).encode("utf-8", "backslashreplace").decode()
     *folders, name = Path(place).parts
-    return (BROKEN_SPECS, *(folders or (DEFAULT_TENANT,)), name)
+    shown = mount.named(BROKEN_SPECS)
+    return (*mount.key_prefix, shown, *(folders or (DEFAULT_TENANT,)), name)

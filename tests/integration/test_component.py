@@ -30,7 +30,7 @@ def defs_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (component / "ingestion_specs").mkdir(parents=True)
     (component / "ingestion_specs" / "orders.yaml").write_text(_SPEC)
     (component / "defs.yaml").write_text(
-        yaml.safe_dump({"type": "autoloader_dagster.component.IngestionSpecsComponent"})
+        yaml.safe_dump({"type": "autoloader_dagster.IngestionSpecsComponent"})
     )
     (tmp_path / "warehouse" / "__init__.py").touch()
     (folder / "__init__.py").touch()
@@ -48,12 +48,12 @@ def test_a_project_mounts_the_specs_beside_its_own_assets(defs_folder: Path) -> 
     definitions = dg.load_from_defs_folder(path_within_project=defs_folder)
     repository = definitions.get_repository_def()
     keys = {key.to_user_string() for key in repository.asset_graph.get_all_asset_keys()}
-    assert {"shop/orders", "source/default/orders", "report"} <= keys
+    assert {"shop/orders", "source_files/default/orders", "report"} <= keys
     assert {sensor.name for sensor in repository.sensor_defs} == {
-        "orders_on_arrival",
+        "orders_on_arrival_files",
         "autoloader_lost_runs_files",
     }
-    assert [schedule.name for schedule in repository.schedule_defs] == ["orders_schedule"]
+    assert [schedule.name for schedule in repository.schedule_defs] == ["orders_schedule_files"]
 
 
 def test_a_project_mounts_several_folders_of_specs(defs_folder: Path) -> None:
@@ -73,8 +73,8 @@ def test_a_project_mounts_several_folders_of_specs(defs_folder: Path) -> None:
     keys = {key.to_user_string() for key in repository.asset_graph.get_all_asset_keys()}
     assert {"shop/orders", "shop/customers", "report"} <= keys
     assert {sensor.name for sensor in repository.sensor_defs} == {
-        "orders_on_arrival", "autoloader_lost_runs_files",
-        "customers_on_arrival", "autoloader_lost_runs_second",
+        "orders_on_arrival_files", "autoloader_lost_runs_files",
+        "customers_on_arrival_second", "autoloader_lost_runs_second",
     }  # fmt: skip
     jobs = {job.name for job in repository.get_all_jobs()}
     for name in ("undo", "retry", "dismiss", "reload", "reconcile"):
@@ -85,7 +85,7 @@ def test_a_folder_that_is_not_there_is_an_error_that_names_it(defs_folder: Path)
     (defs_folder / "files" / "defs.yaml").write_text(
         yaml.safe_dump(
             {
-                "type": "autoloader_dagster.component.IngestionSpecsComponent",
+                "type": "autoloader_dagster.IngestionSpecsComponent",
                 "attributes": {"specs_dir": "nowhere"},
             }
         )

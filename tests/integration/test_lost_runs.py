@@ -132,6 +132,35 @@ def test_a_run_without_a_lock_is_failed_only_if_it_began_here(
         assert looked.lost == ((run.run_id,) if failed else ())
 
 
+@pytest.mark.parametrize(
+    ("executor", "failed"),
+    [(dg.in_process_executor, True), (dg.multiprocess_executor, False), (None, False)],
+    ids=["in process", "a process for each step", "Dagster's default"],
+)
+def test_a_run_with_a_process_for_each_step_needs_no_lock(
+    tmp_path: Path, executor: dg.ExecutorDefinition | None, failed: bool
+) -> None:
+    """A project that mounts specs has its own executor, and such a run may wait for its turn."""
+    (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    settings = load_settings({"AUTOLOADER_HOME": str(tmp_path / "home")})
+    project = dg.Definitions(assets=[dg.AssetSpec("orders")], jobs=[_orders], executor=executor)
+    origin = RemoteJobOrigin(RemoteRepositoryOrigin(_BESIDE, "repository"), "orders")
+    ours = Ours(job_names=frozenset({"orders"}), repository=project.get_repository_def())
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        run = _start_run(instance, remote_job_origin=origin)
+        looked = fail_lost_runs(instance, settings, ours, now=time.time() + 3_600)
+        assert looked.lost == ((run.run_id,) if failed else ())
+
+
+@dg.op
+def _nothing() -> None: ...
+
+
+@dg.job(name="orders")
+def _orders() -> None:
+    _nothing()
+
+
 def test_a_lock_of_another_machine_tells_nothing_and_one_of_an_earlier_boot_all(
     tmp_path: Path,
 ) -> None:

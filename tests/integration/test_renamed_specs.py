@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import replace
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -32,21 +33,21 @@ def _renamed(lake: Lake, old: str, new: str) -> Ingestion:
     )
 
 
-def _tick(lake: Lake, ingestion: Ingestion, state_url: str) -> dg.SensorResult:
+def _tick(lake: Lake, ingestion: Ingestion, state_url: str) -> Any:
     """What the sensor of the spec answers."""
     sensor = build_sensor(ingestion.loaded, load_connections(lake.root / "specs", []))
     assert sensor is not None
     with (
         dg.DagsterInstance.ephemeral() as instance,
-        dg.build_sensor_context(instance) as context,
+        dg.build_sensor_context(
+            instance,
+            resources={
+                "spark_connect": SparkConnectResource(),
+                "processed_files": ProcessedFilesResource(database_url=state_url),
+            },
+        ) as context,
     ):
-        answer = sensor(
-            context,
-            spark_connect=SparkConnectResource(),
-            processed_files=ProcessedFilesResource(database_url=state_url),
-        )
-    assert isinstance(answer, dg.SensorResult)
-    return answer
+        return sensor.evaluate_tick(context)
 
 
 def test_a_renamed_spec_loads_nothing_again_and_adopts_the_state_of_its_old_name(
@@ -71,7 +72,7 @@ def test_a_renamed_spec_loads_nothing_again_and_adopts_the_state_of_its_old_name
     assert "default/before" in str(owned_in_state(renamed))
     tick = _tick(lake, renamed, state_url)
     assert not tick.run_requests
-    assert "autoloader adopt default/after --from" in str(tick.skip_reason)
+    assert "autoloader adopt default/after --from" in str(tick.skip_message)
     assert lake.statuses(renamed)["a.csv"] == "DISCOVERED"
     plan = adopt(renamed, "before")
     assert (plan.state.files, plan.state.batches, plan.done) == (2, 1, False)
@@ -211,7 +212,7 @@ def test_another_table_name_is_refused_until_all_files_are_loaded_into_the_new_t
         preview(moved)
     tick = _tick(lake, moved, state_url)
     assert not tick.run_requests
-    assert f"set it to {orders} again" in str(tick.skip_reason)
+    assert f"set it to {orders} again" in str(tick.skip_message)
 
     lake.load(named("orders"))
     assert lake.ids("orders") == Counter([1, 2, 3])

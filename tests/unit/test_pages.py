@@ -18,7 +18,7 @@ from autoloader_dagster.loading.ingestion import Ingestion
 from autoloader_dagster.orchestration.assets import asset_key, build_asset, build_source
 from autoloader_dagster.orchestration.jobs.all import build_jobs
 from autoloader_dagster.orchestration.resources import (
-    IN_MEMORY,
+    NO_IO_MANAGER,
     ProcessedFilesResource,
     SparkConnectResource,
 )
@@ -59,10 +59,10 @@ class Shown:
         return {
             "spark_connect": SparkConnectResource(),
             "processed_files": ProcessedFilesResource(database_url=url),
-            IN_MEMORY: dg.mem_io_manager,
+            NO_IO_MANAGER: dg.mem_io_manager,
         }
 
-    def tick(self) -> dg.SensorResult:
+    def tick(self) -> Any:
         """One tick of the sensor, with what the daemon does with its events."""
         loaded = self.ingestion.loaded
         sensor = build_sensor(loaded, load_specs(self.lake.root / "specs").connections)
@@ -71,8 +71,7 @@ class Shown:
             instance=self.instance,
             resources={name: self.resources[name] for name in ("spark_connect", "processed_files")},
         ) as context:
-            result = sensor(context)
-        assert isinstance(result, dg.SensorResult)
+            result = sensor.evaluate_tick(context)
         for event in result.asset_events:
             self.instance.report_runless_asset_event(event)
         return result
@@ -226,8 +225,8 @@ def test_a_tick_tells_of_what_its_listing_sets_aside(shown: Shown) -> None:
     assert red.severity == dg.AssetCheckSeverity.ERROR
     assert red.description is not None
     assert red.description.startswith("2 files failed or are quarantined; 'autoloader retry'")
-    assert result.skip_reason is not None
-    assert "2 set aside" in (result.skip_reason.skip_message or "")
+    assert result.skip_message is not None
+    assert "2 set aside" in (result.skip_message or "")
     assert shown.tick().asset_events == [], "the same answer is not told again"
 
     # Dismissed, also though the source has it no more; its reason stays.

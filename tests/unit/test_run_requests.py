@@ -32,7 +32,7 @@ from autoloader_dagster.orchestration.planning import (
     run_requests,
     run_tags,
 )
-from autoloader_dagster.orchestration.resources import ProcessedFilesResource, SparkConnectResource
+from autoloader_dagster.orchestration.resources import resources_of_environment
 from autoloader_dagster.orchestration.runs.tags import LISTS_TAG
 from autoloader_dagster.orchestration.triggers import Tick, plan_tick
 from autoloader_dagster.settings import load_settings
@@ -299,8 +299,7 @@ def test_commands_and_jobs_wait_for_a_source_as_long_as_a_tick_does(
     settings = replace(lake.settings, database_url=url)
     command = project.open_ingestion(loaded, specs, settings)
     command.store.close()
-    state = ProcessedFilesResource()
-    with opened(specs, "orders", SparkConnectResource(), state) as job:
+    with opened(specs, "orders", resources_of_environment()) as job:
         pass
     for source in (command.source, job.source):
         assert isinstance(source, SteadySource)

@@ -18,15 +18,12 @@ from autoloader_dagster.specs.loader import SpecSet
 JOBS = (UNDO, RETRY, DISMISS, RELOAD, RECONCILE)
 
 
-def build_jobs(
-    specs: SpecSet, removed: Iterable[str] = (), mount: str = ""
-) -> list[dg.JobDefinition]:
+def build_jobs(specs: SpecSet, removed: Iterable[str] = ()) -> list[dg.JobDefinition]:
     """The jobs; one of each serves every spec.
 
     Args:
         specs: All specs.
         removed: Ingestions that were there when the run of this process was requested.
-        mount: Name of the mount; empty for the only one of a code location.
     """
     names = names_to_choose(specs, removed)
-    return [build_job(job, specs, names, mount) for job in JOBS]
+    return [build_job(job, specs, names) for job in JOBS]

@@ -17,20 +17,17 @@ from autoloader_dagster.orchestration.assets import asset_key
 from autoloader_dagster.orchestration.jobs.metadata import Metadata
 from autoloader_dagster.orchestration.pages import AssetEvent, Pages
 from autoloader_dagster.orchestration.resources import (
-    IN_MEMORY,
-    ProcessedFilesResource,
-    SparkConnectResource,
+    NO_IO_MANAGER,
+    MountResources,
     open_ingestion,
+    resource_keys,
+    resources_of,
 )
 from autoloader_dagster.orchestration.runs.failures import failing_in_words
 from autoloader_dagster.orchestration.runs.tags import INGESTION_TAG, ended_runs
 from autoloader_dagster.redaction import struck_errors
-from autoloader_dagster.specs.dagster_names import mounted
 from autoloader_dagster.specs.loader import SpecSet
 from autoloader_dagster.specs.values import IDENTIFIER
-
-# What an op returns is for the command line, which has it in memory; Dagster need not keep it.
-RETURNED = dg.Out(io_manager_key=IN_MEMORY)
 
 # More than these nobody reads through; the name is typed in then.
 _MOST_CHOICES = 50
@@ -175,32 +172,32 @@ class Job(Generic[_Config]):
     work: Callable[[JobRun, _Config], Any]
 
 
-def build_job(
-    job: Job[Any], specs: SpecSet, ingestions: Collection[str], mount: str
-) -> dg.JobDefinition:
+def build_job(job: Job[Any], specs: SpecSet, ingestions: Collection[str]) -> dg.JobDefinition:
     """Build Dagster's job.
 
     Args:
         job: What it does.
         specs: All specs.
         ingestions: Names that the Launchpad offers; empty for any text.
-        mount: Name of the mount; empty for the only one of a code location.
     """
-    name = mounted(job.name, mount)
-    fields = config_fields(job.config, ingestions)
+    name = specs.mount.named(job.name)
 
-    @dg.op(name=op_name(name), out=RETURNED, config_schema=fields)
-    def op(
-        context: dg.OpExecutionContext,
-        spark_connect: SparkConnectResource,
-        processed_files: ProcessedFilesResource,
-    ) -> Any:
+    @dg.op(
+        name=op_name(name),
+        # For the command line, which has it in memory; Dagster need not keep it.
+        out=dg.Out(io_manager_key=specs.mount.named(NO_IO_MANAGER)),
+        config_schema=config_fields(job.config, ingestions),
+        required_resource_keys=resource_keys(specs.mount),
+    )
+    def op(context: dg.OpExecutionContext) -> Any:
         config = job.config(**context.op_config)
-        with opened(specs, config.ingestion, spark_connect, processed_files) as ingestion:
+        resources = resources_of(context.resources, specs.mount)
+        with opened(specs, config.ingestion, resources) as ingestion:
             pages = Pages(context.instance, ingestion, asset_key(ingestion.loaded))
             return job.work(JobRun(ingestion, pages, context), config)
 
-    @dg.job(name=name, description=job.description)
+    # Its one op needs no process of its own, whatever the executor of the project is.
+    @dg.job(name=name, description=job.description, executor_def=dg.in_process_executor)
     def built() -> None:
         op()
 
@@ -208,20 +205,13 @@ def build_job(
 
 
 @contextmanager
-def opened(
-    specs: SpecSet,
-    name: str,
-    spark_connect: SparkConnectResource,
-    processed_files: ProcessedFilesResource,
-) -> Iterator[Ingestion]:
+def opened(specs: SpecSet, name: str, resources: MountResources) -> Iterator[Ingestion]:
     """The ingestion of a name; an error of ours fails the run with its own words."""
     with struck_errors(), failing_in_words(metadata={INGESTION_TAG: name}):
-        loaded = spec_or_orphan(specs, name, processed_files.store)
+        loaded = spec_or_orphan(specs, name, resources.processed_files.store)
         if isinstance(loaded, Orphan):
             raise SpecGone(str(loaded), loaded.advice)
-        ingestion = open_ingestion(
-            loaded, specs.connections, spark_connect, processed_files, steady=True
-        )
+        ingestion = open_ingestion(loaded, specs.connections, resources, steady=True)
         try:
             yield ingestion
         finally:

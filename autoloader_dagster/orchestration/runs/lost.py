@@ -6,18 +6,19 @@ taken, or may have, is left to that machine's daemon or to Dagster.
 
 import time
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import dagster as dg
 
 from autoloader_dagster.orchestration.runs import locks as run_locks
 from autoloader_dagster.orchestration.runs.tags import UNWATCHED_TAG, has_ended
 from autoloader_dagster.settings import Settings, load_settings
-from autoloader_dagster.specs.dagster_names import mounted
+from autoloader_dagster.specs.dagster_names import Mount
 
 SENSOR_NAME = "autoloader_lost_runs"
 
 _EVERY_SECONDS = 10
+_IN_PROCESS = dg.in_process_executor.name
 # A worker takes its lock within a second of its first event. One that was surely started on this
 # machine and has no lock after this long died before.
 _LOCK_WITHIN_SECONDS = 60
@@ -45,10 +46,26 @@ class Looked:
 
 @dataclass(frozen=True, slots=True)
 class Ours:
-    """What makes a run one of ours; a run of others' assets is no concern of ours."""
+    """What makes a run one of ours; a run of others' assets is no concern of ours.
+
+    Attributes:
+        asset_keys: Our assets.
+        job_names: Our jobs.
+        repository: Of a project whose executor may start a process for each step. The worker of
+            such a run holds no lock.
+    """
 
     asset_keys: frozenset[dg.AssetKey] = frozenset()
     job_names: frozenset[str] = frozenset()
+    repository: dg.RepositoryDefinition | None = None
+
+    def takes_lock(self, run: dg.DagsterRun) -> bool:
+        """Whether the worker of a run holds its lock from its first second to its end."""
+        if self.repository is None:
+            return True
+        if not self.repository.has_job(run.job_name):
+            return False
+        return self.repository.get_job(run.job_name).executor_def.name == _IN_PROCESS
 
     def __contains__(self, run: object) -> bool:
         return isinstance(run, dg.DagsterRun) and (
@@ -58,19 +75,20 @@ class Ours:
 
 
 def build_lost_runs_sensor(
-    asset_keys: Iterable[dg.AssetKey], job_names: Iterable[str], mount: str
+    asset_keys: Iterable[dg.AssetKey], job_names: Iterable[str], mount: Mount
 ) -> dg.SensorDefinition:
     """The sensor of a mount for the runs of these; on unless somebody stops it."""
     ours = Ours(frozenset(asset_keys), frozenset(job_names))
 
     @dg.sensor(
-        name=mounted(SENSOR_NAME, mount),
+        name=mount.named(SENSOR_NAME),
         minimum_interval_seconds=_EVERY_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Fails runs whose worker process is gone, so that they are retried.",
     )
     def lost_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-        looked = fail_lost_runs(context.instance, load_settings(), ours)
+        here = replace(ours, repository=context.repository_def)
+        looked = fail_lost_runs(context.instance, load_settings(), here)
         for run_id in looked.lost:
             context.log.warning("run %s is failed, for its worker is gone", run_id)
         failed = f"failed {', '.join(looked.lost)}, whose workers are gone; " if looked.lost else ""
@@ -134,6 +152,8 @@ def _never_locked(record: dg.RunRecord, ours: Ours, now: float) -> bool | None:
     """
     run = record.dagster_run
     if run.remote_job_origin is None or record.start_time is None or run not in ours:
+        return None
+    if not ours.takes_lock(run):
         return None
     if run.tags.get(UNWATCHED_TAG) == run.run_id:
         return None

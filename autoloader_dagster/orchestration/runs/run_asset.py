@@ -25,10 +25,9 @@ from autoloader_dagster.orchestration.planning import (
     run_tags,
 )
 from autoloader_dagster.orchestration.resources import (
-    ProcessedFilesResource,
-    SparkConnectResource,
     default_resources,
     open_ingestion,
+    resources_of_environment,
 )
 from autoloader_dagster.orchestration.runs.failures import RunFailure
 from autoloader_dagster.orchestration.runs.in_process import (
@@ -121,9 +120,7 @@ def run_now(
         # Also before the listing: what it says of a partition does not depend on the files.
         if partition is not None:
             _check_partition(loaded, instance, partition, named_keys=False)
-        ingestion = open_ingestion(
-            loaded, connections, SparkConnectResource(), ProcessedFilesResource(), steady=True
-        )
+        ingestion = open_ingestion(loaded, connections, resources_of_environment(), steady=True)
         try:
             known = {row.id: row.retry_count for row in _set_aside(ingestion)}
             tell(f"list {loaded.spec.source.url}")
@@ -190,7 +187,7 @@ def _execute(
 ) -> dg.ExecuteInProcessResult:
     definitions = dg.Definitions(
         assets=[build_asset(loaded, connections), build_source(loaded)],
-        resources=default_resources(),
+        resources=default_resources(loaded.mount),
         loggers=progress_logger(tell),
     )
     return execute_here(

@@ -18,8 +18,8 @@ PENDING_TAG = f"{_HIDDEN}pending"
 LISTED_TAG = f"{_HIDDEN}listed"
 # Of a run that lists because a tick has no time for it.
 LISTS_TAG = f"{_HIDDEN}lists"
-# Of a run whose worker could take no lock; its value is the run's id, because a run that Dagster
-# starts again has the tags of the one before.
+# Of a run whose worker could take no lock, or that has a process for each step. Its value is the
+# run's id, because a run that Dagster starts again has the tags of the one before.
 UNWATCHED_TAG = f"{_HIDDEN}unwatched"
 # Of a run that was asked for without waiting, because an outage is over.
 AT_ONCE_TAG = f"{_HIDDEN}at_once"
@@ -60,6 +60,12 @@ def has_failed(status: dg.DagsterRunStatus) -> bool:
 def ended_runs(instance: dg.DagsterInstance, run_ids: Iterable[str]) -> set[str]:
     """Which of these runs have ended, so that nobody works on their batches any more."""
     return {run for run, status in run_statuses(instance, run_ids).items() if status in _ENDED}
+
+
+def has_step_processes(instance: dg.DagsterInstance, run_id: str) -> bool:
+    """Whether the executor of a run has begun to start a process for each step."""
+    started = dg.DagsterEventType.STEP_WORKER_STARTING
+    return bool(instance.get_records_for_run(run_id, of_type=started, limit=1).records)
 
 
 def failed_runs(instance: dg.DagsterInstance, run_ids: Iterable[str]) -> set[str]:

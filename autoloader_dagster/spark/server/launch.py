@@ -13,7 +13,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from secrets import token_urlsafe
 
-import autoloader_dagster
 from autoloader_dagster.errors import SparkSetupError
 from autoloader_dagster.settings import Settings
 from autoloader_dagster.spark.server.address import ServerFolder
@@ -182,7 +181,7 @@ def _environment(pyspark: Path, token: str) -> dict[str, str]:
         for name, value in os.environ.items()
         if not name.startswith(("SPARK_", "PYSPARK_"))
     }
-    package = str(Path(autoloader_dagster.__file__).parent.parent)
+    package = str(Path(__file__).parents[3])
     env["PYTHONPATH"] = os.pathsep.join(filter(None, [package, env.get("PYTHONPATH")]))
     env["SPARK_HOME"] = str(pyspark)
     env["SPARK_LOCAL_IP"] = "127.0.0.1"
