@@ -24,7 +24,11 @@ from autoloader_dagster.state.store import ProcessedFiles
 from tests.faults.lost_answers import COMMITS, Landing, lake_of, lose_a_commit
 from tests.fixtures.catalogs import Catalog, Catalogs
 from tests.fixtures.lake import Lake
-from tests.fixtures.proxy import When
+from tests.fixtures.project import served_project
+from tests.fixtures.proxy import Refusal, When
+from tests.fixtures.refusals import unauthorized_http
+
+CLI = "autoloader_dagster.cli.app"
 
 
 @pytest.fixture
@@ -217,3 +221,35 @@ def test_two_writers_of_one_table_both_get_their_rows_and_columns_in(
     columns = {name for name in landing.columns() if not name.startswith("_")}
     ours = {f"column_{number}" for number in range(1, 5)}
     assert columns == {"id", *ours, *(f"{their_column}_{number}" for number in range(1, 4))}
+
+
+def test_a_catalog_out_of_reach_is_named_on_the_command_line_and_nothing_is_lost(
+    catalogs: Catalogs, catalog: Catalog, tmp_path: Path
+) -> None:
+    with connect(catalogs.settings):
+        # A command would start the server without PostgreSQL's driver.
+        project = served_project(catalogs.settings, tmp_path)
+    project.environ["AUTOLOADER_SPARK_CONF"] = str(catalogs.settings.spark_conf)
+    table = f"{catalog.name}.{project.namespace}.orders"
+    project.write_spec("orders", table={"name": table})
+    (project.landing("orders") / "a.csv").write_text("id\n1\n")
+    run, query = ("run", "orders"), ("query", f"select * from {table}")
+    cases: list[tuple[Refusal | None, str, tuple[tuple[str, ...], ...]]] = [
+        (None, "cannot be reached", (run, query, ("reconcile", "orders", "--yes")))
+    ]
+    if catalog.name == "restlake":
+        # After a 500 or a 503 its client tries for half a minute more.
+        cases = [
+            (None, "cannot be reached", (query,)),
+            (unauthorized_http, "refuses access", (run,)),
+        ]
+    for refuse, failed, commands in cases:
+        with catalog.proxy.down(refuse=refuse):
+            for command in commands:
+                done = project.run(CLI, *command, check=False)
+                assert done.returncode == 2, (command, done.stderr)
+                assert f"the catalog '{catalog.name}' at " in done.stderr, done.stderr
+                assert f":{catalog.proxy.port}" in done.stderr.splitlines()[0]
+                assert f" {failed}" in done.stderr.splitlines()[0]
+                assert len(done.stderr.splitlines()) == 2, done.stderr
+    assert "1 rows" in project.run(CLI, *run).stdout
