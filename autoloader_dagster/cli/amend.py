@@ -2,15 +2,11 @@
 
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
 
-from autoloader_dagster.cli.output import print_some
-
-if TYPE_CHECKING:
-    from autoloader_dagster.loading.changes.select_files import LeftAsItIs
-
+from autoloader_dagster.cli.render.shapes import LEFT
 
 FilesArgument = Annotated[
     list[str] | None,
@@ -20,7 +16,9 @@ FilesArgument = Annotated[
         "with * and ?. A file of exactly this name comes before a pattern.",
     ),
 ]
-YesOption = Annotated[bool, typer.Option("--yes", help="Do it without asking.")]
+YesOption = Annotated[
+    bool, typer.Option("--yes", "-y", help="Do what removes or changes, without asking.")
+]
 
 
 def confirmed(yes: bool, as_json: bool, question: str) -> bool:
@@ -30,17 +28,6 @@ def confirmed(yes: bool, as_json: bool, question: str) -> bool:
     return typer.confirm(question, err=True)
 
 
-def print_left(left: "Sequence[LeftAsItIs]", base: str) -> None:
-    """The files that nothing is done with, and why."""
-    if left:
-        print_some(
-            ("file", "status", "why"),
-            [(each.path.removeprefix(base), each.status, each.reason) for each in left],
-            f"{len(left):,} files stay as they are",
-            "--json",
-        )
-
-
-def left_json(left: "Sequence[LeftAsItIs]") -> list[dict[str, str]]:
-    """The same for programs."""
-    return [{"path": each.path, "status": each.status, "reason": each.reason} for each in left]
+def print_left(left: Sequence[Any], base: str) -> None:
+    """Print the files that nothing is done with, and why."""
+    LEFT.print_some(left, f"{len(left):,} files stay as they are", base=base)

@@ -74,7 +74,10 @@ class _Stage:
 
 
 def demo() -> None:
-    """Load the real sample files through their Dagster assets, and show what came out."""
+    """Load the real sample files through their Dagster assets, and show what came out.
+
+    Example: autoloader demo
+    """
     stage = _set_the_stage(load_settings())
     stage.say("real files: COVID-19 dailies (CSV), AWS CloudTrail (nested JSON), weather (CSV)")
     spark_is_up = _start_spark_meanwhile(stage.settings)

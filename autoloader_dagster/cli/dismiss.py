@@ -4,18 +4,13 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from autoloader_dagster.cli.amend import (
-    FilesArgument,
-    YesOption,
-    confirmed,
-    left_json,
-    print_left,
-)
+from autoloader_dagster.cli.amend import FilesArgument, YesOption, confirmed, print_left
 from autoloader_dagster.cli.files import Name
 from autoloader_dagster.cli.interrupts import ending_in_order
 from autoloader_dagster.cli.orphans import spec_named
-from autoloader_dagster.cli.output import JsonOption, print_json, print_some, progress, say
+from autoloader_dagster.cli.output import JsonOption, print_json, progress, say
 from autoloader_dagster.cli.project import open_ingestion, open_specs, source_base
+from autoloader_dagster.cli.render.shapes import DISMISSED, LEFT
 from autoloader_dagster.cli.run import raise_failure
 from autoloader_dagster.settings import load_settings
 
@@ -33,6 +28,8 @@ def dismiss(
 
     Their reasons are kept, and the checks do not report them any more. A new version of a file
     loads as usual; 'autoloader retry NAME FILE' loads this one after all.
+
+    Example: autoloader dismiss orders 2026/broken.csv --yes
     """
     settings = load_settings()
     specs = open_specs(settings)
@@ -52,7 +49,8 @@ def dismiss(
             ingestion.store.close()
         tell.done()
         if not as_json:
-            _print(plan, base)
+            DISMISSED.print_some(plan.files, base=base)
+            print_left(plan.left, base)
         if not plan.files:
             if as_json:
                 print_json(_json(loaded.ingestion_id, plan, None))
@@ -80,30 +78,11 @@ def dismiss(
         raise typer.Exit(1)
 
 
-def _print(plan: "DismissOutcome", base: str) -> None:
-    if plan.files:
-        print_some(
-            ("file", "partition", "status", "why"),
-            [(f.path.removeprefix(base), f.partition_key, f.was, f.reason) for f in plan.files],
-            "",
-            "--json",
-        )
-    print_left(plan.left, base)
-
-
 def _json(ingestion: str, outcome: "DismissOutcome", run_id: str | None) -> dict[str, Any]:
     return {
         "ingestion": ingestion,
         "dry_run": run_id is None,
         "run_id": run_id,
-        "files": [
-            {
-                "path": file.path,
-                "partition": file.partition_key,
-                "was": file.was,
-                "reason": file.reason,
-            }
-            for file in outcome.files
-        ],
-        "left": left_json(outcome.left),
+        "files": DISMISSED.json_list(outcome.files),
+        "left": LEFT.json_list(outcome.left),
     }

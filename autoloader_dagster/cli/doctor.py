@@ -45,7 +45,10 @@ class Finding:
 
 
 def doctor(as_json: JsonOption = False) -> None:
-    """Look at everything that loading needs; say what to do where something is not well."""
+    """Look at everything that loading needs; say what to do where something is not well.
+
+    Example: autoloader doctor --json
+    """
     settings = load_settings()
     with progress() as tell:
         findings: list[Finding] = []

@@ -7,22 +7,19 @@ import typer
 from autoloader_dagster.cli.orphans import spec_named
 from autoloader_dagster.cli.output import (
     JsonOption,
-    moment,
     print_json,
     print_rows,
-    print_table,
     progress,
     say,
-    snapshot,
 )
 from autoloader_dagster.cli.project import open_ingestion, open_specs, source_base
+from autoloader_dagster.cli.render.shapes import FILES, PREVIEW_BAD_FILES, PREVIEW_COLUMNS
 from autoloader_dagster.errors import UsageError
 from autoloader_dagster.settings import load_settings
 from autoloader_dagster.specs.values import shown_size
 
 if TYPE_CHECKING:
     from autoloader_dagster.loading.preview import Preview
-    from autoloader_dagster.state.records import FileRow
 
 _STATUSES = (
     "DISCOVERED", "HELD", "PROCESSING", "SUCCESS", "FAILED", "QUARANTINED", "SKIPPED", "REPLACED",
@@ -30,8 +27,6 @@ _STATUSES = (
 )  # fmt: skip
 # More rows than this tell a person nothing; the counts below the table are of all.
 _SHOWN = 200
-# These would load, or have been: their message, if there is one, is of an earlier try.
-_WITHOUT_REASON = ("DISCOVERED", "SUCCESS", "PROCESSING")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the spec, or tenant/name.")]
 
@@ -44,7 +39,10 @@ def files(
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many files.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the source; show what would load, and why the rest would not."""
+    """List the source; show what would load, and why the rest would not.
+
+    Example: autoloader files orders --status failed,quarantined
+    """
     chosen = _status(status)
     settings = load_settings()
     specs = open_specs(settings)
@@ -62,23 +60,13 @@ def files(
         finally:
             ingestion.store.close()
     if as_json:
-        print_json({"files": [file_json(row) for row in rows]})
+        print_json({"files": FILES.json_list(rows)})
         return
     base = source_base(loaded)
-    print_table(
-        ("file", ">size", "changed", "partition", "status", ">rows", "why"),
-        (
-            (
-                row.file_path.removeprefix(base),
-                shown_size(row.file_size_bytes),
-                row.file_modified_at,
-                row.partition_key,
-                row.status,
-                row.rows,
-                _reason(row),
-            )
-            for row in rows
-        ),
+    FILES.print(
+        rows,
+        columns=("file", "size", "changed (UTC)", "partition", "status", "rows", "why"),
+        base=base,
     )
     known = sum(total.files for total in totals.values())
     if len(rows) == shown and known > len(rows):
@@ -96,7 +84,10 @@ def preview(
     files: Annotated[int, typer.Option(min=1, max=100, help="From at most so many files.")] = 3,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the columns and some rows that a load would bring; nothing is written."""
+    """Show the columns and some rows that a load would bring; nothing is written.
+
+    Example: autoloader preview orders --rows 20 --files 1
+    """
     settings = load_settings()
     specs = open_specs(settings)
     loaded = spec_named(specs, settings, name)
@@ -129,51 +120,17 @@ def _status(status: str | None) -> "Any":
     return asked
 
 
-def _reason(row: "FileRow") -> str | None:
-    return None if row.status in _WITHOUT_REASON else row.reason
-
-
-def file_json(row: "FileRow") -> dict[str, Any]:
-    """A file version for programs; a contract."""
-    return {
-        "path": row.file_path,
-        "version": row.file_version,
-        "size": row.file_size_bytes,
-        "modified_at": moment(row.file_modified_at),
-        "status": row.status,
-        "reason": row.reason,
-        "error_type": row.error_type,
-        "partition": row.partition_key,
-        "rows": row.rows,
-        "bad_rows": row.bad_rows,
-        "batch_id": row.batch_id,
-        "run_id": row.run_id,
-        "snapshot_id": snapshot(row.snapshot_id),
-    }
-
-
 def _preview_json(found: "Preview") -> dict[str, Any]:
     return {
         "table": found.table,
         "table_exists": found.table_exists,
         "pending": found.pending,
         "files": list(found.files),
-        "columns": [
-            {"name": c.name, "type": c.sql_type, "original": c.original, "new": c.new}
-            for c in found.columns
-        ],
+        "columns": PREVIEW_COLUMNS.json_list(found.columns),
         "rows": list(found.rows),
         "unmatched_hints": list(found.unmatched_hints),
         "notes": list(found.notes),
-        "bad_files": [
-            {
-                "path": file.path,
-                "status": file.status,
-                "error_type": file.error_type,
-                "reason": file.reason,
-            }
-            for file in found.bad_files
-        ],
+        "bad_files": PREVIEW_BAD_FILES.json_list(found.bad_files),
     }
 
 
@@ -181,22 +138,14 @@ def _print_preview(found: "Preview", base: str) -> None:
     if not found.files and not found.bad_files:
         say("the source has no files")
         return
-    print_table(
-        ("column", "type", "in the files", "new"),
-        ((c.name, c.sql_type, c.original, "new" if c.new else "") for c in found.columns),
+    PREVIEW_COLUMNS.print(
+        found.columns,
         f"columns of {found.table}" + ("" if found.table_exists else " (not made yet)"),
     )
     names = list(dict.fromkeys(name for row in found.rows for name in row))
     print_rows(names, ([row.get(name) for name in names] for row in found.rows))
     if found.bad_files:
-        print_table(
-            ("file", "status", "error", "why"),
-            (
-                (file.path.removeprefix(base), file.status, file.error_type, file.reason)
-                for file in found.bad_files
-            ),
-            "would not load",
-        )
+        PREVIEW_BAD_FILES.print(found.bad_files, "would not load", base=base)
     if found.unmatched_hints:
         say(f"schema.hints that match no column yet: {', '.join(found.unmatched_hints)}")
     for note in found.notes:

@@ -4,17 +4,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from autoloader_dagster.cli.amend import YesOption
 from autoloader_dagster.cli.interrupts import ending_in_order
 from autoloader_dagster.cli.orphans import spec_named
 from autoloader_dagster.cli.output import (
     JsonOption,
-    moment,
     print_json,
-    print_some,
     progress,
     say,
 )
 from autoloader_dagster.cli.project import open_specs, source_base
+from autoloader_dagster.cli.render.shapes import FINDINGS
 from autoloader_dagster.cli.run import raise_failure
 from autoloader_dagster.settings import load_settings
 from autoloader_dagster.specs.loader import LoadedSpec
@@ -27,12 +27,13 @@ def reconcile(
     names: Annotated[
         list[str] | None, typer.Argument(help="Only these specs; default all.", metavar="NAME…")
     ] = None,
-    yes: Annotated[
-        bool, typer.Option("--yes", "-y", help="Update the state by what the table holds.")
-    ] = False,
+    yes: YesOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare source, state and table; without --yes only say what differs."""
+    """Compare source, state and table; with --yes the state is updated by the table.
+
+    Example: autoloader reconcile orders --yes
+    """
     settings = load_settings()
     specs = open_specs(settings)
     chosen = [spec_named(specs, settings, name) for name in names] if names else list(specs.specs)
@@ -59,19 +60,9 @@ def reconcile(
 
 
 def _print(loaded: LoadedSpec, found: "Reconciliation") -> None:
-    from autoloader_dagster.loading.recovery.reconcile import advice
-
-    base = source_base(loaded)
-    if found.findings:
-        print_some(
-            ("file", "what", "meaning"),
-            [
-                (each.path.removeprefix(base), each.kind, advice(each, loaded.spec.name))
-                for each in found.findings
-            ],
-            "",
-            "--json",
-        )
+    FINDINGS.print_some(
+        _findings(loaded, found), columns=("file", "what", "meaning"), base=source_base(loaded)
+    )
     words = [f"{count:,} {kind}" for kind, count in found.found.items() if count]
     words += [
         f"{len(each):,} {what}"
@@ -92,9 +83,13 @@ def _print(loaded: LoadedSpec, found: "Reconciliation") -> None:
     )
 
 
-def _json(loaded: LoadedSpec, run_id: str, found: "Reconciliation") -> dict[str, Any]:
+def _findings(loaded: LoadedSpec, found: "Reconciliation") -> list[dict[str, Any]]:
     from autoloader_dagster.loading.recovery.reconcile import advice
 
+    return [each._asdict() | {"meaning": advice(each, loaded.spec.name)} for each in found.findings]
+
+
+def _json(loaded: LoadedSpec, run_id: str, found: "Reconciliation") -> dict[str, Any]:
     return {
         "ingestion": found.ingestion_id,
         "table": found.table,
@@ -110,18 +105,6 @@ def _json(loaded: LoadedSpec, run_id: str, found: "Reconciliation") -> dict[str,
         "left": dict(found.left),
         "stale_batches": list(found.stale_batches),
         "leftover_branches": list(found.leftover_branches),
-        "findings": [
-            {
-                "kind": each.kind,
-                "path": each.path,
-                "modified_at": moment(each.modified_at),
-                "batch_id": each.batch_id,
-                "partition": each.partition_key,
-                "rows": each.rows,
-                "recorded_rows": each.recorded_rows,
-                "meaning": advice(each, loaded.spec.name),
-            }
-            for each in found.findings
-        ],
+        "findings": FINDINGS.json_list(_findings(loaded, found)),
         "seconds": found.seconds,
     }

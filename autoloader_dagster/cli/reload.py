@@ -2,10 +2,11 @@
 
 from typing import TYPE_CHECKING, Any
 
-from autoloader_dagster.cli.amend import confirmed, left_json, print_left
+from autoloader_dagster.cli.amend import confirmed, print_left
 from autoloader_dagster.cli.interrupts import ending_in_order
-from autoloader_dagster.cli.output import print_json, print_some, progress, say, snapshot
+from autoloader_dagster.cli.output import print_json, progress, say
 from autoloader_dagster.cli.project import open_ingestion, source_base
+from autoloader_dagster.cli.render.shapes import BATCHES_OF_RELOAD, LEFT, RELOADED, TO_RELOAD
 from autoloader_dagster.settings import Settings
 from autoloader_dagster.specs.loader import LoadedSpec, SpecSet
 from autoloader_dagster.specs.values import shown_size
@@ -73,23 +74,7 @@ def not_loaded_again(report: "JobReport") -> bool:
 
 
 def _print_plan(plan: "ReloadPlan", base: str) -> None:
-    if plan.files:
-        print_some(
-            ("file", "partition", "batch", ">rows loaded", ">size", "changed since"),
-            [
-                (
-                    file.path.removeprefix(base),
-                    file.partition_key,
-                    file.batch_id,
-                    file.rows,
-                    shown_size(file.bytes),
-                    file.changed,
-                )
-                for file in plan.files
-            ],
-            "",
-            "--json",
-        )
+    TO_RELOAD.print_some(plan.files, base=base)
     print_left(plan.left, base)
     say(
         f"{plan.ingestion_id}: {len(plan.files):,} files, {shown_size(plan.bytes)}, would be "
@@ -100,13 +85,7 @@ def _print_plan(plan: "ReloadPlan", base: str) -> None:
 def _print_outcomes(plan: "ReloadPlan", report: "JobReport", base: str) -> None:
     outcomes: list[BatchOutcome] = report.value
     kept = [file for each in outcomes for file in each.files if file.status != "SUCCESS"]
-    if kept:
-        print_some(
-            ("file", "status", "why"),
-            [(f.path.removeprefix(base), f.status, f.reason) for f in kept],
-            f"{len(kept):,} files were not loaded again",
-            "--json",
-        )
+    LEFT.print_some(kept, f"{len(kept):,} files were not loaded again", base=base)
     batches = ", ".join(each.batch_id for each in outcomes if each.batch_id)
     say(
         f"{plan.ingestion_id}: {sum(len(each.loaded) for each in outcomes):,} files loaded again, "
@@ -122,18 +101,8 @@ def _plan_json(plan: "ReloadPlan") -> dict[str, Any]:
         "dry_run": True,
         "run_id": None,
         "rows": plan.rows,
-        "files": [
-            {
-                "path": file.path,
-                "partition": file.partition_key,
-                "batch_id": file.batch_id,
-                "rows": file.rows,
-                "bytes": file.bytes,
-                "changed": file.changed,
-            }
-            for file in plan.files
-        ],
-        "left": left_json(plan.left),
+        "files": TO_RELOAD.json_list(plan.files),
+        "left": LEFT.json_list(plan.left),
         "batches": [],
     }
 
@@ -147,24 +116,7 @@ def _outcomes_json(plan: "ReloadPlan", report: "JobReport") -> dict[str, Any]:
         "dry_run": False,
         "run_id": report.run_id,
         "rows": sum(outcome.rows for outcome in outcomes),
-        "files": [
-            {"path": file.path, "partition": file.partition_key, "rows": file.rows}
-            for file in files
-            if file.status == "SUCCESS"
-        ],
-        "left": [
-            {"path": file.path, "status": file.status, "reason": file.reason}
-            for file in files
-            if file.status != "SUCCESS"
-        ],
-        "batches": [
-            {
-                "batch_id": outcome.batch_id,
-                "snapshot_id": snapshot(outcome.snapshot_id),
-                "files": len(outcome.loaded),
-                "rows": outcome.rows,
-            }
-            for outcome in outcomes
-            if outcome.batch_id
-        ],
+        "files": RELOADED.json_list(file for file in files if file.status == "SUCCESS"),
+        "left": LEFT.json_list(file for file in files if file.status != "SUCCESS"),
+        "batches": BATCHES_OF_RELOAD.json_list(each for each in outcomes if each.batch_id),
     }

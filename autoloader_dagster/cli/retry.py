@@ -1,15 +1,16 @@
 """``retry``: requeue files that were set aside, and load them."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from autoloader_dagster.cli.amend import FilesArgument, left_json, print_left
+from autoloader_dagster.cli.amend import FilesArgument, print_left
 from autoloader_dagster.cli.files import Name
 from autoloader_dagster.cli.interrupts import ending_in_order
 from autoloader_dagster.cli.orphans import spec_named
-from autoloader_dagster.cli.output import JsonOption, print_json, print_some, progress, say
+from autoloader_dagster.cli.output import JsonOption, print_json, progress, say
 from autoloader_dagster.cli.project import open_specs, source_base
+from autoloader_dagster.cli.render.shapes import LEFT, RETRIED
 from autoloader_dagster.cli.run import print_report, raise_failure, report_json
 from autoloader_dagster.settings import load_settings
 
@@ -25,7 +26,10 @@ def retry(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Load files again that failed, or were set aside, skipped or undone; default all bad ones."""
+    """Load files again that failed, or were set aside, skipped or undone; default all bad ones.
+
+    Example: autoloader retry orders '2026-01-*.csv'
+    """
     settings = load_settings()
     specs = open_specs(settings)
     loaded = spec_named(specs, settings, name)
@@ -50,8 +54,8 @@ def retry(
             {
                 "ingestion": loaded.ingestion_id,
                 "run_id": report.run_id,
-                "files": _files_json(outcome),
-                "left": left_json(outcome.left),
+                "files": RETRIED.json_list(outcome.files),
+                "left": LEFT.json_list(outcome.left),
                 "run": report_json(run) if run else None,
             }
         )
@@ -66,25 +70,9 @@ def retry(
 
 
 def _print(ingestion: str, outcome: "RetryOutcome", run_id: str, base: str) -> None:
-    if outcome.files:
-        print_some(
-            ("file", "partition", "was"),
-            [
-                (file.path.removeprefix(base), file.partition_key, file.was)
-                for file in outcome.files
-            ],
-            "",
-            "--json",
-        )
+    RETRIED.print_some(outcome.files, base=base)
     print_left(outcome.left, base)
     if outcome.files:
         say(f"{ingestion}: {len(outcome.files):,} files wait again; run {run_id[:8]}")
     elif not outcome.left:
         say(f"{ingestion}: no file failed or was set aside")
-
-
-def _files_json(outcome: "RetryOutcome") -> list[dict[str, Any]]:
-    return [
-        {"path": file.path, "partition": file.partition_key, "was": file.was}
-        for file in outcome.files
-    ]

@@ -15,15 +15,14 @@ from autoloader_dagster.cli.output import (
     Progress,
     print_error,
     print_json,
-    print_some,
     print_table,
     progress,
     say,
-    snapshot,
     warn,
 )
 from autoloader_dagster.cli.project import open_specs, source_base
 from autoloader_dagster.cli.reload import not_loaded_again, reload_loaded
+from autoloader_dagster.cli.render.shapes import BATCHES_OF_RUN, FILES, SAME_CONTENT
 from autoloader_dagster.errors import UsageError
 from autoloader_dagster.settings import Settings, load_settings
 from autoloader_dagster.specs.loader import LoadedSpec, SpecSet
@@ -181,23 +180,13 @@ def report_json(report: "RunReport") -> dict[str, Any]:
             "skipped": report.files.skipped,
             "held": report.files.held,
         },
-        "same_content": [
-            {"file": path, "same_as": other} for path, other in report.same_content.items()
-        ],
+        "same_content": SAME_CONTENT.json_list(report.same_content.items()),
         "notes": list(report.notes),
         "rows": report.rows,
         "bad_rows": report.bad_rows,
         "bytes": report.bytes,
         "seconds": report.seconds,
-        "batches": [
-            {
-                "batch_id": batch.id,
-                "snapshot_id": snapshot(batch.snapshot_id),
-                "files": batch.files,
-                "rows": batch.rows,
-            }
-            for batch in report.batches
-        ],
+        "batches": BATCHES_OF_RUN.json_list(report.batches),
     }
 
 
@@ -206,29 +195,19 @@ def print_report(report: "RunReport", base: str) -> None:
     if report.loaded:
         _print_partitions(report.loaded)
     if report.set_aside:
-        print_some(
-            ("file", "status", "error", "why"),
-            [
-                (row.file_path.removeprefix(base), row.status, row.error_type, row.reason)
-                for row in report.set_aside
-            ],
+        FILES.print_some(
+            report.set_aside,
             f"{len(report.set_aside):,} files failed or quarantined",
-            f"'autoloader files {report.ingestion} --status failed,quarantined'",
+            columns=("file", "status", "error", "why"),
+            base=base,
+            where=f"'autoloader files {report.ingestion} --status failed,quarantined'",
         )
     if report.same_content:
         say(
             f"{len(report.same_content):,} files have the content of a file that was loaded under "
             "another name; both are in the table, and 'autoloader undo' takes one out:"
         )
-        print_some(
-            ("file", "has the content of"),
-            [
-                (path.removeprefix(base), other.removeprefix(base))
-                for path, other in report.same_content.items()
-            ],
-            "",
-            "--json",
-        )
+        SAME_CONTENT.print_some(list(report.same_content.items()), base=base)
     for note in report.notes:
         say(f"! {note}")
     files = report.files

@@ -11,7 +11,10 @@ spark = typer.Typer(help="The embedded Spark server.", no_args_is_help=True)
 
 @spark.command()
 def start() -> None:
-    """Start the embedded server, if it does not run."""
+    """Start the embedded server, if it does not run.
+
+    Example: autoloader spark start
+    """
     from autoloader_dagster.spark.server.embedded import EmbeddedServer
 
     settings = _embedded(load_settings())
@@ -24,7 +27,10 @@ def start() -> None:
 
 @spark.command()
 def stop() -> None:
-    """Stop the embedded server, whoever uses it."""
+    """Stop the embedded server, whoever uses it.
+
+    Example: autoloader spark stop
+    """
     from autoloader_dagster.spark.server.embedded import EmbeddedServer
 
     with progress() as tell:
@@ -35,7 +41,10 @@ def stop() -> None:
 
 @spark.command()
 def status(as_json: JsonOption = False) -> None:
-    """Show whether the embedded server runs, and where its log is."""
+    """Show whether the embedded server runs, and where its log is.
+
+    Example: autoloader spark status --json
+    """
     from autoloader_dagster.spark.server.embedded import EmbeddedServer
 
     settings = load_settings()

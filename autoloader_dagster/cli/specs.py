@@ -7,8 +7,9 @@ from typing import Annotated, Any
 import typer
 
 from autoloader_dagster.cli.orphans import orphans_if_known, orphans_json, print_orphans
-from autoloader_dagster.cli.output import JsonOption, literal, print_json, print_table, say, screen
+from autoloader_dagster.cli.output import JsonOption, literal, print_json, say, screen
 from autoloader_dagster.cli.project import open_specs
+from autoloader_dagster.cli.render.shapes import FAULTS, SPECS
 from autoloader_dagster.errors import SpecError
 from autoloader_dagster.settings import Settings, load_settings
 from autoloader_dagster.spark.catalogs import catalogs_in, unknown_catalog
@@ -25,7 +26,10 @@ def validate(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check the specs and show every fault of every file, with its line."""
+    """Check the specs and show every fault of every file, with its line.
+
+    Example: autoloader validate orders acme/customers
+    """
     settings = load_settings()
     specs = open_specs(settings)
     good, faults = _chosen(specs, names or [])
@@ -36,15 +40,7 @@ def validate(
         print_json(
             {
                 "specs": [_spec_json(spec) for spec in good],
-                "faults": [
-                    {
-                        "file": shown_path(fault.file),
-                        "line": fault.line,
-                        "key": fault.key,
-                        "message": fault.message,
-                    }
-                    for fault in faults
-                ],
+                "faults": FAULTS.json_list(faults),
             }
         )
     else:
@@ -61,7 +57,10 @@ def validate(
 
 
 def list_specs(as_json: JsonOption = False) -> None:
-    """List the specs, the broken ones too, and what deleted ones left behind."""
+    """List the specs, the broken ones too, and what deleted ones left behind.
+
+    Example: autoloader list --json
+    """
     settings = load_settings()
     specs = open_specs(settings)
     orphans = orphans_if_known(settings, specs)
@@ -161,16 +160,7 @@ def _print_specs(
     broken: list[BrokenSpec] | tuple[BrokenSpec, ...],
 ) -> None:
     rows = [_spec_json(spec) for spec in specs] + [_broken_json(spec) for spec in broken]
-    keys = ("name", "tenant", "status", "source", "table", "partition", "trigger")
-    print_table(
-        keys,
-        (
-            [row[key] for key in keys]
-            if not row["broken"]
-            else [row["name"], row["tenant"], "BROKEN", "", "", "", ""]
-            for row in rows
-        ),
-    )
+    SPECS.print(rows)
     for spec in broken:
         say(str(spec.faults[0]).replace("\n", r"\n"))
 

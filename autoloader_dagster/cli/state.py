@@ -6,20 +6,12 @@ import typer
 
 from autoloader_dagster.cli.files import Name
 from autoloader_dagster.cli.orphans import orphan_json, orphans_json, print_orphans
-from autoloader_dagster.cli.output import (
-    JsonOption,
-    moment,
-    print_json,
-    print_table,
-    say,
-    snapshot,
-    warn,
-)
+from autoloader_dagster.cli.output import JsonOption, print_json, say, warn
 from autoloader_dagster.cli.project import open_specs, open_state
+from autoloader_dagster.cli.render.shapes import BATCHES, STATUS
 from autoloader_dagster.loading.recovery.orphans import Orphan, orphans_in, spec_or_orphan
 from autoloader_dagster.settings import Settings, load_settings
 from autoloader_dagster.specs.loader import LoadedSpec
-from autoloader_dagster.specs.values import shown_size
 
 if TYPE_CHECKING:
     from autoloader_dagster.state.store import ProcessedFiles
@@ -42,7 +34,10 @@ def status(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show for each ingestion what waits and why, what is loaded and what was set aside."""
+    """Show for each ingestion what waits and why, what is loaded and what was set aside.
+
+    Example: autoloader status orders
+    """
     settings = load_settings()
     specs = open_specs(settings)
     store = open_state(settings)
@@ -65,17 +60,10 @@ def status(
         ],
     )
     if as_json:
-        full = [{**row, "why_waiting": why.get(row["ingestion"])} for row in rows]
-        print_json({"ingestions": full, "orphans": orphans_json(orphans)})
+        full = [row | {"why_waiting": why.get(row["ingestion"])} for row in rows]
+        print_json({"ingestions": STATUS.json_list(full), "orphans": orphans_json(orphans)})
         return
-    print_table(
-        (
-            "ingestion", ">waiting", ">held", ">processing", ">loaded", ">set aside", ">rows",
-            "last load (UTC)",
-        ),
-        ([value if key != "last_load" else (value or "never")[:19].replace("T", " ")
-          for key, value in row.items()] for row in rows),
-    )  # fmt: skip
+    STATUS.print(rows)
     for ingestion, reason in why.items():
         say(f"files of {ingestion} wait: {reason}")
     if specs.broken and not name:
@@ -88,7 +76,10 @@ def history(
     limit: Annotated[int, typer.Option(min=1, help="At most so many batches.")] = 20,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the batches of an ingestion, the newest first."""
+    """Show the batches of an ingestion, the newest first.
+
+    Example: autoloader history orders --limit 5
+    """
     settings = load_settings()
     specs = open_specs(settings)
     store = open_state(settings)
@@ -98,47 +89,10 @@ def history(
         batches = store.batches.latest(found.ingestion_id, limit=limit)
     finally:
         store.close()
-    rows = [
-        {
-            "batch_id": batch.id,
-            "kind": batch.kind,
-            "run_id": batch.run_id or None,
-            "started_at": moment(batch.started_at),
-            "files": batch.files,
-            "rows": batch.rows,
-            "bytes": batch.bytes,
-            "snapshot_id": snapshot(batch.snapshot_id),
-            "status": batch.status,
-            "seconds": round((batch.finished_at - batch.started_at).total_seconds(), 3)
-            if batch.finished_at
-            else None,
-            "error": batch.error,
-        }
-        for batch in batches
-    ]
     if as_json:
-        print_json({"batches": rows, "orphan": orphan_json(orphan)})
+        print_json({"batches": BATCHES.json_list(batches), "orphan": orphan_json(orphan)})
         return
-    print_table(
-        ("batch", "kind", "run", "began (UTC)", ">files", ">rows", ">size", "snapshot", "status",
-         ">seconds", "why"),
-        (
-            (
-                row["batch_id"],
-                row["kind"],
-                (row["run_id"] or "")[:8],
-                str(row["started_at"])[:19].replace("T", " "),
-                row["files"],
-                row["rows"],
-                shown_size(row["bytes"]),
-                row["snapshot_id"],
-                row["status"],
-                f"{row['seconds']:.1f}" if row["seconds"] is not None else "",
-                row["error"],
-            )
-            for row in rows
-        ),
-    )  # fmt: skip
+    BATCHES.print(batches)
     print_orphans([orphan] if orphan else [])
 
 
@@ -147,6 +101,8 @@ def upgrade() -> None:
     """Create the state database's tables, or bring them up to date.
 
     Only this command changes the tables of a database that is in use.
+
+    Example: autoloader db upgrade
     """
     from autoloader_dagster.state.store import ProcessedFiles
 
@@ -160,7 +116,10 @@ def upgrade() -> None:
 
 @db.command()
 def current(as_json: JsonOption = False) -> None:
-    """Show the revision of the state database, and the one that this version wants."""
+    """Show the revision of the state database, and the one that this version wants.
+
+    Example: autoloader db current --json
+    """
     from autoloader_dagster.state.database import REVISIONS
     from autoloader_dagster.state.store import ProcessedFiles
 
@@ -222,6 +181,6 @@ def _totals(store: "ProcessedFiles", ingestions: list[str]) -> list[dict[str, An
             for batch in store.batches.latest(ingestion, limit=50)
             if batch.status == "RECORDED"
         ]
-        row["last_load"] = moment(ended[0]) if ended else None
+        row["last_load"] = ended[0] if ended else None
         rows.append(row)
     return rows

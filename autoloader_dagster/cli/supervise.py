@@ -28,7 +28,6 @@ _LONGEST_WAIT = 60
 # Dagster that ran for this long and ended is started again without a long wait.
 _STABLE_SECONDS = 120
 
-_UNREACHABLE = "DagsterUserCodeUnreachableError"
 _LOCATIONS = """{ workspaceOrError { ... on Workspace { locationEntries { name
     locationOrLoadError { ... on PythonError { className } } } } } }"""
 _RELOAD = """mutation Reload($name: String!) {

@@ -5,14 +5,15 @@ this leads to the other, to the Dagster run and the Iceberg snapshot, and back t
 """
 
 import shlex
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from autoloader_dagster.cli.files import Name, file_json
+from autoloader_dagster.cli.files import Name
 from autoloader_dagster.cli.orphans import orphan_json, print_orphans
-from autoloader_dagster.cli.output import JsonOption, print_json, print_table, say, snapshot
+from autoloader_dagster.cli.output import JsonOption, print_json, say
 from autoloader_dagster.cli.project import open_specs, open_state, source_base
+from autoloader_dagster.cli.render.shapes import BATCHES_WITH_FILES, TRACED_FILES
 from autoloader_dagster.loading.recovery.orphans import Orphan, spec_or_orphan
 from autoloader_dagster.settings import load_settings
 
@@ -30,7 +31,10 @@ def trace(
     ],
     as_json: JsonOption = False,
 ) -> None:
-    """Show the files, batches, runs and snapshots that a file or batch hangs together with."""
+    """Show the files, batches, runs and snapshots that a file or batch hangs together with.
+
+    Example: autoloader trace orders 2026-01-05.csv
+    """
     settings = load_settings()
     specs = open_specs(settings)
     store = open_state(settings)
@@ -51,35 +55,20 @@ def trace(
             {
                 "ingestion": ingestion,
                 "table": table,
-                "files": [file_json(row) for row in files],
-                "batches": [_batch_json(batch) for batch in batches],
+                "files": TRACED_FILES.json_list(files),
+                "batches": BATCHES_WITH_FILES.json_list(batches),
                 "orphan": orphan_json(orphan),
             }
         )
         return
-    print_table(
-        ("file", "changed (UTC)", "status", "partition", ">rows", "batch", "why"),
-        (
-            (
-                row.file_path.removeprefix(base),
-                row.file_modified_at,
-                row.status,
-                row.partition_key,
-                row.rows,
-                row.batch_id,
-                row.reason,
-            )
-            for row in files[:_SHOWN]
-        ),
+    TRACED_FILES.print(
+        files[:_SHOWN],
         "files" if len(files) <= _SHOWN else f"the first {_SHOWN} of {len(files):,} files",
+        columns=("file", "changed (UTC)", "status", "partition", "rows", "batch", "why"),
+        base=base,
     )
-    print_table(
-        ("batch", "kind", "status", ">files", "snapshot", "run"),
-        (
-            (b.batch_id, b.kind, b.status, len(b.files), str(b.snapshot_id or ""), b.run_id)
-            for b in batches
-        ),
-        "batches",
+    BATCHES_WITH_FILES.print(
+        batches, "batches", columns=("batch", "kind", "status", "files", "snapshot", "run")
     )
     for batch in batches:
         if any(row.batch_id == batch.batch_id and row.status == "SUCCESS" for row in files):
@@ -134,15 +123,3 @@ def _sql_text(text: str) -> str:
         else f"\\U{ord(char):08x}"
         for char in literal(text)
     )
-
-
-def _batch_json(batch: "Batch") -> dict[str, Any]:
-    return {
-        "batch_id": batch.batch_id,
-        "kind": batch.kind,
-        "status": batch.status,
-        "attempts": batch.attempt,
-        "run_id": batch.run_id or None,
-        "snapshot_id": snapshot(batch.snapshot_id),
-        "files": [file.path for file in batch.files],
-    }

@@ -1,6 +1,5 @@
 """``undo``: take the rows of loaded files out of the table, after saying which."""
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -9,7 +8,6 @@ from autoloader_dagster.cli.amend import (
     FilesArgument,
     YesOption,
     confirmed,
-    left_json,
     print_left,
 )
 from autoloader_dagster.cli.files import Name
@@ -18,19 +16,19 @@ from autoloader_dagster.cli.orphans import spec_named
 from autoloader_dagster.cli.output import (
     JsonOption,
     print_json,
-    print_some,
     progress,
     say,
     snapshot,
 )
 from autoloader_dagster.cli.project import open_ingestion, open_specs, source_base
+from autoloader_dagster.cli.render.shapes import LEFT, UNDONE
 from autoloader_dagster.cli.run import raise_failure
 from autoloader_dagster.errors import NotAsLoaded
 from autoloader_dagster.settings import load_settings
 
 if TYPE_CHECKING:
     from autoloader_dagster.loading.changes.undo import UndoOutcome
-    from autoloader_dagster.loading.changes.undo_plan import LoadedVersion, UndoPlan
+    from autoloader_dagster.loading.changes.undo_plan import UndoPlan
 
 
 def undo(
@@ -49,7 +47,10 @@ def undo(
     yes: YesOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Take the rows of loaded files out of the table; without --yes only say which."""
+    """Take the rows of loaded files out of the table; without --yes only say which.
+
+    Example: autoloader undo orders 2026-01-05.csv --yes
+    """
     settings = load_settings()
     specs = open_specs(settings)
     loaded = spec_named(specs, settings, name)
@@ -78,7 +79,7 @@ def undo(
             )
         if not confirmed(yes, as_json, f"Take {plan.rows:,} rows out of {plan.table}?"):
             if as_json:
-                print_json(_plan_json(plan))
+                print_json(_json(loaded.ingestion_id, plan, dry_run=True))
             else:
                 say("nothing was changed; --yes does it")
             return
@@ -94,13 +95,19 @@ def undo(
         report = run_job_now(specs, UNDO_JOB, config, tell)
     raise_failure(report)
     if as_json:
-        print_json(_outcome_json(loaded.ingestion_id, report.value, report.run_id))
+        outcome: UndoOutcome = report.value
+        made = {
+            "run_id": report.run_id,
+            "batch_id": outcome.batch_id,
+            "snapshot_id": snapshot(outcome.snapshot_id),
+        }
+        print_json(_json(loaded.ingestion_id, outcome, dry_run=False) | made)
     else:
         _print_outcome(loaded.ingestion_id, report.value, report.run_id, base)
 
 
 def _print_plan(plan: "UndoPlan", base: str) -> None:
-    _print_versions(plan.files, base)
+    UNDONE.print_some(plan.files, base=base)
     print_left(plan.left, base)
     for difference in plan.differences:
         say(f"! {difference}")
@@ -119,62 +126,21 @@ def _print_outcome(ingestion: str, outcome: "UndoOutcome", run_id: str, base: st
     )
 
 
-def _print_versions(files: "Sequence[LoadedVersion]", base: str) -> None:
-    if not files:
-        return
-    print_some(
-        ("file", "partition", "batch", ">rows loaded", ">rows in the table"),
-        [
-            (f.path.removeprefix(base), f.partition_key, f.batch_id, f.rows, f.rows_in_table)
-            for f in files
-        ],
-        "",
-        "--json",
-    )
-
-
 def _counted(count: int, one: str, many: str) -> str:
     return f"{count:,} {one if count == 1 else many}"
 
 
-def _plan_json(plan: "UndoPlan") -> dict[str, Any]:
+def _json(ingestion: str, found: "UndoPlan | UndoOutcome", *, dry_run: bool) -> dict[str, Any]:
+    """What would be undone, or was, for programs; a contract."""
     return {
-        "ingestion": plan.ingestion_id,
-        "table": plan.table,
-        "dry_run": True,
+        "ingestion": ingestion,
+        "table": found.table,
+        "dry_run": dry_run,
         "run_id": None,
         "batch_id": None,
         "snapshot_id": None,
-        "rows": plan.rows,
-        "files": _versions_json(plan.files),
-        "left": left_json(plan.left),
-        "differences": list(plan.differences),
+        "rows": found.rows,
+        "files": UNDONE.json_list(found.files),
+        "left": LEFT.json_list(found.left),
+        "differences": list(getattr(found, "differences", ())),
     }
-
-
-def _outcome_json(ingestion: str, outcome: "UndoOutcome", run_id: str) -> dict[str, Any]:
-    return {
-        "ingestion": ingestion,
-        "table": outcome.table,
-        "dry_run": False,
-        "run_id": run_id,
-        "batch_id": outcome.batch_id,
-        "snapshot_id": snapshot(outcome.snapshot_id),
-        "rows": outcome.rows,
-        "files": _versions_json(outcome.files),
-        "left": left_json(outcome.left),
-        "differences": [],
-    }
-
-
-def _versions_json(files: "Sequence[LoadedVersion]") -> list[dict[str, Any]]:
-    return [
-        {
-            "path": file.path,
-            "partition": file.partition_key,
-            "batch_id": file.batch_id,
-            "rows": file.rows,
-            "rows_in_table": file.rows_in_table,
-        }
-        for file in files
-    ]

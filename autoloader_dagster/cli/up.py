@@ -36,7 +36,9 @@ def up(
 
     With --read-only only the UI: no sensor, schedule or queued run starts here.
     Should one of their processes die, it is started again. The UI has no login: docs/security.md
-    says how to put one in front. Example: autoloader up --port 3001 --read-only
+    says how to put one in front.
+
+    Example: autoloader up --port 3001 --read-only
     """
     _check_port(host, port)
     settings = load_settings()

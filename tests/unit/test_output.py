@@ -1,17 +1,22 @@
 """What commands print for people is the text itself, whatever a name holds."""
 
 import csv
+import inspect
 import io
 import json
+import re
+from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pyspark.sql import Row
 
-from autoloader_dagster.cli.app import main
+from autoloader_dagster.cli.amend import YesOption
+from autoloader_dagster.cli.app import app, main
 from autoloader_dagster.cli.output import (
     print_csv,
     print_error,
@@ -34,6 +39,28 @@ def test_markup_and_emoji_codes_come_out_as_they_are(capsys: pytest.CaptureFixtu
         print_error(UsageError(name, name))
         out, err = capsys.readouterr()
         assert (out.count(name), err.count(name)) == (3, 2), name
+
+
+def _commands() -> Iterator[tuple[str, Any]]:
+    for group, of in (
+        ("", app),
+        *((f"{g.name} ", g.typer_instance) for g in app.registered_groups),
+    ):
+        for command in of.registered_commands if of else ():
+            assert command.callback
+            name = command.name or command.callback.__name__.replace("_", "-")
+            yield f"{group}{name}", command.callback
+
+
+def test_the_help_of_each_command_has_an_example_and_yes_means_the_same_everywhere() -> None:
+    commands = dict(_commands())
+    assert {"run", "list", "db upgrade", "spark start", "undo"} <= commands.keys()
+    for name, callback in commands.items():
+        found = re.findall(r"^Example: (autoloader .*)$", inspect.getdoc(callback) or "", re.M)
+        assert len(found) == 1, name
+        assert found[0].startswith(f"autoloader {name}"), found
+        yes = inspect.signature(callback).parameters.get("yes")
+        assert yes is None or yes.annotation == YesOption, name
 
 
 def test_csv_holds_the_values_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,1 @@
+"""What the command line shows of each result: its JSON and its table, described once."""
