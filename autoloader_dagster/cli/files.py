@@ -65,7 +65,7 @@ def files(
     base = source_base(loaded)
     FILES.print(
         rows,
-        columns=("file", "size", "changed (UTC)", "partition", "status", "rows", "why"),
+        columns=("file", "size", "changed (UTC)", "partition", "status", "rows", "reason"),
         base=base,
     )
     known = sum(total.files for total in totals.values())

@@ -61,7 +61,9 @@ def reconcile(
 
 def _print(loaded: LoadedSpec, found: "Reconciliation") -> None:
     FINDINGS.print_some(
-        _findings(loaded, found), columns=("file", "what", "meaning"), base=source_base(loaded)
+        _findings(loaded, found),
+        columns=("file", "difference", "meaning"),
+        base=source_base(loaded),
     )
     words = [f"{count:,} {kind}" for kind, count in found.found.items() if count]
     words += [

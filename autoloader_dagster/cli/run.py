@@ -198,7 +198,7 @@ def print_report(report: "RunReport", base: str) -> None:
         FILES.print_some(
             report.set_aside,
             f"{len(report.set_aside):,} files failed or quarantined",
-            columns=("file", "status", "error", "why"),
+            columns=("file", "status", "error", "reason"),
             base=base,
             where=f"'autoloader files {report.ingestion} --status failed,quarantined'",
         )

@@ -24,7 +24,7 @@ _WORDS = {
     "held": ("HELD",),
     "processing": ("PROCESSING",),
     "loaded": ("SUCCESS",),
-    "set_aside": ("QUARANTINED",),
+    "quarantined": ("QUARANTINED",),
 }
 
 
@@ -34,7 +34,7 @@ def status(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show for each ingestion what waits and why, what is loaded and what was set aside.
+    """Show for each ingestion what waits and why, what is loaded and what is quarantined.
 
     Example: autoloader status orders
     """

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 # The columns whose values are prose and may be folded between words.
-_PROSE = ("why", "meaning", "trigger", "broken because")
+_PROSE = ("reason", "meaning", "trigger", "broken because")
 # The columns that a narrow table can do without, the first of them first. '--json' has them all.
 _DISPENSABLE = (
     "seconds", "kind", "tenant", "source", "changed", "changed (UTC)", "size", "began (UTC)",

@@ -64,7 +64,7 @@ def trace(
     TRACED_FILES.print(
         files[:_SHOWN],
         "files" if len(files) <= _SHOWN else f"the first {_SHOWN} of {len(files):,} files",
-        columns=("file", "changed (UTC)", "status", "partition", "rows", "batch", "why"),
+        columns=("file", "changed (UTC)", "status", "partition", "rows", "batch", "reason"),
         base=base,
     )
     BATCHES_WITH_FILES.print(

@@ -176,7 +176,7 @@ def test_a_dead_spark_server_is_exit_2_and_loses_nothing(dailies: Project) -> No
         "ingestion": "default/daily",
         "held": 1,
         "loaded": 0,
-        "set_aside": 1,
+        "quarantined": 1,
         "rows": 0,
         "last_load": None,
     }

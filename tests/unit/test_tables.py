@@ -14,7 +14,7 @@ _SNAPSHOT = "8031846592187654321"
 _FILE = "2026/11/26/orders_north_20261126T101500Z.csv"
 _WHY = "line 7 of the file has 4 cells, and its header names 5 columns: id, name, day, sum, note"
 _HISTORY = ("batch", "kind", "run", "began (UTC)", ">files", ">rows", ">size", "snapshot",
-            "status", ">seconds", "why")  # fmt: skip
+            "status", ">seconds", "reason")  # fmt: skip
 _HISTORY_ROW = (_BATCH, "load", "9f86d081", "2026-11-26 17:13:07", 12, 3456789, "1.2 GB",
                 _SNAPSHOT, "RECORDED", "12.3", "")  # fmt: skip
 
@@ -40,11 +40,15 @@ def test_an_id_is_never_folded_and_what_is_left_out_is_named(
 
 
 def test_a_reason_goes_below_its_file_before_a_path_is_folded() -> None:
-    lines = _printed(80, ("file", "status", "error", "why"), (_FILE, "QUARANTINED", "NotCsv", _WHY))
+    lines = _printed(
+        80, ("file", "status", "error", "reason"), (_FILE, "QUARANTINED", "NotCsv", _WHY)
+    )
     assert lines[1] == f"{_FILE}  QUARANTINED  NotCsv"
     assert " ".join(line.strip() for line in lines[2:]) == _WHY
     assert all(line.startswith("    ") and len(line) <= 80 for line in lines[2:])
-    wide = _printed(140, ("file", "status", "error", "why"), (_FILE, "QUARANTINED", "NotCsv", _WHY))
+    wide = _printed(
+        140, ("file", "status", "error", "reason"), (_FILE, "QUARANTINED", "NotCsv", _WHY)
+    )
     assert wide[1].startswith(f"{_FILE}  QUARANTINED  NotCsv  line 7 of the file")
     assert wide[2].strip() == _WHY.removeprefix(wide[1].partition("NotCsv  ")[2]).strip()
 

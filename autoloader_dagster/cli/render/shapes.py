@@ -50,13 +50,13 @@ _FILE = (
     Field("snapshot_id", of=_snapshot),
 )
 # File versions of the state: with why they are not loaded, and with all that was noted of them.
-FILES = Shape(*_FILE, Field("", "why", of=_why_not_loaded))
-TRACED_FILES = Shape(*_FILE, Field("", "why", of="reason"))
+FILES = Shape(*_FILE, Field("", "reason", of=_why_not_loaded))
+TRACED_FILES = Shape(*_FILE, Field("", "reason", of="reason"))
 # Files that a command was asked for and left as they are, or that it could not load.
 LEFT = Shape(
     Field("path", "file", path=True),
     Field("status", "status"),
-    Field("reason", "why"),
+    Field("reason", "reason"),
 )
 # Files that an undo takes out.
 UNDONE = Shape(
@@ -81,7 +81,7 @@ DISMISSED = Shape(
     Field("path", "file", path=True),
     _PARTITION,
     Field("was", "status"),
-    Field("reason", "why"),
+    Field("reason", "reason"),
 )
 RETRIED = Shape(Field("path", "file", path=True), _PARTITION, Field("was", "was"))
 # Files whose content was loaded under another name, with that: pairs of addresses.
@@ -101,7 +101,7 @@ BATCHES = Shape(
     Field("snapshot_id", "snapshot", of=_snapshot),
     Field("status", "status"),
     Field("seconds", ">seconds", of=_seconds, shown=lambda s: "" if s is None else f"{s:.1f}"),
-    Field("error", "why"),
+    Field("error", "reason"),
 )
 BATCHES_WITH_FILES = Shape(
     Field("batch_id", "batch"),
@@ -126,7 +126,7 @@ BATCHES_OF_RELOAD = Shape(
 )
 # What source, state and table do not say alike, with ``meaning``.
 FINDINGS = Shape(
-    Field("kind", "what"),
+    Field("kind", "difference"),
     Field("path", "file", path=True),
     Field("modified_at"),
     Field("batch_id"),
@@ -146,7 +146,7 @@ PREVIEW_BAD_FILES = Shape(
     Field("path", "file", path=True),
     Field("status", "status"),
     Field("error_type", "error"),
-    Field("reason", "why"),
+    Field("reason", "reason"),
 )
 # Counts of an ingestion.
 STATUS = Shape(
@@ -155,7 +155,7 @@ STATUS = Shape(
     Field("held", ">held"),
     Field("processing", ">processing"),
     Field("loaded", ">loaded"),
-    Field("set_aside", ">set aside"),
+    Field("quarantined", ">quarantined"),
     Field("rows", ">rows"),
     Field("last_load", "last load (UTC)", shown=lambda at: at or "never"),
     Field("why_waiting"),
