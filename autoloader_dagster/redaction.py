@@ -7,58 +7,59 @@ of other packages are struck by ``struck_errors``, at the edges where Dagster st
 
 import contextlib
 import logging
-import re
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from autoloader_dagster.secret_forms import forms
+from autoloader_dagster.coded_text import decoded
+from autoloader_dagster.secret_forms import SHORTEST, Form, forms
 
 STRUCK = "***"
 
-# What is shorter is a word rather than a secret, and every message would hold it.
-_SHORTEST = 6
 # Temporary keys change; the latest are the ones that a message can hold.
 _KEPT = 500
+# Base64 of what holds base64, as in a file of logins that was coded whole.
+_CODED_TWICE = 2
 _GUARDED = "_autoloader_strikes_secrets"
 
 
 class _Memory:
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._secrets: dict[str, None] = {}
-        self._pattern: re.Pattern[str] | None = None
-        self._is_stale = False
+        self._lock = threading.RLock()
+        self._secrets: dict[str, list[Form]] = {}
 
     def add(self, secret: str) -> None:
         with self._lock:
-            if secret in self._secrets:
-                # The one that was read last is forgotten last.
-                self._secrets[secret] = self._secrets.pop(secret)
-                return
-            self._secrets[secret] = None
+            # The one that was read last is forgotten last.
+            self._secrets[secret] = self._secrets.pop(secret, None) or forms(secret)
             while len(self._secrets) > _KEPT:
                 del self._secrets[next(iter(self._secrets))]
-            self._is_stale = True
 
     @property
-    def pattern(self) -> re.Pattern[str] | None:
-        """Compiled at its first use, because several secrets are read one after the other."""
-        if self._is_stale:
-            with self._lock:
-                # The longest first: one secret may be the beginning of another one.
-                longest_first = sorted(self._secrets, key=len, reverse=True)
-                self._pattern = re.compile("|".join(map(forms, longest_first)))
-                self._is_stale = False
-        return self._pattern
+    def is_empty(self) -> bool:
+        return not self._secrets
+
+    def spans(self, text: str, depth: int = _CODED_TWICE) -> list[tuple[int, int]]:
+        """Where secrets are in a text, and in what its runs of base64 and the like stand for."""
+        with self._lock:
+            known = list(self._secrets.values())
+        return _spans(known, text, depth)
 
     def copy(self) -> "_Memory":
         with self._lock:
             copied = _Memory()
-            copied._secrets, copied._is_stale = dict(self._secrets), bool(self._secrets)
+            copied._secrets = dict(self._secrets)
             return copied
+
+
+def _spans(known: list[list[Form]], text: str, depth: int) -> list[tuple[int, int]]:
+    found = [span for of_one in known for form in of_one for span in form.spans(text)]
+    if depth:
+        for coded in decoded(text):
+            found += [coded.place(*span) for span in _spans(known, coded.text, depth - 1)]
+    return found
 
 
 _memory = _Memory()
@@ -67,20 +68,24 @@ _memory = _Memory()
 def remember(secret: str | None) -> None:
     """Have a secret struck out of all texts of this process from now on."""
     secret = (secret or "").strip()
-    if len(secret) < _SHORTEST:
+    if len(secret) < SHORTEST:
         return
     _memory.add(secret)
-    # Of a message with line breaks, often one line alone is shown.
-    for line in secret.splitlines():
-        if len(line) >= _SHORTEST:
-            _memory.add(line)
     _guard_output()
 
 
 def strike(text: str) -> str:
     """The text with ``***`` in the place of each secret that was remembered."""
-    pattern = _memory.pattern
-    return text if pattern is None else pattern.sub(STRUCK, text)
+    if _memory.is_empty:
+        return text
+    kept: list[str] = []
+    end = 0
+    # One secret may be a part of another one, or begin within it.
+    for start, after in sorted(_memory.spans(text)):
+        if start > end or not kept:
+            kept.append(text[end:start])
+        end = max(end, after)
+    return STRUCK.join([*kept, text[end:]]) if kept else text
 
 
 @contextmanager
@@ -107,7 +112,7 @@ def strike_error(error: BaseException) -> BaseException:
     Returns:
         The same object, or a plain one with the same name and text if it cannot be changed.
     """
-    return error if _memory.pattern is None else _strike_error(error, {})
+    return error if _memory.is_empty else _strike_error(error, {})
 
 
 def _strike_error(error: BaseException, done: dict[int, BaseException]) -> BaseException:
@@ -193,7 +198,7 @@ def _guard_stream(stream: Any) -> None:
 def _guarded_factory(factory: Any) -> Any:
     def make(*args: Any, **kwargs: Any) -> logging.LogRecord:
         record = factory(*args, **kwargs)
-        if _memory.pattern is None:
+        if _memory.is_empty:
             return record
         with contextlib.suppress(Exception):  # arguments that do not fit are the logger's to tell
             message = record.getMessage()

@@ -16,6 +16,11 @@ from autoloader_dagster.redaction import remember
 
 _SPECS_DIR = "ingestion_specs"
 _NO_SECRETS = ("use_ssl", "user_id", "user_agent", "session_id")
+# An address that no user and no path is in: what follows its server is parameters.
+_PLAIN_REMOTE = re.compile(
+    r"(?:[a-z+]*://)?(?:[\w.-]+|\[[0-9A-Fa-f:.]+\])?(?::[0-9]{1,5})?/?(?:;[\w-]+=[^;]*)*;?"
+)
+_SCHEME = re.compile(r"(?:[A-Za-z+]*:)?//")
 _ENCODED = {"/": "%2F", "?": "%3F", "#": "%23", "=": "%3D", ";": "%3B"}
 
 
@@ -121,9 +126,9 @@ def check_remote(remote: str) -> None:
         if name not in _NO_SECRETS:
             secrets.append(value if equals else parameter)
     # A user's name and password do not belong there, and are a secret all the same.
-    secrets += re.findall(r"//(.*)@", remote)
+    secrets.append(_user(remote))
     for secret in secrets:
-        for piece in (secret, *re.split("[/?#=:@]", secret)):
+        for piece in (secret, *re.split("[/?#=:;@]", secret)):
             remember(piece)
             remember(unquote(piece))
     shown = without_parameters(remote)
@@ -146,8 +151,23 @@ def check_remote(remote: str) -> None:
 
 
 def without_parameters(remote: str) -> str:
-    """The address of a Spark Connect server as it can be shown: without its token."""
-    return re.sub(r"//.*@", "//", remote.split(";")[0].rstrip("/"))
+    """The address of a Spark Connect server as it can be shown: without its user and its token."""
+    scheme = _SCHEME.match(remote)
+    user = _user(remote)
+    if not user:
+        return remote.split(";")[0].rstrip("/")
+    server = remote[remote.index(user) + len(user) + 1 :]
+    # With these characters in it, the last @ may be one of a parameter.
+    shown = "***" if re.search("[@;/?#=]", user) else re.split("[;/?#]", server)[0]
+    return f"{scheme[0] if scheme else ''}{shown}"
+
+
+def _user(remote: str) -> str:
+    """What is before the server's name, up to the last @; a password may hold any character."""
+    if _PLAIN_REMOTE.fullmatch(remote):
+        return ""
+    scheme = _SCHEME.match(remote)
+    return remote[scheme.end() if scheme else 0 :].rpartition("@")[0]
 
 
 def _path(variable: str, value: str) -> Path:

@@ -26,16 +26,16 @@ _ABOUT_SECRETS = re.compile(
 _CLASS_NAME = re.compile(r"[a-z]\w*(\.[a-z]\w*)+\.[A-Z][\w$]*")
 # Within an address or Java's options: password=..., -Dx.Password=..., sig=...
 _PARAMETER = re.compile(
-    r"(?i)(?:secret|passw|passphrase|pwd|token|credential|(?:access|account|api).?key)"
+    r"(?is)(?:secret|passw|passphrase|pwd|token|credential|(?:access|account|api).?key)"
     r"[\w.%-]*\s*=\s*(?P<value>\S.*)|\bsig\s*=\s*(?P<sig>\S.*)"
 )
 # Where a value may end: before the next parameter, or at the first character that could end it.
 _ENDS = (r"[&;]\s*[\w.%-]+=", r"\s", r"[&;\s]", r"[,)\s]", r"[&;,)\s]")
 # user:password@, and not host:port/...@
-_USER = re.compile(r"//(?![\w.\[\]-]+(?::\d+)?(?:[/?;,]|$))[^\s:/]*:(.*)@")
+_USER = re.compile(r"//(?![\w.\[\]-]+(?::\d+)?(?:[/?;,]|\Z))[^\s:/]*:(.*)@", re.DOTALL)
 _ADDRESS = re.compile(r"(?:\bjdbc:|\b[a-zA-Z][\w+.-]*://)[^\s'\"<>]+")
 _MOST_OF_AN_ERROR = 10
-_ORACLE_USER = re.compile(r"(?i)jdbc:oracle:\w+:[^\s/@]*/(.*)@")
+_ORACLE_USER = re.compile(r"(?is)jdbc:oracle:\w+:[^\s/@]*/(.*)@")
 
 
 def secrets_in(conf: Mapping[str, str | None]) -> Iterator[str]:

@@ -294,8 +294,12 @@ def _parse(url: str) -> URL:
         raise UsageError(f"AUTOLOADER_DATABASE_URL names a '{backend}' database", wanted)
     if backend == "sqlite" and parsed.database in (None, "", ":memory:"):
         raise UsageError("AUTOLOADER_DATABASE_URL names no file, and the state must last", wanted)
-    # What follows the first @ is taken for the server, and would be shown as its name.
-    if backend == "postgresql" and url.split("?")[0].count("@") > 1:
+    # What follows an @ is taken for the server, and would be shown as its name.
+    if backend == "postgresql" and (
+        url.split("?")[0].count("@") > 1
+        # host:port/name?password=...@ is taken for a user and a password.
+        or re.match(r"[^:]*://[^:/]*:[^@]*\?[^@]*=[^@]*@", url)
+    ):
         raise UsageError(
             "AUTOLOADER_DATABASE_URL has an @ in its password",
             "Write it as %40, and / as %2F, : as %3A, % as %25.",
@@ -314,7 +318,8 @@ def _passwords(url: URL) -> list[str]:
 
 def _written_passwords(url: str) -> list[str]:
     """The same as they are written in the address."""
-    return re.findall(r"://[^:/@]*:(.*)@", url) + re.findall(r"(?i)[?&][^=]*pass[^=]*=([^&]*)", url)
+    users = re.findall(r"(?s)://[^:/@]*:(.*)@", url)
+    return users + re.findall(r"(?i)[?&][^=]*pass[^=]*=([^&]*)", url)
 
 
 def _engine(url: URL) -> Engine:

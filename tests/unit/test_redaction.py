@@ -1,11 +1,17 @@
 """Canary secrets of every shape: no message, log, print, tick or event shows one of them."""
 
+import base64
+import contextlib
+import html
 import json
 import logging
+import random
+import re
 import secrets
 import sys
+import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
@@ -20,11 +26,11 @@ from autoloader_dagster.cli.app import main
 from autoloader_dagster.errors import AutoloaderError, UsageError
 from autoloader_dagster.orchestration.resources import SparkConnectResource
 from autoloader_dagster.redaction import remember, strike, strike_error, struck_errors
-from autoloader_dagster.settings import Settings, check_remote
+from autoloader_dagster.settings import Settings, check_remote, without_parameters
 from autoloader_dagster.state.database import Database
 from tests.fixtures.spark import settings_for
 from tests.nets import talkative
-from tests.nets.canaries import FORMS, Secret, seen
+from tests.nets.canaries import FORMS, Secret, draw_secrets, seen
 from tests.nets.error_paths import ticks_and_runs, write_specs
 
 
@@ -71,6 +77,94 @@ def test_a_short_secret_is_a_word_and_a_very_short_one_is_none() -> None:
     )
 
 
+# Found by the soak: forms of forms, and base64 of more than the secret.
+FOUND = [
+    # 41127/448
+    lambda secret: quote(json.dumps(f"failed\n{secret}\n"), safe=""),
+    # 41127/614, 1002; a message that was cut shows the beginning of a long one
+    lambda secret: base64.b64encode(f"u:{secret}".encode()).decode(),
+    lambda secret: base64.b64encode(f"u:{secret}".encode())[:4_000].decode(),
+    lambda secret: base64.encodebytes(json.dumps([secret]).encode()).decode(),
+    lambda secret: json.dumps(base64.encodebytes(secret.encode()).decode()),
+    lambda secret: quote(base64.b64encode(f'{{"a": {json.dumps(secret)}}}'.encode()), safe=""),
+    lambda secret: base64.b64encode(base64.urlsafe_b64encode(secret.encode())).decode(),
+    lambda secret: f"login {secret}".encode().hex(),
+    lambda secret: quote(html.escape(quote(repr(secret)))),
+    lambda secret: html.escape(json.dumps(ascii(secret))),
+    lambda secret: secret.encode().decode("latin-1"),
+]
+HARD = [
+    "\\u00e9*%2f*%3D*\u00e9*\u4e2d\U0001f511*-*\\'*'\"*;*",
+    "*'\"*-----BEGIN KEY-----\n*\n*\n-----END KEY-----",
+    "*" + "x" * 10_000 + "*",
+    "\\\\*'\"*" + "y" * 300 + "\"*'",
+    "'*\u00e9*'",
+]
+
+
+@pytest.mark.parametrize("shape", HARD)
+@pytest.mark.parametrize("form", FOUND)
+def test_a_form_of_a_form_is_struck(shape: str, form: Callable[[str], str]) -> None:
+    canaries: list[str] = []
+
+    def canary(_: object) -> str:
+        canaries.append(secrets.token_hex(6))
+        return canaries[-1]
+
+    secret = re.sub(r"\*", canary, shape)
+    remember(secret)
+    struck = strike(f"before {form(secret)} after")
+    assert not seen(Secret(secret, tuple(canaries)), struck)
+    assert struck.startswith("before ")
+    assert struck.endswith("after")
+
+
+def test_secrets_in_a_form_of_a_form_are_struck() -> None:
+    for seed in range(150):
+        rng = random.Random(seed)
+        drawn = draw_secrets(rng, 2)
+        for secret in drawn:
+            remember(secret.text)
+        for secret in drawn:
+            shown = secret.text
+            coded = 0
+            for name in rng.choices(list(FORMS), k=rng.randint(1, 3)):
+                coded += "base64" in name
+                if "base64" not in name or coded <= 2:
+                    shown = FORMS[name](shown)
+            struck = strike(f"before {shown} after")
+            assert not seen(secret, struck), (seed, secret.text)
+            assert struck.startswith("before ")
+            assert struck.endswith(" after")
+
+
+def test_what_is_beside_a_secret_is_left_as_it_is() -> None:
+    remember("7f3Kq/9sLm+Tz4Wd=Ua1Xc")
+    remember("landing2")
+    text = "s3://landing/in/landing2024/part-0000.parquet YWJjZGVmZ2hpamtsbW5vcA== 2026-11-27T10:15"
+    assert strike(text) == text
+    login = base64.b64encode(b"the user:7f3Kq/9sLm+Tz4Wd=Ua1Xc, and the rest").decode()
+    struck = strike(f"Basic {login}, 7f3Kq%2F9sLm%2BTz4Wd%3DUa1Xc and landing2.")
+    assert struck.startswith(f"Basic {login[:12]}***")
+    assert struck.endswith("wgYW5kIHRoZSByZXN0, *** and ***.")
+
+
+def test_a_large_text_and_many_secrets_cost_little_time() -> None:
+    rng = random.Random(1)
+    for _ in range(500):
+        remember(base64.b64encode(rng.randbytes(rng.choice((12, 20, 30)))).decode())
+    secret = f"{secrets.token_hex(7)}/{secrets.token_hex(7)}"
+    remember(secret)
+    code = base64.b64encode(rng.randbytes(200_000)).decode()
+    # The first letters of a secret, and what could follow for ever.
+    endless = secret[:14] + "\\" * 200_000 + "%41" * 50_000
+    words = " ".join(rng.choices(["batch", "orders/part-0000.parquet", "a\\b"], k=30_000))
+    began = time.process_time()
+    struck = strike(f"{code} {endless} {words} {secret} end")
+    assert time.process_time() - began < 5
+    assert struck == f"{code} ***{endless[14:]} {words} *** end"
+
+
 @pytest.mark.parametrize("between", ["/", "+", "-", "_", "%2F", "'", "x"])
 def test_a_secret_that_another_one_begins_with_is_struck_whole(between: str) -> None:
     first = secrets.token_hex(7)
@@ -115,6 +209,8 @@ def test_a_line_of_a_secret_is_struck_too() -> None:
         "postgresql://me:a@!/x@127.0.0.1:1/state",
         "postgresql://me:a@b/!@127.0.0.1:1/state",
         "postgresql://me@127.0.0.1:1/state?password=!",
+        "postgresql://me@127.0.0.1:1/state?password=a://u:b@h/!",
+        "postgresql://127.0.0.1:1/state?user=me&password=a@h/!",
     ],
 )
 def test_a_password_in_any_part_of_the_databases_address_is_not_shown(
@@ -128,7 +224,7 @@ def test_a_password_in_any_part_of_the_databases_address_is_not_shown(
     monkeypatch.setenv("AUTOLOADER_DATABASE_URL", url.replace("!", canary))
     assert main(["status"]) == 2
     assert "canary" not in "".join(capsys.readouterr())
-    if "password=" in url:
+    if "@h" not in url and "password=" in url:
         assert strike(canary) == "***"
     else:
         with pytest.raises(UsageError, match="has an @ in its password"):
@@ -139,6 +235,38 @@ def test_a_password_before_the_spark_servers_name_is_struck() -> None:
     canary = f"canary{secrets.token_hex(12)}"
     check_remote(f"sc://me:{canary}@127.0.0.1:1")
     assert strike(f"no {canary} here") == "no *** here"
+
+
+# Found by the soak: 41127/46, 686, 1018.
+@pytest.mark.parametrize("between", ["\n", "\r\n", "\u2028", ";", "@", "/", "=", "\n;x=\n"])
+@pytest.mark.parametrize(
+    "address", ["sc://me:!@127.0.0.1:1", "https://me:!@h:1/;token=a", "me:!@h"]
+)
+def test_no_character_of_a_password_keeps_it_in_a_spark_servers_address(
+    address: str, between: str
+) -> None:
+    parts = [secrets.token_hex(7), secrets.token_hex(7)]
+    remote = address.replace("!", between.join(parts))
+    shown = without_parameters(remote)
+    with contextlib.suppress(UsageError):
+        check_remote(remote)
+    for part in parts:
+        assert part not in shown
+        assert part not in strike(f"no {remote} here")
+
+
+def test_a_parameter_with_an_at_leaves_the_spark_servers_name_as_it_is() -> None:
+    remote = "sc://spark.example:15002/;token=canary-with@sign;user_id=me"
+    check_remote(remote)
+    assert without_parameters(remote) == "sc://spark.example:15002"
+    assert strike("spark.example: no canary-with@sign") == "spark.example: no ***"
+
+
+def test_a_password_with_a_line_break_in_the_databases_address_is_struck() -> None:
+    parts = [secrets.token_hex(7), secrets.token_hex(7)]
+    Database(f"postgresql://me:{parts[0]}%41\n{parts[1]}@127.0.0.1:1/state")
+    for form in ("{}%41\n{}", "{}A\n{}"):
+        assert strike(f"no {form.format(*parts)} here") == "no *** here"
 
 
 def _foreign(secret: str) -> list[Exception]:
