@@ -1,4 +1,4 @@
-"""``retry``: requeue files that were set aside, and load them."""
+"""``retry``: requeue files that failed or are quarantined, skipped or undone, and load them."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,7 +26,7 @@ def retry(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Load files again that failed, or were set aside, skipped or undone; default all bad ones.
+    """Load files again that failed, are quarantined, skipped or undone; default all bad ones.
 
     Example: autoloader retry orders '2026-01-*.csv'
     """
@@ -75,4 +75,4 @@ def _print(ingestion: str, outcome: "RetryOutcome", run_id: str, base: str) -> N
     if outcome.files:
         say(f"{ingestion}: {len(outcome.files):,} files wait again; run {run_id[:8]}")
     elif not outcome.left:
-        say(f"{ingestion}: no file failed or was set aside")
+        say(f"{ingestion}: no file failed or is quarantined")

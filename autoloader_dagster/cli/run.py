@@ -176,6 +176,7 @@ def report_json(report: "RunReport") -> dict[str, Any]:
         "files": {
             "loaded": report.files.loaded,
             "unchanged": report.files.unchanged,
+            "failed": report.files.failed,
             "quarantined": report.files.quarantined,
             "skipped": report.files.skipped,
             "held": report.files.held,
@@ -220,7 +221,8 @@ def print_report(report: "RunReport", base: str) -> None:
         for count, what in (
             (report.bad_rows, "rows with something in _rescued"),
             (files.unchanged, "files unchanged"),
-            (files.quarantined, "set aside"),
+            (files.failed, "failed"),
+            (files.quarantined, "quarantined"),
             (files.skipped, "skipped"),
             (files.held, "held"),
         )

@@ -143,7 +143,7 @@ def _ingest(
     if LISTED_TAG not in context.run.tags:
         found = list_to_its_end(ingestion, lambda n: context.log.debug("%d files listed", n))
         context.log.info(
-            "%d files listed: %d new, %d changed, %d unchanged, %d held, %d set aside",
+            "%d files listed: %d new, %d changed, %d unchanged, %d held, %d quarantined",
             found.listed,
             found.new,
             found.changed,

@@ -204,7 +204,7 @@ def counts_in_words(planned: Planned) -> str:
         f"{count:,} {name}"
         for count, name in (
             (found.held, "held"),
-            (found.quarantined, "set aside"),
+            (found.quarantined, "quarantined"),
             (found.skipped, "skipped"),
             (found.in_flight, "being loaded"),
         )

@@ -95,19 +95,19 @@ class Errors(SpecModel):
     bad_rows: Literal["rescue", "quarantine"] = Field(
         default="rescue",
         description="'rescue': a row with a value that does not fit is kept, and what does not "
-        "fit goes to _rescued. 'quarantine': a file with more than max_bad_rows of them is set "
-        "aside whole.",
+        "fit goes to _rescued. 'quarantine': a file with more than max_bad_rows of them is "
+        "quarantined whole.",
     )
     max_bad_rows: int = Field(
         default=0,
         strict=True,
         ge=0,
         description="Bad rows that a file may hold before the bad_rows check warns (rescue) or "
-        "the file is set aside (quarantine).",
+        "the file is quarantined (quarantine).",
     )
     bad_file: Literal["quarantine", "fail"] = Field(
         default="quarantine",
-        description="'quarantine': a bad file is set aside with its reason, the rest is loaded "
+        description="'quarantine': a bad file is quarantined with its reason, the rest is loaded "
         "and a check warns. 'fail': the same, and the check is an error.",
     )
     retries: int = Field(

@@ -135,7 +135,7 @@ def test_what_cannot_be_undone_or_retried_has_a_clear_answer(
         ("undo", "orders"): (2, "needs files or a batch"),
         ("undo", "orders", "good.csv", "--batch", "x"): (2, "needs files or a batch"),
         ("undo", "orders", "nothing.csv"): (1, "knows no file nothing.csv"),
-        ("undo", "orders", "bad.csv"): (1, "was set aside"),
+        ("undo", "orders", "bad.csv"): (1, "is quarantined"),
         ("undo", "orders", "--batch", "20200101T000000Z-abcdef"): (1, "20200101T000000Z-abcdef"),
         ("retry", "orders", "nothing.csv"): (1, "knows no file nothing.csv"),
         ("trace", "orders", "nothing.csv"): (1, "knows no file nothing.csv"),

@@ -122,7 +122,7 @@ def test_what_was_never_loaded_cannot_be_undone(lake: Lake) -> None:
 
     with pytest.raises(NotLoaded, match=r"default/never knows no file nowhere\.csv"):
         plan_undo(ingestion, ["nowhere.csv"])
-    with pytest.raises(NotLoaded, match=r"bad\.csv was set aside: "):
+    with pytest.raises(NotLoaded, match=r"bad\.csv is quarantined: "):
         plan_undo(ingestion, ["bad.csv"])
     with pytest.raises(NotLoaded, match="has no batch 20200101"):
         plan_undo(ingestion, batch_id="20200101T000000Z-000000")

@@ -226,7 +226,7 @@ def test_a_tick_tells_of_what_its_listing_sets_aside(shown: Shown) -> None:
     assert red.description is not None
     assert red.description.startswith("2 files failed or are quarantined; 'autoloader retry'")
     assert result.skip_message is not None
-    assert "2 set aside" in (result.skip_message or "")
+    assert "2 quarantined" in (result.skip_message or "")
     assert shown.tick().asset_events == [], "the same answer is not told again"
 
     # Dismissed, also though the source has it no more; its reason stays.

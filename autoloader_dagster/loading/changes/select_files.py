@@ -16,7 +16,7 @@ _WORDS = {
     "HELD": "is held back",
     "PROCESSING": "is being loaded",
     "FAILED": "failed and is tried again",
-    "QUARANTINED": "was set aside",
+    "QUARANTINED": "is quarantined",
     "SKIPPED": "was skipped",
     "REPLACED": "was replaced by a newer version",
     "UNDONE": "was undone",

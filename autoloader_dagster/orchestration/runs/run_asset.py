@@ -48,6 +48,7 @@ class FileCounts:
 
     loaded: int = 0
     unchanged: int = 0
+    failed: int = 0
     quarantined: int = 0
     skipped: int = 0
     held: int = 0
@@ -233,7 +234,8 @@ def _report(
         files=FileCounts(
             loaded=len(loaded),
             unchanged=found.unchanged,
-            quarantined=len(aside),
+            failed=sum(row.status == "FAILED" for row in aside),
+            quarantined=sum(row.status == "QUARANTINED" for row in aside),
             skipped=found.skipped + sum(row.status == "SKIPPED" for row in of_run),
             held=found.held,
         ),
