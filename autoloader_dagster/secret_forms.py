@@ -130,7 +130,7 @@ def _cut(steps: list[tuple[str, int]], size: int) -> str:
             length = 0
         chunks[-1] += pattern
         length += count
-    return "(?:".join(chunks) + ")?" * (len(chunks) - 1) + r"[^\s\"'<>]*"
+    return "(?:".join(chunks) + ")?" * (len(chunks) - 1) + r"[^\s\"'<>\x00]*"
 
 
 def _loose(parts: list[str]) -> Iterator[tuple[str, int]]:
@@ -143,11 +143,13 @@ def _loose(parts: list[str]) -> Iterator[tuple[str, int]]:
         if not _LETTERS.fullmatch(part):
             between.append(part)
             continue
-        if between:
-            count = sum(map(len, between))
-            yield _gap(count), count
-            between = []
-        yield from _pieces(part)
+        # No step ends with what is between: it would take what follows a secret that was cut.
+        count = sum(map(len, between))
+        gap = _gap(count) if between else ""
+        between = []
+        for letters, length in _pieces(part):
+            yield gap + letters, count + length
+            gap, count = "", 0
     for part in between:
         yield f"(?:{_exact(part)})?", len(part)
 

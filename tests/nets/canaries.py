@@ -23,6 +23,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 
@@ -31,6 +32,7 @@ import dagster as dg
 from autoloader_dagster import redaction
 from autoloader_dagster.cli.app import main as autoloader
 from autoloader_dagster.orchestration.resources import SparkConnectResource
+from autoloader_dagster.settings import Settings
 from tests.fixtures.spark import settings_for
 from tests.nets.error_paths import environment, ticks_and_runs, write_specs
 from tests.nets.talkative import SERVERS, Talkative
@@ -129,18 +131,26 @@ FORMS: dict[str, Callable[[str], str]] = {
     "base64": lambda text: base64.b64encode(text.encode()).decode(),
     "base64 of a login": lambda text: base64.b64encode(f"user:{text}".encode()).decode(),
     "base64 for addresses": lambda text: base64.urlsafe_b64encode(f"u:{text}".encode()).decode(),
+    "base64 in lines": lambda text: base64.encodebytes(f"u:{text}".encode()).decode().strip(),
+    "base64 of json": lambda text: base64.b64encode(json.dumps({"k": text}).encode()).decode(),
+    "hex": lambda text: f"u:{text}".encode().hex(),
+    "json, slashes escaped": lambda text: json.dumps(text).replace("/", "\\/"),
     "unicode_escape": lambda text: text.encode("unicode_escape").decode(),
 }
 
 
 def shown_as(rng: random.Random, text: str) -> str:
-    """The text in one of the forms, or in a form of a form."""
-    inner = rng.choice(list(FORMS))
-    shown = FORMS[inner](text)
-    if rng.random() < 0.75 or "base64" in inner:
-        return shown
-    # Nobody writes what is escaped already in base64.
-    return FORMS[rng.choice([name for name in FORMS if "base64" not in name])](shown)
+    """The text in one of the forms, or in a form of a form; it is coded twice at most."""
+    coded = 0
+    for name in rng.choices(list(FORMS), k=rng.choice((1, 1, 2, 3))):
+        coded += _is_coded(name)
+        if coded <= 2 or not _is_coded(name):
+            text = FORMS[name](text)
+    return text
+
+
+def _is_coded(name: str) -> bool:
+    return name.startswith(("base64", "hex"))
 
 
 def seen(secret: Secret, text: str) -> bool:
@@ -151,12 +161,20 @@ def seen(secret: Secret, text: str) -> bool:
     )
 
 
-def _coded(canary: str) -> Iterator[str]:
-    yield canary
+@lru_cache(maxsize=1000)
+def _coded(canary: str) -> list[str]:
+    """The canary as it is, coded, and coded twice."""
+    once = _coded_once(canary)
+    return [canary, *once, *(twice for each in once for twice in _coded_once(each))]
+
+
+def _coded_once(text: str) -> list[str]:
+    found = [text.encode().hex()]
     for skipped in range(3):
-        code = base64.b64encode(b"\0" * skipped + canary.encode()).decode()
-        # Only the characters that nothing beside the canary has a part in.
-        yield code[-(-skipped * 8 // 6) : (skipped + len(canary)) * 8 // 6]
+        code = base64.b64encode(b"\0" * skipped + text.encode()).decode()
+        # Only the characters that nothing beside the text has a part in.
+        found.append(code[-(-skipped * 8 // 6) : (skipped + len(text)) * 8 // 6])
+    return found
 
 
 @dataclass
@@ -264,7 +282,8 @@ class Net:
             arguments = [command] + (["orders"] if command in ("files", "preview", "run") else [])
             self._judge(place, f"autoloader {command}", secrets, [self._terminal(arguments)])
             if self._number % 8 == 1:
-                shown = ticks_and_runs(replace(settings, specs_dir=specs), self._instance)
+                settings = replace(settings, specs_dir=specs)
+                shown = self._ticks_and_runs(settings)
                 self._judge(place, "ticks, runs, GraphQL", secrets, shown)
 
     def _database(self, rng: random.Random) -> None:
@@ -292,7 +311,7 @@ class Net:
             self._judge("the database's address", f"autoloader {command}", [secret], [shown])
             if self._number % 24 == 2:
                 settings = replace(settings, specs_dir=self._folder / "specs")
-                told = ticks_and_runs(settings, self._instance)
+                told = self._ticks_and_runs(settings)
                 self._judge("the database's address", "ticks, runs, GraphQL", [secret], told)
 
     def _spark(self, rng: random.Random) -> None:
@@ -383,6 +402,14 @@ class Net:
         # A variable holds no NUL, and none of ours has one.
         with environment(base | variables):
             yield settings_for(home)
+
+    def _ticks_and_runs(self, settings: Settings) -> list[str]:
+        """What they leave in Dagster, and what they log."""
+        out = io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
+            shown = ticks_and_runs(settings, self._instance)
+        assert "STEP_FAILURE" in out.getvalue(), "Dagster logged no failure"
+        return [*shown, out.getvalue()]
 
     def _terminal(self, arguments: list[str]) -> str:
         """What a command shows, with the log of all libraries."""

@@ -30,7 +30,7 @@ from autoloader_dagster.settings import Settings, check_remote, without_paramete
 from autoloader_dagster.state.database import Database
 from tests.fixtures.spark import settings_for
 from tests.nets import talkative
-from tests.nets.canaries import FORMS, Secret, draw_secrets, seen
+from tests.nets.canaries import FORMS, Secret, draw_secrets, seen, shown_as
 from tests.nets.error_paths import ticks_and_runs, write_specs
 
 
@@ -126,13 +126,7 @@ def test_secrets_in_a_form_of_a_form_are_struck() -> None:
         for secret in drawn:
             remember(secret.text)
         for secret in drawn:
-            shown = secret.text
-            coded = 0
-            for name in rng.choices(list(FORMS), k=rng.randint(1, 3)):
-                coded += "base64" in name
-                if "base64" not in name or coded <= 2:
-                    shown = FORMS[name](shown)
-            struck = strike(f"before {shown} after")
+            struck = strike(f"before {shown_as(rng, secret.text)} after")
             assert not seen(secret, struck), (seed, secret.text)
             assert struck.startswith("before ")
             assert struck.endswith(" after")
@@ -194,6 +188,13 @@ def test_a_long_secret_that_was_cut_is_struck_too() -> None:
         assert strike(f"refused {quote(secret, safe='')[:cut]}") == "refused ***"
     # Too little of it to tell it from a word.
     assert strike(f"refused {secret[:10]}") != "refused ***"
+
+
+def test_what_follows_the_beginning_of_a_long_secret_is_left_as_it_is() -> None:
+    short = _unique("canary*") + _unique("*")[:9]
+    remember(short)
+    remember(f"{short}={_unique('*')}{'x' * 300}")
+    assert strike(f'["{short}"] here') == '["***"] here'
 
 
 def test_a_line_of_a_secret_is_struck_too() -> None:
