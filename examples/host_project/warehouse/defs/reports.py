@@ -5,6 +5,8 @@ import dagster as dg
 
 @dg.asset(
     deps=[["raw", "example_shop", "orders"]],
+    # In a run of its own after each load. 'eager' would wait for days that have no file.
+    automation_condition=dg.AutomationCondition.any_deps_updated(),
     # The Spark of the mount 'shop'. The project's own 'spark_connect' is something else.
     required_resource_keys={"spark_connect_shop", "spark_connect"},
 )
