@@ -111,7 +111,7 @@ class _Runs:
 
 
 def decoded(source: str) -> Iterator[Decoded]:
-    """Each text that the runs of base64 and hexadecimal digits may stand for."""
+    """Each text that the runs of base64 and hexadecimal digits may mean."""
     for coding in _CODINGS:
         runs = _Runs(source, coding)
         for skipped in range(coding.unit if runs.letters else 0):

@@ -18,7 +18,7 @@
     │   ├── TableUnavailable      out of reach, not permitted, or no room left (exit code 2)
     │   ├── CommitUnknown         whether a write was committed is not known; it is tried again
     │   └── PublishConflict       main has moved since the batch was read; the batch is tried again
-    ├── LoadError                 a batch could not be loaded for a reason that is not one file's
+    ├── LoadError                 a batch could not be loaded, and not because of one file
     │   ├── LeaseLost             another worker has taken the batch over; this one stops
     │   ├── NotLoaded             there is nothing of these files to undo or to load again
     │   ├── NotAsLoaded           the rows in the table are not those that were loaded
@@ -114,7 +114,7 @@ class TableError(AutoloaderError):
 
 
 class TableUnavailable(TableError):
-    """The catalog or the warehouse is out of reach, full, or may not be written."""
+    """The catalog or the warehouse is out of reach, full, or cannot be written."""
 
 
 class CommitUnknown(TableError):
@@ -130,7 +130,7 @@ class MainMoved(PublishConflict):
 
 
 class LoadError(AutoloaderError):
-    """A batch could not be loaded, for a reason that is not one file's."""
+    """A batch could not be loaded, because of something that is not one file."""
 
 
 class LeaseLost(LoadError):

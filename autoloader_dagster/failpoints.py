@@ -30,7 +30,7 @@ from pathlib import Path
 
 from autoloader_dagster.errors import InjectedFault, UsageError
 
-# Not in the README, for it is no setting of a user's.
+# Not in the README, because it is not a setting for users.
 VARIABLE = "AUTOLOADER_FAILPOINTS"
 
 POINTS = {
@@ -159,7 +159,7 @@ def _parse(item: str) -> tuple[str, _Fault]:
     }
     if not possible.get(action, False):
         raise UsageError(
-            f"{VARIABLE} has '{item}', whose action is none",
+            f"{VARIABLE} has '{item}', which has no known action",
             "It is one of kill, stop, term, raise, sleep:SECONDS, pause:/PATH; kill, stop and term "
             "may have :SECONDS.",
         )
@@ -190,7 +190,7 @@ def _send(what: signal.Signals, delay: float) -> None:
     if not delay:
         os.kill(os.getpid(), what)
         return
-    # In a thread, for this one waits for the server's answer by then.
+    # In a thread, because this one waits for the server's answer by then.
     timer = threading.Timer(min(delay, _SIGNAL_LIMIT_SECONDS), os.kill, (os.getpid(), what))
     timer.daemon = True
     timer.start()

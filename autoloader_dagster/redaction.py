@@ -42,7 +42,7 @@ class _Memory:
         return not self._secrets
 
     def spans(self, text: str, depth: int = _CODED_TWICE) -> list[tuple[int, int]]:
-        """Where secrets are in a text, and in what its runs of base64 and the like stand for."""
+        """Where secrets are in a text, and in what its runs of base64 and the like mean."""
         with self._lock:
             known = list(self._secrets.values())
         return _spans(known, text, depth)

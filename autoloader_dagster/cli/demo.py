@@ -201,7 +201,7 @@ def _land(stage: _Stage, last: Path) -> None:
                     _copy(file, target)
     except OSError as error:
         raise UsageError(
-            f"the landing folders cannot be filled: {error}", "Make room, or mend the rights."
+            f"the landing folders cannot be filled: {error}", "Make room, or correct the rights."
         ) from error
 
 
@@ -220,7 +220,7 @@ def _write(target: Path, content: bytes) -> None:
 def _run(stage: _Stage, each: _Demo, tell: "Progress") -> "RunReport":
     from autoloader_dagster.orchestration.runs.run_asset import run_now
 
-    report = run_now(stage.loaded[each.spec], stage.specs.connections, tell=tell)
+    report = run_now(stage.loaded[each.spec], stage.specs.connections, progress=tell)
     raise_failure(report)
     tell.done()
     run = f", run {report.run_id[:8]}" if report.run_id else ""

@@ -133,7 +133,7 @@ def _home(settings: Settings) -> Finding:
     except OSError as error:
         return Finding("home", "fail", f"{settings.home}: {error.strerror or error}", hint)
     if not os.access(settings.home, os.W_OK | os.X_OK):
-        return Finding("home", "fail", f"{settings.home} may not be written", hint)
+        return Finding("home", "fail", f"{settings.home} cannot be written", hint)
     detail = f"{settings.home}, {shown_size(free)} free"
     return Finding("home", "ok" if free > _LEAST_FREE_BYTES else "warn", detail, hint)
 

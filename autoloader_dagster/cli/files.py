@@ -115,7 +115,7 @@ def _status(status: str | None) -> "Any":
     wrong = [part for part in asked if part not in _STATUSES]
     if wrong:
         raise UsageError(
-            f"--status: '{wrong[0]}' is no status", f"The statuses are {', '.join(_STATUSES)}."
+            f"--status: unknown status '{wrong[0]}'", f"The statuses are {', '.join(_STATUSES)}."
         )
     return asked
 

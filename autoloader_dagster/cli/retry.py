@@ -65,7 +65,7 @@ def retry(
             print_report(run, base)
     if run:
         raise_failure(run)
-    if outcome.left or (run and run.set_aside):
+    if outcome.left or (run and run.bad_files):
         raise typer.Exit(1)
 
 

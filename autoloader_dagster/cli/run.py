@@ -108,7 +108,7 @@ def run(
     else:
         print_report(report, source_base(chosen[0]))
     raise_failure(report)
-    if report.set_aside:
+    if report.bad_files:
         raise typer.Exit(1)
 
 
@@ -142,7 +142,7 @@ def _run_each(
             tell.done()
             if not as_json:
                 print_report(report, source_base(loaded))
-            worst = max(worst, 1 if report.set_aside else 0)
+            worst = max(worst, 1 if report.bad_files else 0)
             raise_failure(report)
         except errors.AutoloaderError as raised:
             error = raised
@@ -192,13 +192,13 @@ def report_json(report: "RunReport") -> dict[str, Any]:
 
 
 def print_report(report: "RunReport", base: str) -> None:
-    """The run for people: partitions, what was set aside, and a line that sums it up."""
+    """The run for people: partitions, bad files, and a line that sums it up."""
     if report.loaded:
         _print_partitions(report.loaded)
-    if report.set_aside:
+    if report.bad_files:
         FILES.print_some(
-            report.set_aside,
-            f"{len(report.set_aside):,} files failed or quarantined",
+            report.bad_files,
+            f"{len(report.bad_files):,} files failed or quarantined",
             columns=("file", "status", "error", "reason"),
             base=base,
             where=f"'autoloader files {report.ingestion} --status failed,quarantined'",
@@ -212,7 +212,7 @@ def print_report(report: "RunReport", base: str) -> None:
     for note in report.notes:
         say(f"! {note}")
     files = report.files
-    nothing = "no file can be loaded" if report.set_aside else "nothing to load"
+    nothing = "no file can be loaded" if report.bad_files else "nothing to load"
     words = [f"{files.loaded:,} files loaded"] if report.run_id else [nothing]
     if report.loaded:
         words.append(f"{report.rows:,} rows from {shown_size(report.bytes)}")

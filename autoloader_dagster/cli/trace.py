@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from autoloader_dagster.batch_ids import BatchId
 from autoloader_dagster.cli.files import Name
 from autoloader_dagster.cli.orphans import orphan_json, print_orphans
 from autoloader_dagster.cli.output import JsonOption, print_json, say
@@ -89,7 +90,7 @@ def _found(
     """
     from autoloader_dagster.loading.changes.select_files import versions_in
 
-    batch = store.batches.get(what)
+    batch = store.batches.get(BatchId(what))
     if batch is not None and batch.ingestion_id == ingestion:
         paths = {file.path for file in batch.files}
         held = {file.id for file in batch.files}

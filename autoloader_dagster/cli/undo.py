@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from autoloader_dagster.batch_ids import BatchId
 from autoloader_dagster.cli.amend import (
     FilesArgument,
     YesOption,
@@ -64,7 +65,7 @@ def undo(
         tell("count the rows in the table")
         ingestion = open_ingestion(loaded, specs, settings)
         try:
-            plan = plan_undo(ingestion, files or (), batch)
+            plan = plan_undo(ingestion, files or (), BatchId(batch) if batch else None)
         finally:
             ingestion.store.close()
         tell.done()

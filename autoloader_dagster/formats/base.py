@@ -84,7 +84,7 @@ class FileFormat(ABC, Generic[Section]):
             The look, and what takes its sample where that is put off until it is wanted.
 
         Raises:
-            SetAside: The file is bad.
+            BadFile: The file is bad.
             SourceError: The source cannot be read.
         """
 
@@ -92,7 +92,7 @@ class FileFormat(ABC, Generic[Section]):
         """The records of a file whose look is ``split``, each a text without a line break.
 
         Raises:
-            SetAside: The file is bad.
+            BadFile: The file is bad.
         """
         raise NotImplementedError(f"{type(self).__name__} splits no files")
 

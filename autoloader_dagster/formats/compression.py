@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import cast
 
 from autoloader_dagster.formats.content import CHUNK_BYTES
-from autoloader_dagster.formats.outcome import Compression, SetAside
+from autoloader_dagster.formats.outcome import BadFile, Compression
 
 SUFFIXES: dict[Compression, str] = {"none": "", "gzip": ".gz", "bzip2": ".bz2", "zstd": ".zst"}
 
@@ -39,7 +39,7 @@ def detect(head: bytes, name: str) -> Compression:
         name: The file's name, for the one format that has no mark of its own (lzma).
 
     Raises:
-        SetAside: ``UnsupportedCompression``.
+        BadFile: ``UnsupportedCompression``.
     """
     if head.startswith(b"\x1f\x8b"):
         return "gzip"
@@ -65,7 +65,7 @@ def decompressed(chunks: Iterator[bytes], compression: Compression) -> Iterator[
     """The content, in chunks of at most 4 MiB however far it expands.
 
     Raises:
-        SetAside: The stream is cut short or damaged (``TruncatedGzip``, ``CorruptZstd``, …).
+        BadFile: The stream is cut short or damaged (``TruncatedGzip``, ``CorruptZstd``, …).
     """
     if compression == "gzip":
         return _gunzip(chunks)
@@ -160,22 +160,22 @@ class _ChunkFile(io.RawIOBase):
         return data
 
 
-def _unsupported(what: str) -> SetAside:
-    return SetAside(
+def _unsupported(what: str) -> BadFile:
+    return BadFile(
         "UnsupportedCompression",
         f"is {what}; deliver it plain, or as gzip, bzip2 or zstd",
     )
 
 
-def _truncated(name: str, read: int) -> SetAside:
-    return SetAside(
+def _truncated(name: str, read: int) -> BadFile:
+    return BadFile(
         f"Truncated{name.capitalize()}",
         f"ends in the middle of its {name} stream, after {read:,} bytes; deliver it again whole",
     )
 
 
-def _corrupt(name: str, read: int, error: Exception) -> SetAside:
-    return SetAside(
+def _corrupt(name: str, read: int, error: Exception) -> BadFile:
+    return BadFile(
         f"Corrupt{name.capitalize()}",
         f"is damaged: its {name} stream fails within the first {read:,} bytes ({error}); "
         "deliver it again",

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from autoloader_dagster.batch_ids import NO_BATCH, BatchId
 from autoloader_dagster.formats.base import Readable, file_format
 from autoloader_dagster.formats.found_columns import FoundColumns
 from autoloader_dagster.formats.hints import hint_types
@@ -39,7 +40,7 @@ def columns_of_files(
         SpecError: A hint is no type, or none that the table can have.
     """
     hints = hint_types(spark, spec, format_version)
-    context = ReadContext(spark, tuple(known), options, "")
+    context = ReadContext(spark, tuple(known), options, NO_BATCH)
     return file_format(spec.format).columns(context, spec, readable, hints, format_version)
 
 
@@ -49,7 +50,7 @@ def batch_frame(
     readable: Sequence[Readable],
     options: dict[str, str],
     columns: Sequence[Column],
-    batch_id: str,
+    batch_id: BatchId,
     source_files: int = 0,
 ) -> "DataFrame":
     """A new DataFrame of all rows of these files, with exactly the table's columns.

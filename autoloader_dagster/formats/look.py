@@ -11,10 +11,10 @@ from autoloader_dagster.formats.content import Content
 from autoloader_dagster.formats.csv.lines import INLINE_BATCH_BYTES
 from autoloader_dagster.formats.outcome import (
     Bad,
+    BadFile,
     Compression,
     Group,
     Look,
-    SetAside,
     TakeSample,
     Value,
 )
@@ -60,7 +60,7 @@ def look_at(
         sample_files: About how many looks carry a sample.
 
     Raises:
-        SourceError: The source cannot be read. A file that has changed or may not be read is no
+        SourceError: The source cannot be read. A file that has changed or cannot be read is no
             such error but a look with ``changed`` or ``denied``.
     """
     every = max(len(refs) // max(sample_files, 1), 1)
@@ -94,7 +94,7 @@ def _look_at_one(
     try:
         refuse_unreadable_name(ref)
         if not ref.size:
-            raise SetAside("EmptyFile", "is empty (0 bytes)")
+            raise BadFile("EmptyFile", "is empty (0 bytes)")
         content = Content(source, ref, reader.head_bytes)
         compression: Compression = "none"
         if reader.reads_by_suffix:
@@ -104,7 +104,7 @@ def _look_at_one(
         )
         look = replace(look, compression=compression, stage_as=suffix)
         return reader.look(content, section, look, rows)
-    except SetAside as fault:
+    except BadFile as fault:
         return replace(look, bad=fault.bad), None
     except SourceAccessDenied as error:
         return replace(look, bad=Bad("AccessDenied", error.what), denied=error), None

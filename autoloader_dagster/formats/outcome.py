@@ -17,7 +17,7 @@ TakeSample = Callable[[int], tuple[tuple[object, ...], ...]]
 
 @dataclass(frozen=True, slots=True)
 class Bad:
-    """Why a file is set aside.
+    """Why a file is bad.
 
     Attributes:
         error_type: A short name for the kind of fault, such as ``TruncatedGzip``.
@@ -28,7 +28,7 @@ class Bad:
     message: str
 
 
-class SetAside(Exception):
+class BadFile(Exception):
     """Ends the look at a file that is bad; never leaves this package.
 
     Attributes:
@@ -56,16 +56,16 @@ class Look:
 
     Attributes:
         ref: The file, as it was listed.
-        bad: Why it is set aside; None for a good file.
+        bad: Why it is quarantined; None for a good file.
         changed: The file is not the listed version any more; ``bad`` says so too.
-        denied: The file may not be read; ``bad`` says so too.
+        denied: Permission to read the file was denied; ``bad`` says so too.
         compression: By the first bytes, whatever the name says.
         stage_as: The suffix of the copy that Spark is given, where it would misread the name or
             cannot reach the file; None for a file that is read in place.
         group: What it shares with others that one reader may read; None for a bad file.
         columns: Names as the file has them, in order: the header, the top-level keys found, or
             the columns of the footer.
-        sample: Some records, each with one value a column; None stands for no value.
+        sample: Some records, each with one value a column; None for no value.
         rows: Exact number of rows: from a footer, or as the look has counted a CSV file's records.
         empty: A good file without rows, which is not given to Spark.
         split: The copy that Spark is given holds one record a line, whatever the file's layout is.
@@ -89,7 +89,7 @@ class Look:
 
 
 def beginning(data: bytes | str, length: int = 40) -> str:
-    """The first signs of a text for a message: one line, printable, bounded."""
+    """The first characters of a text for a message: one line, printable, bounded."""
     start = data[: 4 * length]
     text = start if isinstance(start, str) else start.decode("utf-8", "replace")
     text = text.strip()[:length]

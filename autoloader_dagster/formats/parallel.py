@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 # Reading and searching a large piece leaves the interpreter to other threads meanwhile.
 _SMALL_FILE_BYTES = 2**20
-# The first part is kept short, for it is not known yet what waiting it will cost.
+# The first part is kept short, because it is not known yet what waiting it will cost.
 _FIRST_PART, _PART = 2, 32
 _WAITING_A_THREAD = 4
 

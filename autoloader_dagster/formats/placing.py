@@ -4,7 +4,7 @@ import posixpath
 import re
 
 from autoloader_dagster.formats.compression import SUFFIXES, fits_name
-from autoloader_dagster.formats.outcome import Compression, SetAside
+from autoloader_dagster.formats.outcome import BadFile, Compression
 from autoloader_dagster.sources.base import FileRef
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -21,10 +21,10 @@ def refuse_unreadable_name(ref: FileRef) -> None:
     """Refuse control characters, which Spark and the stores each alter in their own way.
 
     Raises:
-        SetAside: ``UnreadableName``.
+        BadFile: ``UnreadableName``.
     """
     if _CONTROL.search(ref.path):
-        raise SetAside(
+        raise BadFile(
             "UnreadableName",
             f"has a control character in its name ({ref.relative_path!a}); rename it",
         )

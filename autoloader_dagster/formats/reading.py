@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from autoloader_dagster.batch_ids import BatchId
 from autoloader_dagster.iceberg.columns import Column
 from autoloader_dagster.iceberg.lineage import SourceFile, glob_escaped
 from autoloader_dagster.iceberg.sql import quoted
@@ -40,7 +41,7 @@ class ReadContext:
     spark: "SparkSession"
     columns: tuple[Column, ...]
     options: dict[str, str]
-    batch_id: str
+    batch_id: BatchId
     source_files: int = 0
 
 
@@ -136,7 +137,7 @@ def in_table_order(frame: "DataFrame", context: ReadContext, present: Sequence[s
 
 
 def united(frames: Sequence["DataFrame"]) -> "DataFrame":
-    """A union as a balanced tree, for Spark's analysis of a long chain takes minutes."""
+    """A union as a balanced tree, because Spark's analysis of a long chain takes minutes."""
     if len(frames) == 1:
         return frames[0]
     middle = len(frames) // 2

@@ -6,7 +6,7 @@ from autoloader_dagster.errors import AutoloaderError
 from autoloader_dagster.formats.base import file_format
 from autoloader_dagster.formats.compression import decompressed
 from autoloader_dagster.formats.content import Content
-from autoloader_dagster.formats.outcome import Cell, Look, SetAside
+from autoloader_dagster.formats.outcome import BadFile, Cell, Look
 from autoloader_dagster.sources.base import FileSource
 from autoloader_dagster.specs.section import FormatSection
 
@@ -40,7 +40,7 @@ def row_of(
     try:
         chunks = decompressed(Content(source, look.ref).chunks(), look.compression)
         return reader.row_of(_head(chunks, limit), section, look, wanted[:_VALUES])
-    except (AutoloaderError, SetAside):
+    except (AutoloaderError, BadFile):
         # Whatever has happened to the file since, the load itself reports.
         return None
 

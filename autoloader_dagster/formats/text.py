@@ -4,7 +4,7 @@ import codecs
 from collections.abc import Iterator
 
 from autoloader_dagster.formats.content import gather
-from autoloader_dagster.formats.outcome import SetAside, beginning
+from autoloader_dagster.formats.outcome import BadFile, beginning
 
 MAX_LINE_BYTES = 64 * 2**20
 
@@ -27,14 +27,14 @@ def checked_text(
         hint: What to do about a wrong encoding.
 
     Raises:
-        SetAside: ``WrongEncoding``, ``NulBytes``, ``EmptyFile`` or, for a tar archive,
+        BadFile: ``WrongEncoding``, ``NulBytes``, ``EmptyFile`` or, for a tar archive,
             ``UnsupportedCompression``.
     """
     first, _ = gather(chunks, 512)
     if not first:
-        raise SetAside("EmptyFile", "is empty (0 bytes)")
+        raise BadFile("EmptyFile", "is empty (0 bytes)")
     if first[_TAR_MARK] == b"ustar":
-        raise SetAside("UnsupportedCompression", "is a tar archive; deliver its files one by one")
+        raise BadFile("UnsupportedCompression", "is a tar archive; deliver its files one by one")
     mark, found = _byte_order_mark(first)
     if encoding == "utf-16":
         # Java's default without a mark, where Python would take the machine's.
@@ -42,7 +42,7 @@ def checked_text(
     # ASCII is a part of UTF-8, so a mark before it does no harm.
     expected = "utf-8" if encoding == "us-ascii" else encoding
     if found is not None and found != expected:
-        raise SetAside(
+        raise BadFile(
             "WrongEncoding",
             f"begins with the byte order mark of {found.upper()}, and {encoding} was expected; "
             f"{hint}",
@@ -57,7 +57,7 @@ def whole_lines(chunks: Iterator[bytes]) -> Iterator[bytes]:
     """Blocks that each hold whole lines, whichever of LF, CRLF and CR ends them.
 
     Raises:
-        SetAside: ``LineTooLong``: 64 MiB without the end of a line.
+        BadFile: ``LineTooLong``: 64 MiB without the end of a line.
     """
     carry = b""
     for chunk in chunks:
@@ -71,7 +71,7 @@ def whole_lines(chunks: Iterator[bytes]) -> Iterator[bytes]:
         else:
             carry += chunk
             if len(carry) > MAX_LINE_BYTES:
-                raise SetAside(
+                raise BadFile(
                     "LineTooLong",
                     f"has a line of more than {MAX_LINE_BYTES // 2**20} MiB "
                     f"(it begins '{beginning(carry)}')",
@@ -102,10 +102,10 @@ def _without_nul(chunks: Iterator[bytes], hint: str) -> Iterator[bytes]:
             # In UTF-16 every second byte of Western text is NUL.
             sample = chunk[:4096]
             if sample.count(b"\0") * 3 > len(sample):
-                raise SetAside(
+                raise BadFile(
                     "WrongEncoding", f"looks like UTF-16 without a byte order mark; {hint}"
                 )
-            raise SetAside(
+            raise BadFile(
                 "NulBytes",
                 f"holds a NUL byte after '{beginning(chunk[max(at - 30, 0) : at])}', "
                 "so it is damaged or not text",
@@ -129,7 +129,7 @@ def _verified(chunks: Iterator[bytes], encoding: str, offset: int, hint: str) ->
         offset += len(chunk)
         yield chunk
     if pending:
-        raise SetAside("WrongEncoding", f"ends in the middle of a {encoding} character; {hint}")
+        raise BadFile("WrongEncoding", f"ends in the middle of a {encoding} character; {hint}")
 
 
 def _transcoded(chunks: Iterator[bytes], encoding: str, hint: str) -> Iterator[bytes]:
@@ -148,10 +148,10 @@ def _transcoded(chunks: Iterator[bytes], encoding: str, hint: str) -> Iterator[b
         raise _wrong_encoding(encoding, error, offset - pending, hint) from error
 
 
-def _wrong_encoding(encoding: str, error: UnicodeDecodeError, offset: int, hint: str) -> SetAside:
+def _wrong_encoding(encoding: str, error: UnicodeDecodeError, offset: int, hint: str) -> BadFile:
     around = error.object[max(error.start - 20, 0) : error.start + 20]
     shown = "".join(chr(byte) if 32 <= byte < 127 else f"\\x{byte:02x}" for byte in around)
-    return SetAside(
+    return BadFile(
         "WrongEncoding",
         f"is not {encoding}: byte {offset + error.start:,} does not belong there (… {shown} …); "
         f"{hint}",

@@ -80,7 +80,7 @@ class Lines(FileFormat[TextFormat]):
         rows = lines.select(F.expr(text).alias("_text"), *of_file)
         name = _column(context, spec)
         types = {column.name: column.sql_type for column in context.columns}
-        value = typed("_text", types[name])
+        value = typed("_text", types[name]) if name in types else "cast(null as string)"
         misfit = "if(_value is null, to_json(named_struct('line', _text)), null)"
         rows = rows.select("*", F.expr(value).alias("_value")).select(
             F.col("_value").alias(name),
@@ -88,7 +88,7 @@ class Lines(FileFormat[TextFormat]):
             *(["_file"] if of_file else []),
         )
         rows = add_lineage(context.spark, rows, files, context.batch_id)
-        return [in_table_order(rows, context, [name])]
+        return [in_table_order(rows, context, [name] if name in types else [])]
 
 
 def _column(context: ReadContext, spec: "IngestionSpec") -> str:

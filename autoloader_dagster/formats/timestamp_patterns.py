@@ -5,7 +5,7 @@ import re
 
 from autoloader_dagster.errors import SpecError
 
-# What stands for a letter, by how often it is repeated; 0 for any other count.
+# What replaces a letter, by how often it is repeated; 0 for any other count.
 _LETTERS: dict[str, dict[int, str]] = {
     "y": {2: r"\d\d", 0: r"\d{4}"},
     "u": {2: r"\d\d", 0: r"\d{4}"},

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from autoloader_dagster.batch_ids import BatchId
 from autoloader_dagster.iceberg.lineage import RESCUED, SOURCE_FILE, SourceFile
 from autoloader_dagster.iceberg.table import IcebergTable, Layout
 
@@ -36,15 +37,15 @@ def append_counted(
     table: IcebergTable,
     frame: "DataFrame",
     branch: str,
-    batch_id: str,
+    batch_id: BatchId,
     files: Sequence[SourceFile],
     by_key: bool,
 ) -> Written:
     """Append ``frame``, which holds the rows of ``files``, to a branch.
 
-    A single file needs no counting, for its rows are those of the snapshot. Lines that were sent
-    along were counted before; each becomes one row. Of the rest the rows a file are counted in the
-    write's own job, which costs a tenth of it.
+    A single file needs no counting, because its rows are those of the snapshot. Lines that were
+    sent along were counted before; each becomes one row. Of the rest the rows a file are counted in
+    the write's own job, which costs a tenth of it.
 
     Args:
         table: The table.
@@ -62,7 +63,7 @@ def append_counted(
             table, frame, branch, batch_id, layout, F.count(RESCUED).alias("bad")
         )
         rows = {file.path: file.lines.count for file in files if file.lines is not None}
-        # Which files they are of is asked of the table, for there are rarely any.
+        # Which files they are of is asked of the table, because there are rarely any.
         bad_rows = {} if seen.get("bad") == 0 else None
         return Written(rows=rows, bad_rows=bad_rows, unknown_rows=0)
     if len(files) == 1:
@@ -75,7 +76,7 @@ def _layout(files: Sequence[SourceFile], by_key: bool) -> Layout:
     keys = len({file.partition_key for file in files})
     if keys == 1:
         return "one partition"
-    # Lines that were sent along stand in the order of their keys, so few writers share a key.
+    # Lines that were sent along are in the order of their keys, so few writers share a key.
     in_order = all(file.lines is not None for file in files)
     return "in order" if in_order and by_key and keys <= _MAX_OPEN_PARTITIONS else "any"
 
@@ -84,7 +85,7 @@ def _append_counting(
     table: IcebergTable,
     frame: "DataFrame",
     branch: str,
-    batch_id: str,
+    batch_id: BatchId,
     files: int,
     layout: Layout,
 ) -> Written:
@@ -120,7 +121,7 @@ def count_bad_rows(frame: "DataFrame", files: int) -> dict[str, int]:
     """
     from pyspark.sql import functions as F
 
-    # All columns are read, for Spark's readers check no others.
+    # All columns are read, because Spark's readers check no others.
     frame = frame.observe(_OBSERVED, F.expr(_counted(_BAD_FILE, files)).alias("bad"))
     frame.write.format("noop").mode("overwrite").save()
     seen = dict(frame.executionInfo.flows) if frame.executionInfo else {}
@@ -139,7 +140,7 @@ def _append_observed(
     table: IcebergTable,
     frame: "DataFrame",
     branch: str,
-    batch_id: str,
+    batch_id: BatchId,
     layout: Layout,
     *metrics: "Column",
 ) -> dict[str, Any]:

@@ -48,7 +48,7 @@ def normalise(
 
     Args:
         names: As the file has them.
-        style: ``normalised``: lower case, NFKC, every run of signs but a-z and 0-9 becomes one
+        style: ``normalised``: lower case, NFKC, every run of characters but a-z and 0-9 becomes one
             ``_``. ``original``: as they are, as far as a table can have them.
         known: The columns of names that were met before.
         by_position: Whether a blank name is called by its position; else ``column_empty``, as a
@@ -93,7 +93,7 @@ def _base(name: str, position: str, style: str) -> str:
         return ("c" + name if name.lower() in RESERVED else name)[:_MAX_LENGTH]
     base = re.sub(r"[^a-z0-9]+", "_", unicodedata.normalize("NFKC", name).lower()).strip("_")
     if not base:
-        # No sign is left, as in a Greek name; a position would mix up files of another order.
+        # No character is left, as in a Greek name; a position would mix up files of another order.
         digest = hashlib.blake2b(name.strip().encode("utf-8", "surrogatepass"), digest_size=4)
         return f"column_{digest.hexdigest()}"
     return (f"c_{base}" if base[0].isdigit() else base)[:_MAX_LENGTH]

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from autoloader_dagster.batch_ids import BatchId
 from autoloader_dagster.iceberg.history import BATCH_PROPERTY, KIND_PROPERTY, BatchKind
 from autoloader_dagster.iceberg.lineage import (
     BATCH_ID,
@@ -39,8 +40,8 @@ class Rows:
         of_any_batch: Addresses of source files of which all rows are meant.
     """
 
-    files: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    whole: Sequence[str] = ()
+    files: Mapping[BatchId, Sequence[str]] = field(default_factory=dict)
+    whole: Sequence[BatchId] = ()
     of_any_batch: Sequence[str] = ()
 
     def condition(self) -> str:
@@ -68,14 +69,14 @@ class Undone:
 
     path: str
     modified_at: datetime
-    batch_id: str
+    batch_id: BatchId
 
 
 def _in(paths: Sequence[str]) -> str:
     return f"{SOURCE_FILE} in ({', '.join(literal(path) for path in paths)})"
 
 
-def count(table: IcebergTable, ref: str, rows: Rows) -> dict[tuple[str, str], int]:
+def count(table: IcebergTable, ref: str, rows: Rows) -> dict[tuple[BatchId, str], int]:
     """How many of these rows there are on a branch or on ``main``, by batch and file."""
     found = table.query(
         "count rows of",
@@ -110,7 +111,7 @@ def summary_of(undone: Iterable[Undone]) -> dict[str, str]:
     return {UNDONE_PROPERTY: text} if len(text) <= _MAX_LISTED else {}
 
 
-def kind_of(table: IcebergTable, batch_id: str, snapshot_id: int) -> BatchKind:
+def kind_of(table: IcebergTable, batch_id: BatchId, snapshot_id: int) -> BatchKind:
     """What kind of batch made a snapshot; a load, if nothing says otherwise."""
     found = table.query(
         "read the snapshots of",
@@ -122,7 +123,7 @@ def kind_of(table: IcebergTable, batch_id: str, snapshot_id: int) -> BatchKind:
     return kinds.get(found[0]["kind"], "load") if found else "load"
 
 
-def undone_by(table: IcebergTable, batch_id: str, snapshot_id: int) -> list[Undone] | None:
+def undone_by(table: IcebergTable, batch_id: BatchId, snapshot_id: int) -> list[Undone] | None:
     """What an undo in main took out, from its snapshot.
 
     Where the summary does not list it, the rows before and after tell.

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from autoloader_dagster.batch_ids import BatchId
 from autoloader_dagster.iceberg.owner import INGESTION_PROPERTY, ingestion_of
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ BatchKind = Literal["load", "undo", "reload"]
 BATCH_PROPERTY = "autoloader.batch-id"
 ATTEMPT_PROPERTY = "autoloader.attempt"
 KIND_PROPERTY = "autoloader.kind"
-# What is read of each snapshot's summary. A row goes with its data file, which is written anew
+# What is read of each snapshot's summary. A row goes with its data file, which is rewritten
 # without it, or is marked as deleted, as the table's write.delete.mode has it.
 _SUMMARY = {
     "batch": BATCH_PROPERTY,
@@ -45,14 +46,14 @@ class Snapshot:
             cherry-picked copy of.
         attempt: The attempt that made it, from its summary.
         added_records: Rows it added.
-        removed_records: Rows it took out, less those that it only wrote anew.
+        removed_records: Rows it took out, less those that it only rewrote.
         table_rows: Rows that the table has with it; None if its summary does not tell.
         ingestion_id: Whose batch it is, found as the batch is; None in those of older versions.
     """
 
     snapshot_id: int
     parent_id: int | None
-    batch_id: str | None
+    batch_id: BatchId | None
     attempt: str | None
     added_records: int
     removed_records: int = 0

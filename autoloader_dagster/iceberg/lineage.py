@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
+from autoloader_dagster.batch_ids import BatchId
+
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
@@ -91,12 +93,12 @@ def _percent_encoded(found: re.Match[str]) -> str:
 
 
 def glob_escaped(path: str) -> str:
-    """A raw path as Spark's readers must be given it, for they take it as a pattern."""
+    """A raw path as Spark's readers must be given it, because they take it as a pattern."""
     return _GLOB.sub(r"\\\1", path)
 
 
 def add_lineage(
-    spark: "SparkSession", rows: "DataFrame", files: Sequence[SourceFile], batch_id: str
+    spark: "SparkSession", rows: "DataFrame", files: Sequence[SourceFile], batch_id: BatchId
 ) -> "DataFrame":
     """Add the lineage columns but ``_rescued`` to rows read from these files.
 

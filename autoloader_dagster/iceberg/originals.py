@@ -17,7 +17,7 @@ from autoloader_dagster.iceberg.column_names import normalise
 _PREFIX = "autoloader.originals."
 # Some catalogs keep no longer value.
 _MAX_VALUE = 3_900
-# Hexadecimal, for Spark shows no property that looks like a secret or an address, and these
+# Hexadecimal, because Spark shows no property that looks like a secret or an address, and these
 # letters spell none. Compressed it is half of that.
 _COLUMNS_A_PROPERTY = 400
 

@@ -4,10 +4,10 @@ Each query reads lineage columns only, and passes over data files by their stati
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
+from autoloader_dagster.batch_ids import BatchId
 from autoloader_dagster.iceberg.lineage import (
     BATCH_ID,
     PARTITION_KEY,
@@ -21,64 +21,51 @@ from autoloader_dagster.iceberg.table import IcebergTable
 
 
 class RowsOfFile(NamedTuple):
-    """Rows that a table has of one version of a file from one batch."""
-
-    path: str
-    modified_at: datetime
-    batch_id: str
-    partition_key: str | None
-    rows: int
-    bad_rows: int
-
-
-@dataclass(frozen=True, slots=True)
-class FileInTable:
-    """A version of a source file that has rows in the table.
+    """Rows that a table has of one version of a file from one batch.
 
     Attributes:
         path: The source's address.
         modified_at: When that version was last changed, UTC.
-        rows: How many rows.
-        partition_key: Its partition.
         bad_rows: How many of the rows have something in ``_rescued``.
     """
 
     path: str
     modified_at: datetime
-    rows: int
+    batch_id: BatchId
     partition_key: str | None
-    bad_rows: int = 0
+    rows: int
+    bad_rows: int
 
 
-def rows_by_file(table: IcebergTable, ref: str, batch_id: str) -> dict[str, int]:
+def rows_by_file(table: IcebergTable, ref: str, batch_id: BatchId) -> dict[str, int]:
     """Rows of a batch for each source file, on a branch or on ``main``."""
     return _counts(table, ref, f"{BATCH_ID} = {literal(batch_id)}")
 
 
-def bad_rows_by_file(
-    table: IcebergTable, ref: str, batch_id: str, at: int | None = None
-) -> dict[str, int]:
+def bad_rows_by_file(table: IcebergTable, ref: str, batch_id: BatchId) -> dict[str, int]:
     """Rows of a batch with something in ``_rescued``, for each source file that has any.
 
     Data files without one are left out by their statistics, so for clean data this reads nothing.
     """
     where = f"{BATCH_ID} = {literal(batch_id)} and {RESCUED} is not null"
-    return _counts(table, ref, where, at)
+    return _counts(table, ref, where)
 
 
-def rows_like(table: IcebergTable, ref: str, batch_id: str, rescued: str) -> dict[str, int]:
+def rows_like(table: IcebergTable, ref: str, batch_id: BatchId, rescued: str) -> dict[str, int]:
     """Rows of a batch with exactly this in ``_rescued``, for each source file."""
     where = f"{BATCH_ID} = {literal(batch_id)} and {RESCUED} = {literal(rescued)}"
     return _counts(table, ref, where)
 
 
-def batch_ids(table: IcebergTable, at: int | None = None) -> list[str]:
+def batch_ids(table: IcebergTable, at: int | None = None) -> list[BatchId]:
     """Every batch that main, or a snapshot, has rows of. This reads one column of the table."""
     rows = table.query("read", f"select distinct {BATCH_ID} as b from {table.as_of(at)}")
     return [row["b"] for row in rows if row["b"] is not None]
 
 
-def files_of_batch(table: IcebergTable, batch_id: str, at: int | None = None) -> list[FileInTable]:
+def files_of_batch(
+    table: IcebergTable, batch_id: BatchId, at: int | None = None
+) -> list[RowsOfFile]:
     """The source files that main, or a snapshot, has rows of from a batch."""
     rows = table.query(
         "read",
@@ -88,7 +75,7 @@ def files_of_batch(table: IcebergTable, batch_id: str, at: int | None = None) ->
         # Rows that a person has written need not have them.
         f"and {SOURCE_FILE} is not null and {SOURCE_MODIFIED_AT} is not null group by 1, 2",
     )
-    return [FileInTable(r["f"], moment_of(r["m"]), r["n"], r["k"], r["bad"]) for r in rows]
+    return [RowsOfFile(r["f"], moment_of(r["m"]), batch_id, r["k"], r["n"], r["bad"]) for r in rows]
 
 
 def rows_of_files(table: IcebergTable, at: int | None = None) -> Iterator[RowsOfFile]:
@@ -107,10 +94,7 @@ def rows_of_files(table: IcebergTable, at: int | None = None) -> Iterator[RowsOf
         yield RowsOfFile(r["f"], moment_of(r["m"]), r["b"], r["k"], r["n"], r["bad"])
 
 
-def _counts(table: IcebergTable, ref: str, where: str, at: int | None = None) -> dict[str, int]:
-    named = table.named(ref) if at is None else table.as_of(at)
-    rows = table.query(
-        "count rows of",
-        f"select {SOURCE_FILE} as f, count(*) as n from {named} where {where} group by 1",
-    )
+def _counts(table: IcebergTable, ref: str, where: str) -> dict[str, int]:
+    counts = f"select {SOURCE_FILE} as f, count(*) as n from {table.named(ref)}"
+    rows = table.query("count rows of", f"{counts} where {where} group by 1")
     return {row["f"]: row["n"] for row in rows}

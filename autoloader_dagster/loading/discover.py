@@ -65,5 +65,5 @@ def why_nothing_was_listed(ingestion: Ingestion) -> str:
         filters.append(f"modified_after {source.modified_after}")
     return (
         f"{left_out:,} files are below {source.url}, and none is chosen by the filters of source "
-        f"({'; '.join(filters)}); mend them in {ingestion.loaded.path.name}"
+        f"({'; '.join(filters)}); correct them in {ingestion.loaded.path.name}"
     )

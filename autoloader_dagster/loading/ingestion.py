@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from autoloader_dagster.batch_ids import BatchId
 from autoloader_dagster.iceberg.columns import Column
 from autoloader_dagster.loading.lakehouse import SPARK, Lakehouse, Table
 from autoloader_dagster.sources.base import FileSource
@@ -84,7 +85,7 @@ class BatchOutcome:
     """What became of one batch.
 
     Attributes:
-        batch_id: The batch.
+        batch_id: The batch; ``NO_BATCH`` if no file could be claimed for one.
         snapshot_id: The snapshot in main that holds its rows; None if it has none.
         files: Every file that the batch claimed.
         seconds: From claim to record.
@@ -96,7 +97,7 @@ class BatchOutcome:
         notes: What looks like a mistake in the spec, and how to correct it.
     """
 
-    batch_id: str
+    batch_id: BatchId
     snapshot_id: int | None
     files: tuple[FileOutcome, ...]
     seconds: float

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol
 
+from autoloader_dagster.batch_ids import BatchId
 from autoloader_dagster.formats.base import Readable
 from autoloader_dagster.formats.found_columns import FoundColumns
 from autoloader_dagster.formats.frame import batch_frame, columns_of_files
@@ -18,7 +19,7 @@ from autoloader_dagster.iceberg.delete import Rows, Undone
 from autoloader_dagster.iceberg.history import History, Snapshot
 from autoloader_dagster.iceberg.lake_table import LakeTable
 from autoloader_dagster.iceberg.lineage import SourceFile
-from autoloader_dagster.iceberg.rows import FileInTable, RowsOfFile
+from autoloader_dagster.iceberg.rows import RowsOfFile
 from autoloader_dagster.iceberg.table import IcebergTable
 from autoloader_dagster.specs.model import IngestionSpec
 from autoloader_dagster.state.records import BatchKind
@@ -71,36 +72,37 @@ class Table(Protocol):
     def main_holds(self, snapshot_id: int) -> bool: ...
 
     def tagged(
-        self, attempt: str, batch_id: str | None = None, further: Mapping[str, str] | None = None
+        self,
+        attempt: str,
+        batch_id: BatchId | None = None,
+        further: Mapping[str, str] | None = None,
     ) -> AbstractContextManager[None]: ...
 
     def fast_forward(self, branch: str) -> int: ...
 
     def append_counted(
-        self, frame: Any, branch: str, batch_id: str, files: Sequence[SourceFile], by_key: bool
+        self, frame: Any, branch: str, batch_id: BatchId, files: Sequence[SourceFile], by_key: bool
     ) -> Written: ...
 
     def delete(self, branch: str, rows: Rows) -> None: ...
 
     def note(self, branch: str) -> None: ...
 
-    def count(self, ref: str, rows: Rows) -> dict[tuple[str, str], int]: ...
+    def count(self, ref: str, rows: Rows) -> dict[tuple[BatchId, str], int]: ...
 
-    def kind_of(self, batch_id: str, snapshot_id: int) -> BatchKind: ...
+    def kind_of(self, batch_id: BatchId, snapshot_id: int) -> BatchKind: ...
 
-    def undone_by(self, batch_id: str, snapshot_id: int) -> list[Undone] | None: ...
+    def undone_by(self, batch_id: BatchId, snapshot_id: int) -> list[Undone] | None: ...
 
-    def rows_by_file(self, ref: str, batch_id: str) -> dict[str, int]: ...
+    def rows_by_file(self, ref: str, batch_id: BatchId) -> dict[str, int]: ...
 
-    def bad_rows_by_file(
-        self, ref: str, batch_id: str, at: int | None = None
-    ) -> dict[str, int]: ...
+    def bad_rows_by_file(self, ref: str, batch_id: BatchId) -> dict[str, int]: ...
 
-    def rows_like(self, ref: str, batch_id: str, rescued: str) -> dict[str, int]: ...
+    def rows_like(self, ref: str, batch_id: BatchId, rescued: str) -> dict[str, int]: ...
 
-    def batch_ids(self, at: int | None = None) -> list[str]: ...
+    def batch_ids(self, at: int | None = None) -> list[BatchId]: ...
 
-    def files_of_batch(self, batch_id: str, at: int | None = None) -> list[FileInTable]: ...
+    def files_of_batch(self, batch_id: BatchId, at: int | None = None) -> list[RowsOfFile]: ...
 
     def rows_of_files(self, at: int | None = None) -> Iterator[RowsOfFile]: ...
 
@@ -130,7 +132,7 @@ class Frames(Protocol):
         self,
         readable: Sequence[Readable],
         columns: Sequence[Column],
-        batch_id: str,
+        batch_id: BatchId,
         source_files: int = 0,
     ) -> Any:
         """All rows of these files, for ``Table.append_counted``; see ``batch_frame``."""
@@ -204,7 +206,7 @@ class _SparkFrames:
         self,
         readable: Sequence[Readable],
         columns: Sequence[Column],
-        batch_id: str,
+        batch_id: BatchId,
         source_files: int = 0,
     ) -> Any:
         return batch_frame(

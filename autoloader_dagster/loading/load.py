@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ from autoloader_dagster.loading.batch.load_batch import BatchLoad
 from autoloader_dagster.loading.batch.stage import unstage_leftovers
 from autoloader_dagster.loading.discover import discover
 from autoloader_dagster.loading.ingestion import BatchOutcome, Ingestion
-from autoloader_dagster.loading.progress import LoadProgress
+from autoloader_dagster.loading.progress import LoadProgress, Progress, no_progress
 from autoloader_dagster.loading.recovery.catch_up import recover
 from autoloader_dagster.loading.recovery.moved_table import refuse_moved_table
 from autoloader_dagster.loading.recovery.ownership import owned_in_state, refuse_other_owner
@@ -46,7 +46,7 @@ def load(
     partitions: Partitions,
     run_id: str,
     ended_runs: Collection[str] = (),
-    step: Callable[[str], None] = lambda name: None,
+    progress: Progress = no_progress,
     lease: timedelta = LEASE,
 ) -> Iterator[BatchOutcome]:
     """Load what is pending in these partitions; yields each batch once it is recorded.
@@ -56,7 +56,7 @@ def load(
         partitions: Which of its partitions; None for all.
         run_id: Recorded with the files and batches.
         ended_runs: Runs that have ended; their batches are settled without waiting for the lease.
-        step: Told how far the load is and what is done now, for progress.
+        progress: Told how far the load is and what is done now.
         lease: How long a batch belongs to a worker that is not heard of any more.
 
     No Spark session is opened if there is nothing to load or to settle. If the Spark server is
@@ -65,14 +65,14 @@ def load(
     Raises:
         AutoloaderError: The environment failed, or what a dead run left cannot be settled now.
     """
-    step = LoadProgress(step)
+    progress = LoadProgress(progress)
     try:
-        yield from _load(ingestion, partitions, run_id, ended_runs, step, lease)
+        yield from _load(ingestion, partitions, run_id, ended_runs, progress, lease)
     except SparkBroken as broken:
         _log.warning("%s; it is restarted and the load goes on", broken.what)
-        step("restarting Spark")
+        progress("restarting Spark")
         with after_a_restart():
-            yield from _load(ingestion, partitions, run_id, ended_runs, step, lease)
+            yield from _load(ingestion, partitions, run_id, ended_runs, progress, lease)
 
 
 def _load(
@@ -80,7 +80,7 @@ def _load(
     partitions: Partitions,
     run_id: str,
     ended_runs: Collection[str],
-    step: LoadProgress,
+    progress: LoadProgress,
     lease: timedelta,
 ) -> Iterator[BatchOutcome]:
     owner = new_owner()
@@ -101,7 +101,7 @@ def _load(
 
         def spark() -> "SparkSession":
             if not opened:
-                step("connecting to Spark")
+                progress("connecting to Spark")
                 opened.append(stack.enter_context(ingestion.connect()))
             return opened[0]
 
@@ -114,7 +114,7 @@ def _load(
 
         if recover(ingestion, lambda name: ingestion.table(spark(), name), ended_runs, left):
             # The listing before left files alone of which another version was in such a batch.
-            step("listing again")
+            progress("listing again")
             discover(ingestion)
         # After the recovery, which may have recorded a load that began before the spec was changed.
         refuse_moved_table(ingestion, lambda: ingestion.table(spark()))
@@ -122,7 +122,7 @@ def _load(
         idle = 0
         locked = _Locked(ingestion.id)
         while idle < _MAX_IDLE_BATCHES and (pending := _waiting(ingestion, partitions, owner)):
-            step.waits(pending)
+            progress.waits(pending)
             # Before the claim, so that nothing is held while a server starts, or is not there.
             session = spark()
             _refuse_other_owner(ingestion, session)
@@ -133,11 +133,11 @@ def _load(
                 continue
             locked = _Locked(ingestion.id)
             failpoints.reach("claimed")
-            step.claimed(batch)
+            progress.claimed(batch)
             with Lease(ingestion.store, batch.batch_id, owner, lease).kept() as kept:
-                outcome = BatchLoad(ingestion, session, batch, kept, step).run()
+                outcome = BatchLoad(ingestion, session, batch, kept, progress).run()
             settled = any(file.status != "DISCOVERED" for file in outcome.files)
-            step.ended(outcome)
+            progress.ended(outcome)
             idle = 0 if settled else idle + 1
             faults.clear()
             yield outcome

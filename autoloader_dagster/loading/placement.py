@@ -146,5 +146,5 @@ def _no_partition(ref: FileRef, partition: Partition) -> Placement:
         status="QUARANTINED",
         error_type=NO_PARTITION,
         reason=f"{ref.relative_path} does not match partition.pattern '{partition.pattern}'; "
-        "mend the pattern, or leave the file out with source.exclude",
+        "correct the pattern, or leave the file out with source.exclude",
     )

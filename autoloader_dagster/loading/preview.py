@@ -6,25 +6,25 @@ The files are looked at and read exactly as a load does it; nothing is committed
 import heapq
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from autoloader_dagster.batch_ids import BatchId
 from autoloader_dagster.errors import AutoloaderError, LoadError
 from autoloader_dagster.formats.base import Readable
 from autoloader_dagster.formats.found_columns import found_columns
-from autoloader_dagster.formats.hints import apply_hints
 from autoloader_dagster.formats.look import look_at
 from autoloader_dagster.formats.outcome import Bad, Look
 from autoloader_dagster.iceberg.columns import Column
-from autoloader_dagster.iceberg.lineage import LINEAGE_COLUMNS, RESCUED, SOURCE_FILE, SourceFile
+from autoloader_dagster.iceberg.lineage import LINEAGE_COLUMNS, RESCUED, SOURCE_FILE
 from autoloader_dagster.loading.batch.bad_rows import bad_row
 from autoloader_dagster.loading.batch.find_bad_files import find_unreadable
-from autoloader_dagster.loading.batch.partition_columns import check_partition_by
 from autoloader_dagster.loading.batch.stage import PREVIEW, stage, unstage
 from autoloader_dagster.loading.ingestion import FileOutcome, Ingestion
 from autoloader_dagster.loading.notes import notes_on
 from autoloader_dagster.loading.placement import placer
 from autoloader_dagster.loading.recovery.moved_table import moved_in_state
+from autoloader_dagster.loading.schema_policy import decide
 from autoloader_dagster.sources.base import FileRef
 from autoloader_dagster.spark.errors import short
 from autoloader_dagster.spark.session import translate
@@ -110,7 +110,7 @@ def preview(ingestion: Ingestion, rows: int = 10, files: int = 3) -> Preview:
     with ingestion.connect() as spark:
         table = ingestion.table(spark)
         known = table.columns_if_exists()
-        read = _read(ingestion, spark, good, keys, known or (), rows)
+        read = _read(ingestion, spark, good, keys, known, rows)
     bad += [
         _bad(
             look.ref,
@@ -187,6 +187,10 @@ def _choose(
     return [(ref, place(ref)) for _, _, ref in sorted(newest, reverse=True)], False, waiting
 
 
+# Previewed rows are of no batch.
+_PREVIEWED = BatchId("preview")
+
+
 @dataclass(frozen=True, slots=True)
 class _Read:
     columns: tuple[Column, ...]
@@ -200,53 +204,38 @@ def _read(
     spark: "SparkSession",
     looks: Sequence[Look],
     partition_keys: dict[str, str | None],
-    known: Sequence[Column],
+    known: Sequence[Column] | None,
     limit: int,
 ) -> _Read:
     if not looks:
-        return _Read(tuple(known))
+        return _Read(tuple(known or ()))
     folder = ingestion.staging_dir / f"{PREVIEW}{uuid.uuid4().hex[:12]}"
     spec, bad = ingestion.spec, dict[str, Bad]()
     try:
         staged = stage(ingestion.source, looks, folder, spec.format)
         readable = [
-            Readable(
-                staged.of(look),
-                SourceFile(
-                    path=look.ref.path,
-                    modified_at=look.ref.modified_at,
-                    partition_key=partition_keys[look.ref.path],
-                    read_from=staged.read_from(ingestion.source, look),
-                    lines=look.lines,
-                ),
-            )
+            staged.readable(ingestion.source, look, partition_keys[look.ref.path])
             for look in looks
             if look.ref.path not in staged.bad
         ]
         frames = ingestion.lakehouse.frames(spark, spec, ingestion.source.spark_options())
-        found = found_columns(frames.columns(readable, known))
+        found = found_columns(frames.columns(readable, known or ()))
         if found.bad:
             bad |= found.bad
             readable = [item for item in readable if item.file.path not in bad]
             if not readable:
-                return _Read(tuple(known), bad=bad)
-            found = found_columns(frames.columns(readable, known))
-        hints = apply_hints(spec, found.hints, found.names, known)
-        have = {column.name.lower() for column in known}
-        columns = [
-            *(replace(c, sql_type=hints.widen.get(c.name, c.sql_type)) for c in known),
-            *(c for c in found.columns if c.name.lower() not in have),
-        ]
-        if not known:
-            check_partition_by(spec, [column.name for column in columns])
+                return _Read(tuple(known or ()), bad=bad)
+            found = found_columns(frames.columns(readable, known or ()))
+        decision = decide(spec, known, found)
+        columns = decision.columns
 
         def take(some: Sequence[Readable]) -> list[Any]:
-            return frames.frame(some, columns, "preview").limit(limit).collect()
+            return frames.frame(some, columns, _PREVIEWED).limit(limit).collect()
 
         taken, unreadable = _readable_rows(readable, take)
         bad |= unreadable
         rows = tuple(_shown(row.asDict()) for row in taken)
-        return _Read(tuple(columns), rows, bad, hints.unmatched)
+        return _Read(columns, rows, bad, decision.unmatched_hints)
     finally:
         unstage(folder)
 

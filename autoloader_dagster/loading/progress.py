@@ -6,6 +6,13 @@ from autoloader_dagster.loading.ingestion import BatchOutcome
 from autoloader_dagster.specs.values import shown_size
 from autoloader_dagster.state.records import Batch, PendingPartition
 
+# Told what is done now, in a few words; the one way in which long work shows progress.
+Progress = Callable[[str], None]
+
+
+def no_progress(text: str) -> None:
+    """Tell nobody."""
+
 
 class LoadProgress:
     """Puts counts before each step of a load.
@@ -14,7 +21,7 @@ class LoadProgress:
         say: Is given each line.
     """
 
-    def __init__(self, say: Callable[[str], None]) -> None:
+    def __init__(self, say: Progress) -> None:
         self._say = say
         self._files, self._bytes = 0, 0
         self._all_files, self._all_bytes = 0, 0

@@ -35,7 +35,7 @@ def asset_key(loaded: LoadedSpec) -> dg.AssetKey:
 
 
 def source_key(loaded: LoadedSpec) -> dg.AssetKey:
-    """The key of the external asset that stands for the files."""
+    """The key of the external asset that represents the files."""
     return dg.AssetKey(loaded.names.source)
 
 
@@ -51,7 +51,7 @@ def _code_reference(path: str) -> dict[str, dg.MetadataValue]:
 
 
 def build_source(loaded: LoadedSpec) -> dg.AssetSpec:
-    """The external asset that stands for the files; the sensor leaves observations on it."""
+    """The external asset that represents the files; the sensor leaves observations on it."""
     return dg.AssetSpec(
         source_key(loaded),
         group_name=_group(loaded),
@@ -64,7 +64,7 @@ def build_source(loaded: LoadedSpec) -> dg.AssetSpec:
 
 @without_beta_warnings()
 def build_broken(broken: BrokenSpec) -> dg.AssetSpec:
-    """What stands in the UI for a spec that cannot be loaded."""
+    """What the UI shows for a spec that cannot be loaded."""
     return dg.AssetSpec(
         dg.AssetKey(broken.key),
         group_name=BROKEN_SPECS,
@@ -159,7 +159,7 @@ def _ingest(
     over = ended_runs(context.instance, ingestion.store.batches.open_run_ids())
     pages = Pages(context.instance, ingestion, context.asset_key)
     for outcome in load(
-        ingestion, partitions, context.run.run_id, ended_runs=over, step=context.log.debug
+        ingestion, partitions, context.run.run_id, ended_runs=over, progress=context.log.debug
     ):
         context.log.info(
             "batch %s: %d of %d files, %d rows, snapshot %s, %.1f s",

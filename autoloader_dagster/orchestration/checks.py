@@ -11,7 +11,7 @@ import dagster as dg
 from autoloader_dagster.loading.ingestion import FileOutcome, Ingestion
 from autoloader_dagster.orchestration import metadata as keys
 from autoloader_dagster.orchestration.runs.tags import ended_runs
-from autoloader_dagster.state.records import DISMISSIBLE, FILE_CHANGED, BadFile, BadRows
+from autoloader_dagster.state.records import DISMISSIBLE, FILE_CHANGED, BadRows, FileRow
 
 FILES_CHECK = "every_file_loaded"
 ROWS_CHECK = "no_bad_rows"
@@ -131,14 +131,14 @@ def _files_result(ingestion: Ingestion) -> dg.AssetCheckResult:
         "again, 'autoloader dismiss' is for those that are not to be loaded"
         if count
         else "no file failed or is quarantined",
-        metadata=keys.set_aside_metadata(shown, count) if count else {},
+        metadata=keys.bad_files_metadata(shown, count) if count else {},
     )
 
 
 def _rows_result(ingestion: Ingestion) -> dg.AssetCheckResult:
     bad = ingestion.store.totals.bad_rows(ingestion.id)
     files = (
-        ingestion.store.totals.bad_files(ingestion.id, keys.MAX_FILES_SHOWN) if bad.files else []
+        ingestion.store.files.with_bad_rows(ingestion.id, keys.MAX_FILES_SHOWN) if bad.files else []
     )
     return dg.AssetCheckResult(
         check_name=ROWS_CHECK,
@@ -149,11 +149,11 @@ def _rows_result(ingestion: Ingestion) -> dg.AssetCheckResult:
     )
 
 
-def _bad_rows_in_words(bad: BadRows, files: list[BadFile]) -> str:
+def _bad_rows_in_words(bad: BadRows, files: list[FileRow]) -> str:
     if not files:
         return "no row has anything in _rescued"
     named = ", ".join(
-        f"{file.path.rpartition('/')[2]} ({file.bad_rows:,} of {file.rows:,})"
+        f"{file.file_path.rpartition('/')[2]} ({file.bad_rows:,} of {file.rows or 0:,})"
         for file in files[:_NAMED]
     )
     more = f" and {bad.files - _NAMED:,} more" if bad.files > _NAMED else ""

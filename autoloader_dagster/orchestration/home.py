@@ -123,7 +123,7 @@ def _default_config() -> str:
 
 
 def _replace(target: Path, *, link: Path | None = None, text: str = "") -> None:
-    """Put a link or a file there in one step, for other processes may be reading it."""
+    """Put a link or a file there in one step, because other processes may be reading it."""
     fresh = target.with_name(f"{target.name}.{os.getpid()}")
     fresh.unlink(missing_ok=True)
     if link is not None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import dagster as dg
 
 from autoloader_dagster.loading.ingestion import BatchOutcome, FileOutcome
-from autoloader_dagster.state.records import BadFile
+from autoloader_dagster.state.records import FileRow
 
 # Dagster's own: the overview of an asset shows the first.
 TABLE_ROWS = "dagster/row_count"
@@ -115,7 +115,7 @@ def notes_of(materializations: Iterable[dg.AssetMaterialization]) -> tuple[str, 
     return tuple(dict.fromkeys(line for text in texts for line in str(text).splitlines()))
 
 
-def set_aside_metadata(files: Sequence[FileOutcome], count: int) -> Mapping[str, dg.MetadataValue]:
+def bad_files_metadata(files: Sequence[FileOutcome], count: int) -> Mapping[str, dg.MetadataValue]:
     """Metadata of a check that found files that failed or are quarantined.
 
     Args:
@@ -141,7 +141,7 @@ def set_aside_metadata(files: Sequence[FileOutcome], count: int) -> Mapping[str,
 
 
 def bad_rows_metadata(
-    count: int, files: Sequence[BadFile], table: str
+    count: int, files: Sequence[FileRow], table: str
 ) -> Mapping[str, dg.MetadataValue]:
     """Metadata of the check on bad rows: the files that have any, and the query for the rows."""
     found: dict[str, dg.MetadataValue] = {BAD_ROWS: dg.MetadataValue.int(count)}
@@ -150,11 +150,11 @@ def bad_rows_metadata(
             records=[
                 dg.TableRecord(
                     {
-                        "file": file.path,
+                        "file": file.file_path,
                         "partition": file.partition_key or "",
-                        "batch": file.batch_id,
-                        "rows": file.rows,
-                        "bad_rows": file.bad_rows,
+                        "batch": file.batch_id or "",
+                        "rows": file.rows or 0,
+                        "bad_rows": file.bad_rows or 0,
                     }
                 )
                 for file in files

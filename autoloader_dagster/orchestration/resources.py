@@ -87,7 +87,7 @@ class ProcessedFilesResource(dg.ConfigurableResource):
             context.instance.add_run_tags(run_id, {UNWATCHED_TAG: run_id})
 
     def close(self) -> None:
-        """Close the connections, for a process may execute many runs; the next use opens others."""
+        """Close the connections; a process that executes more runs opens others."""
         if self._store is not None:
             self._store.close()
 

@@ -161,15 +161,17 @@ class SourceKind(ABC, Generic[Section]):
         """
         return section.url
 
-    def holds(self, section: Section, path: str) -> bool:
-        """Return whether a path is the address of the section, or below it.
+    def relative_path(self, section: Section, path: str) -> str | None:
+        """The part of a path below the address of the section; None if it is not below it.
 
         Args:
-            section: With a whole url.
+            section: With a whole url; of a single file, its name is the relative path.
             path: As in ``FileRef``.
         """
         root = section.url.rstrip("/")
-        return path == root or path.startswith(f"{root}/")
+        if path == root:
+            return path.rpartition("/")[2]
+        return path.removeprefix(f"{root}/") if path.startswith(f"{root}/") else None
 
     @abstractmethod
     def refused(self, section: Section, file: Path, rules: TenantRules) -> Refused | None:

@@ -32,7 +32,7 @@ class FileFilter:
             none. No file outside of them is accepted, so a listing may start there.
 
     Raises:
-        SpecError: A glob stands for more than 1,000 alternatives.
+        SpecError: A glob expands to more than 1,000 alternatives.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ def _compile(patterns: Iterable[str]) -> re.Pattern[str]:
             raise SpecError(
                 str(error),
                 f"Write it with * or ?, or split it; at most {MOST_ALTERNATIVES:,} alternatives "
-                "may stand in {}.",
+                "are possible in {}.",
             ) from error
         alternatives.update(dict.fromkeys(regexes))
     return re.compile("|".join(f"(?:{regex})" for regex in alternatives) or r"(?!)")

@@ -1,4 +1,4 @@
-"""Which catalogs a Spark server has, and what is said of a table in one that it has not."""
+"""Which catalogs a Spark server has, and the message for a table in one that it does not have."""
 
 import re
 from collections.abc import Iterable

@@ -193,7 +193,7 @@ def reason_of(error: BaseException) -> tuple[str, str] | None:
     """
     code = _status_code(error)
     if code is grpc.StatusCode.UNAVAILABLE:
-        return "does not answer any more", "Look whether it still runs, and try again."
+        return "does not answer any more", "Check that it is running, and try again."
     if code is grpc.StatusCode.UNAUTHENTICATED:
         return (
             "refuses the token",
@@ -203,7 +203,7 @@ def reason_of(error: BaseException) -> tuple[str, str] | None:
     if code is grpc.StatusCode.UNIMPLEMENTED:
         return "is not a Spark Connect server", "Set SPARK_REMOTE to one."
     if code is grpc.StatusCode.CANCELLED:
-        return "has lost its connection, for the session was closed", "Start again."
+        return "has lost its connection, because the session was closed", "Start again."
     condition = error.getCondition() if isinstance(error, PySparkException) else None
     if condition and (
         condition.startswith("INVALID_HANDLE.SESSION_")

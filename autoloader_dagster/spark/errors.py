@@ -1,4 +1,4 @@
-"""What a server's message tells: its causes, and whether the environment is to blame."""
+"""What a server's message tells: its causes, and whether the environment has caused it."""
 
 import re
 import sys

@@ -143,7 +143,7 @@ class SparkConnect:
         if fault is not None:
             raise SparkUnavailable(
                 f"{self.server} cannot be reached: {fault}",
-                "Start it, or mend SPARK_REMOTE, or unset it to use the embedded server.",
+                "Start it, or correct SPARK_REMOTE, or unset it to use the embedded server.",
             ) from fault
         return channel
 

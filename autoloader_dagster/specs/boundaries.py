@@ -40,7 +40,7 @@ def refused_of_file(file: Path, specs_dir: Path, tenants: Tenants) -> Iterator[R
 def refused_of_spec(
     spec: IngestionSpec, file: Path, tenant: str, rules: TenantRules
 ) -> Iterator[Refusal]:
-    """What a spec names and may not, each with its key."""
+    """What a spec names although it must not, each with its key."""
     table, source = spec.table, spec.source
     if not rules.owns(table.name):
         message = rules.may_not(tenant, f"write '{table.name}'", "namespaces")
@@ -49,7 +49,7 @@ def refused_of_spec(
         if any(word in key.lower() for word in _OUTSIDE):
             yield (
                 ("table", "properties", key),
-                f"tenant '{tenant}' may not set where or how a table is stored",
+                f"tenant '{tenant}' must not set where or how a table is stored",
             )
     refused = source_of(source.type).refused(source, file, rules)
     if refused is not None:
@@ -60,7 +60,7 @@ def refused_of_spec(
 def refused_of_connection(
     settings: "ConnectionSection", file: Path, tenant: str, rules: TenantRules
 ) -> Iterator[Refusal]:
-    """What a connection of a tenant's own names and may not, each with its key."""
+    """What a connection of a tenant's own names although it must not, each with its key."""
     for key in type(settings).model_fields:
         value = getattr(settings, key)
         name = _variable(value)

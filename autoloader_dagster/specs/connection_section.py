@@ -29,7 +29,7 @@ class References:
     allowed: Callable[[Path], bool]
 
     def secret(self, ref: SecretRef | None) -> SecretStr | None:
-        """What a reference stands for.
+        """The value of a reference.
 
         Raises:
             SpecError: The variable or file is missing, or holds what no secret holds.

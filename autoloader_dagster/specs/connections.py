@@ -33,8 +33,8 @@ class Connection:
 
     Attributes:
         name: Its name.
-        file: The file that it stands in.
-        settings: What stands there, checked; secrets are references.
+        file: The file that it is in.
+        settings: What is there, checked; secrets are references.
         secrets_in: The folders that its secret files must be in; None for everywhere.
     """
 
@@ -127,7 +127,7 @@ def load_connections(
 ) -> Connections:
     """Read ``_connections.yaml`` of the specs folder and of each tenant's folder.
 
-    Never raises for what stands in them; see ``Connections.faults``.
+    Never raises for what is in them; see ``Connections.faults``.
 
     Args:
         specs_dir: The folder of the specs.

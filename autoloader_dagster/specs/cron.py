@@ -35,7 +35,7 @@ def check_cron(text: str) -> None:
 def _values(
     text: str, part: str, label: str, low: int, high: int, names: dict[str, int]
 ) -> set[int]:
-    """The numbers that one field stands for."""
+    """The numbers of one field."""
     found: set[int] = set()
     for entry in part.split(","):
         match = re.fullmatch(r"(\*|[0-9a-z]+)(?:-([0-9a-z]+))?(?:/([0-9]{1,2}))?", entry.lower())

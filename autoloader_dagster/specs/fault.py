@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-# A message that begins like this is said of the key itself: "source.url is missing".
+# A message that begins like this is about the key itself: "source.url is missing".
 _PREDICATES = ("is ", "needs ", "holds ", "belongs ")
 
 
@@ -15,11 +15,11 @@ MAX_FAULTS = 100
 
 @dataclass(frozen=True)
 class SpecFault:
-    """Something in a spec or in ``_connections.yaml`` that its author can mend.
+    """Something in a spec or in ``_connections.yaml`` that its author can correct.
 
     Attributes:
         file: The file.
-        line: Line of the key, from 1; None where no line is to blame.
+        line: Line of the key, from 1; None where no line is meant.
         key: Dotted path of the key, such as ``partition.every``; empty for the file as a whole.
         message: What is wrong and what to write instead.
     """

@@ -46,7 +46,7 @@ def _plainer(value: dict[str, Any]) -> dict[str, Any]:
     if supported := plain.pop("x-supported", None):
         plain["enum"] = supported
     plain.pop("gt", None)  # the bound of a size, which is checked after it is parsed
-    # The default of a section is what its keys say; null stands for 'left out', which is no value.
+    # The default of a section is what its keys say; null means 'left out', which is no value.
     if isinstance(plain.get("default", 0), (dict, type(None))):
         del plain["default"]
     for inside in ("items", "additionalProperties"):

@@ -190,7 +190,9 @@ class SpecSet:
         for spec in self.broken:
             if name in (spec.ingestion_id, spec.name):
                 faults = "".join(f"\n  {fault}" for fault in spec.faults)
-                raise SpecError(f"the spec '{name}' is broken:{faults}", "Mend it and try again.")
+                raise SpecError(
+                    f"the spec '{name}' is broken:{faults}", "Correct it and try again."
+                )
         names = [spec.spec.name for spec in self.specs]
         ids = [spec.ingestion_id for spec in self.specs]
         known = ids if "/" in name or len(set(names)) < len(names) else names

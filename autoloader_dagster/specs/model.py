@@ -1,4 +1,4 @@
-"""The ingestion spec: what may stand in one YAML file, with its defaults and its meaning.
+"""The ingestion spec: what one YAML file may contain, with its defaults and its meaning.
 
 The descriptions are the reference: editors show them through ``ingestion_specs/schema.json``.
 The larger sections have modules of their own.
@@ -46,7 +46,7 @@ _NAMED_SCHEDULES = {"hourly": "0 * * * *", "daily": "0 0 * * *", "weekly": "0 0 
 
 
 class Trigger(SpecModel):
-    """When files are loaded without a hand; without a trigger only by hand."""
+    """When files are loaded automatically; without a trigger they are loaded only on request."""
 
     on_arrival: OnArrival | None = Field(
         default=None, description="Look for new files at an interval, and load what is there."
@@ -128,7 +128,7 @@ class IngestionSpec(SpecModel):
     description: str = Field(default="", description="What the table holds, for people.")
     status: Literal["draft", "active", "paused"] = Field(
         default="active",
-        description="'active': loaded by its triggers. 'draft' and 'paused': by hand only.",
+        description="'active': loaded by its triggers. 'draft' and 'paused': only on request.",
     )
     owners: tuple[str, ...] = Field(
         default=(), description="E-mail addresses or 'team:name', as in Dagster."
@@ -149,7 +149,7 @@ class IngestionSpec(SpecModel):
     errors: Errors = Field(default=Errors(), description="What bad rows and bad files get.")
     checks: tuple[Any, ...] = Field(
         default=(),
-        description="Checks of one's own. Not supported yet.",
+        description="Your own checks. Not supported yet.",
         json_schema_extra=LATER,
     )
 

@@ -81,7 +81,7 @@ class PathPattern:
         repeated = next((name for name in names if names.count(name) > 1), None)
         if repeated and self._multiplying >= _MULTIPLYING:
             raise ValueError(
-                f"{{{repeated}}} stands in it twice, beside {self._multiplying} wildcards that "
+                f"{{{repeated}}} is in it twice, beside {self._multiplying} wildcards that "
                 "multiply; write * or ? for the second one"
             )
 

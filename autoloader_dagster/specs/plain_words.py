@@ -166,10 +166,10 @@ class _Speaker:
     def _value(self, path: KeyPath) -> str:
         """The value as it is written, short enough for a message."""
         if self.secret:
-            return "what stands here"
+            return "what is here"
         text = self.document.texts.get((*self.below, *path))
         if text is None:
-            return "what stands here"
+            return "what is here"
         return f"'{text if len(text) <= _LONGEST_VALUE else text[:_LONGEST_VALUE] + '…'}'"
 
     def _is_empty(self, path: KeyPath) -> bool:
@@ -190,7 +190,7 @@ def _follow(model: type[BaseModel], loc: tuple[str | int, ...]) -> tuple[KeyPath
     """Follow an error's location through the model.
 
     Returns:
-        The keys as they stand in the file, and the annotation of what is there.
+        The keys as they are in the file, and the annotation of what is there.
     """
     path: KeyPath = ()
     kind: Any = model

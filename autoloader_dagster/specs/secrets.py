@@ -1,6 +1,6 @@
 """References to secrets: ``env:NAME`` or ``file:path``, read when a connection is used.
 
-What was written where a reference should stand is never repeated in a message, for it is probably
+What was written where a reference should be is never repeated in a message, because it is probably
 the secret itself.
 """
 
@@ -131,7 +131,7 @@ def _secret_reference(value: Any) -> SecretRef:
             path = value.removeprefix("file:")
             check_path(path)
             return SecretRef("file", path)
-    raise ValueError("must be env:NAME or file:path; secrets never stand in a file")
+    raise ValueError("must be env:NAME or file:path; secrets never belong into a file")
 
 
 Secret = Annotated[SecretRef, BeforeValidator(_secret_reference, json_schema_input_type=str)]

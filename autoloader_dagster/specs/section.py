@@ -21,7 +21,7 @@ class KeyFault(ValueError):
 
     Attributes:
         message: What is wrong.
-        path: The keys from the section to the one to blame.
+        path: The keys from the section to the faulty one.
     """
 
     def __init__(self, message: str, *path: str) -> None:

@@ -45,7 +45,7 @@ class SourceSection(SpecModel):
         default="ignore",
         description="What to do when a file that was loaded comes again with other content: "
         "ignore it; append the new content; replace the old rows in the same commit; or fail, "
-        "which sets it aside for a person to look at.",
+        "which quarantines it for a person to look at.",
     )
     ready: Any = Field(
         default=None,
@@ -71,7 +71,7 @@ class SourceSection(SpecModel):
         credentials = kind.section.credentials if kind else SourceSection.credentials
         if credentials.match(value):
             raise ValueError(
-                "a user name or password stands in it; take it out and name a connection"
+                "it contains a user name or password; take it out and name a connection"
             )
         if not value.strip():
             raise ValueError("is empty")

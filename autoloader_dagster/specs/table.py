@@ -125,7 +125,7 @@ class Partition(SpecModel):
             )
         if self.every == "hour" and self.timezone != "UTC":
             raise KeyFault(
-                "hourly partitions are in UTC only, for a local clock has one hour twice a year",
+                "hourly partitions are in UTC only, because local time has one hour twice a year",
                 "timezone",
             )
         if self.pattern:

@@ -128,7 +128,7 @@ class TenantRules(SpecModel):
             by: The rule that would allow it.
         """
         listed = ", ".join(getattr(self, by)) or "none"
-        return f"tenant '{tenant}' may not {what}; its {by} in {TENANTS_FILE}: {listed}"
+        return f"tenant '{tenant}' must not {what}; its {by} in {TENANTS_FILE}: {listed}"
 
     def may_name_variable(self, name: str) -> bool:
         """Whether a variable is one of the variables."""

@@ -1,4 +1,4 @@
-"""The kinds of values that stand in a spec: sizes, durations, days, time zones, types, globs."""
+"""The kinds of values in a spec: sizes, durations, days, time zones, types, globs."""
 
 import os
 import re
@@ -172,8 +172,8 @@ def check_tag(key: str, value: str) -> None:
     """Refuse a tag that Dagster would refuse."""
     if key.startswith("dagster/") or not _TAG_KEY.fullmatch(key):
         raise ValueError(
-            "this is no name for a tag: letters, digits and _ . - (63 at most), perhaps after one "
-            "prefix and /, which is not 'dagster'"
+            "this is not a valid tag name: use letters, digits and _ . - (63 at most), optionally "
+            "after one prefix and /; the prefix must not be 'dagster'"
         )
     if not _TAG_VALUE.fullmatch(value):
         raise ValueError(f"'{value}' is not letters, digits and _ . - only, 63 at most")

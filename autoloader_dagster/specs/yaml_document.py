@@ -1,7 +1,7 @@
 """Reads one YAML file into plain data, with the line of every key and every fault of its syntax.
 
 The words are read by the rules of YAML 1.2, as editors read them: ``no`` and ``on`` are text, and a
-number becomes a number only if it would be written back as it stands, so ``007`` and ``1.10`` are
+number becomes a number only if it would be written back as it is, so ``007`` and ``1.10`` are
 text. PyYAML's own constructors lose duplicate keys without a word, turn ``NO`` into false and
 ``1:30`` into 90; here they are not used.
 """
@@ -39,14 +39,18 @@ _PLAIN_TAGS = {f"tag:yaml.org,2002:{kind}" for kind in ("str", "seq", "map")}
 _QUOTE_IT = "a value that begins with one of * & ! % @ ` { [ needs quotes"
 
 # What PyYAML says, what we say, and whether the line to go to is where it began (an opened quote)
-# or where it ended. The first that fits is taken. Ours never repeat what stands in the file, for
+# or where it ended. The first that fits is taken. Ours never repeat what is in the file, for
 # that might be a secret.
 _SYNTAX = (
     (r"scanning an (alias|anchor)|alias", f"YAML aliases are not used here; {_QUOTE_IT}", False),
-    (r"'\\t'", "a tab cannot stand here; indent with spaces", False),
+    (r"'\\t'", "a tab is not allowed here; indent with spaces", False),
     (r"cannot start any token|%|directive|tag", _QUOTE_IT, False),
-    (r"mapping values are not", "a ':' too many; quote the value, or mend the indentation", False),
-    (r"expected ':'", "neither 'key: value' nor part of what stands above", True),
+    (
+        r"mapping values are not",
+        "a ':' too many; quote the value, or correct the indentation",
+        False,
+    ),
+    (r"expected ':'", "neither 'key: value' nor part of the value above", True),
     (r"quoted scalar.*(end of stream|separator)", "a quote is opened and never closed", True),
     (r"escape|quoted scalar", "a \\ before a letter YAML does not know; use single quotes", False),
     (r"flow (mapping|sequence)", "a { or [ is not closed, or a comma is missing", True),
@@ -57,7 +61,7 @@ _SYNTAX = (
 
 @dataclass(frozen=True)
 class Document:
-    """What stands in a file.
+    """What is in a file.
 
     Attributes:
         file: The file.
@@ -155,7 +159,7 @@ def read_document(file: Path) -> Document:
         data = None if node is None else reader.value(node, ())
     except ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        return broken(line, "a control character stands here; take it out")
+        return broken(line, "there is a control character here; remove it")
     except yaml.MarkedYAMLError as error:
         return broken(*_in_plain_words(error))
     except _TooMuch as error:
@@ -187,7 +191,7 @@ def _in_plain_words(error: yaml.MarkedYAMLError) -> tuple[int | None, str]:
 
 
 class _Reader:
-    """Turns nodes into plain data and notes where each part stands."""
+    """Turns nodes into plain data and notes where each part is."""
 
     def __init__(self, file: Path) -> None:
         self.file = file

@@ -1,7 +1,7 @@
-"""Writes down what became of a batch's files: set aside, or in the table."""
+"""Writes down what became of a batch's files: removed from it, or in the table."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -16,6 +16,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import aliased
 
+from autoloader_dagster.batch_ids import BatchId
 from autoloader_dagster.errors import StateError
 from autoloader_dagster.redaction import strike
 from autoloader_dagster.state.batches import OPEN, is_loaded
@@ -29,9 +30,8 @@ from autoloader_dagster.state.records import (
     FileStatus,
     Guard,
     LoadedFile,
-    SetAside,
+    RemovedFile,
     TableState,
-    UndoneFile,
     no_guard,
 )
 from autoloader_dagster.state.tables import write_table_state
@@ -47,8 +47,8 @@ class BatchFiles:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def set_aside(
-        self, batch_id: str, owner: str, outcomes: Sequence[SetAside], retries: int
+    def remove(
+        self, batch_id: BatchId, owner: str, outcomes: Sequence[RemovedFile], retries: int
     ) -> None:
         """Take files out of the batch without loading them.
 
@@ -83,7 +83,7 @@ class BatchFiles:
 
     def record(
         self,
-        batch_id: str,
+        batch_id: BatchId,
         snapshot_id: int | None,
         files: Sequence[LoadedFile],
         seconds: float,
@@ -200,9 +200,9 @@ class BatchFiles:
 
     def record_undo(
         self,
-        batch_id: str,
+        batch_id: BatchId,
         snapshot_id: int | None,
-        files: Sequence[UndoneFile],
+        files: Mapping[int, BatchId | None],
         rows: int,
         *,
         ingestion_id: str,
@@ -217,7 +217,8 @@ class BatchFiles:
         Args:
             batch_id: The undo, open or released, or not known (a state restored from a backup).
             snapshot_id: Its snapshot in main.
-            files: The file versions.
+            files: Ids of the file versions, each with the batch that had loaded its rows; None
+                where that is not known any more.
             rows: How many rows it took out.
             ingestion_id: Whose files they are.
             tenant: For a batch that is not known.
@@ -255,7 +256,7 @@ class BatchFiles:
                 )
 
 
-def _change(outcome: SetAside, tries: int, retries: int) -> tuple[FileStatus, dict[str, Any]]:
+def _change(outcome: RemovedFile, tries: int, retries: int) -> tuple[FileStatus, dict[str, Any]]:
     """The status that a file gets as it leaves its batch, and the values of its row."""
     counts = outcome.count_retry and outcome.status in ("FAILED", "DISCOVERED")
     tried = tries + int(counts)
@@ -274,7 +275,7 @@ def _change(outcome: SetAside, tries: int, retries: int) -> tuple[FileStatus, di
 def _add_batch(
     connection: Connection,
     moment: datetime,
-    batch_id: str,
+    batch_id: BatchId,
     kind: BatchKind,
     ingestion_id: str | None,
     tenant: str | None,
@@ -300,7 +301,7 @@ def _add_batch(
     )
 
 
-def _batch_row(batch_id: str) -> Any:
+def _batch_row(batch_id: BatchId) -> Any:
     return select(
         StoredBatch.id,
         StoredBatch.ingestion_id,
@@ -360,7 +361,7 @@ def _refuse_missing(connection: Connection, batch: Row[Any], files: Sequence[Loa
 
 
 def _replace_older(
-    connection: Connection, batch_id: str, ids: Sequence[int], moment: datetime
+    connection: Connection, batch_id: BatchId, ids: Sequence[int], moment: datetime
 ) -> None:
     """Mark the loaded versions whose rows went when these came."""
     newer = aliased(StoredFile)
@@ -390,10 +391,12 @@ def _replace_older(
 
 
 def _mark_undone(
-    connection: Connection, batch_id: str, files: Sequence[UndoneFile], moment: datetime
+    connection: Connection,
+    batch_id: BatchId,
+    batch_of: Mapping[int, BatchId | None],
+    moment: datetime,
 ) -> list[int]:
     """Mark the versions whose rows have gone; not one that another batch has loaded since."""
-    batch_of = {each.file_id: each.batch_id for each in files}
     held = connection.execute(
         select(StoredFile.id, StoredFile.status, StoredFile.batch_id)
         .where(one_of(StoredFile.id, batch_of, connection))

@@ -15,13 +15,14 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import InstrumentedAttribute, aliased
 
+from autoloader_dagster.batch_ids import BatchId
 from autoloader_dagster.state.database import Database, now, one_of
 from autoloader_dagster.state.file_ids import holds, read_ids
 from autoloader_dagster.state.models import StoredBatch, StoredFile
 from autoloader_dagster.state.records import (
     Batch,
+    BatchFile,
     BatchRow,
-    ClaimedFile,
     KnownBatch,
 )
 
@@ -38,7 +39,7 @@ class Batches:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def get(self, batch_id: str) -> Batch | None:
+    def get(self, batch_id: BatchId) -> Batch | None:
         """Read one batch with its files; None if it is not known."""
         with self._database.reading() as connection:
             return find(connection, batch_id)
@@ -62,10 +63,12 @@ class Batches:
             )
             if ingestion_id is not None:
                 stale = stale.where(StoredBatch.ingestion_id == ingestion_id)
-            found = [find(connection, batch_id) for batch_id in list(connection.scalars(stale))]
+            found = [
+                find(connection, BatchId(batch_id)) for batch_id in list(connection.scalars(stale))
+            ]
             return [each for each in found if each]
 
-    def of_files(self, ingestion_id: str, file_ids: Collection[int]) -> list[str]:
+    def of_files(self, ingestion_id: str, file_ids: Collection[int]) -> list[BatchId]:
         """The recorded batches that loaded these file versions or took them out, oldest first.
 
         Args:
@@ -170,7 +173,7 @@ class Batches:
             return connection.scalar(still_open.limit(1)) is not None
 
 
-def find(connection: Connection, batch_id: str) -> Batch | None:
+def find(connection: Connection, batch_id: BatchId) -> Batch | None:
     """Read a batch and its files."""
     row = connection.execute(
         select(StoredBatch.__table__).where(StoredBatch.id == batch_id)
@@ -215,7 +218,7 @@ def is_loaded(status: ColumnElement[str] | InstrumentedAttribute[str]) -> Column
     return func.coalesce(status, "") == "SUCCESS"
 
 
-def _claimed_files(connection: Connection, members: ColumnElement[bool]) -> tuple[ClaimedFile, ...]:
+def _claimed_files(connection: Connection, members: ColumnElement[bool]) -> tuple[BatchFile, ...]:
     other = aliased(StoredFile)
     replaces = exists().where(
         other.ingestion_id == StoredFile.ingestion_id,
@@ -243,4 +246,4 @@ def _claimed_files(connection: Connection, members: ColumnElement[bool]) -> tupl
             StoredFile.id,
         )
     )
-    return tuple(ClaimedFile(*row[:-1], replaces=bool(row[-1])) for row in rows)
+    return tuple(BatchFile(*row[:-1], replaces=bool(row[-1])) for row in rows)

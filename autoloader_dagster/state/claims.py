@@ -4,7 +4,6 @@ A lease saves two workers from doing the same work. It does not make loading exa
 compare-and-set on the Iceberg table does (DESIGN, section 2).
 """
 
-import secrets
 from collections.abc import Collection
 from datetime import datetime, timedelta
 
@@ -22,6 +21,7 @@ from sqlalchemy import (
     update,
 )
 
+from autoloader_dagster.batch_ids import BatchId, new_batch_id
 from autoloader_dagster.errors import FilesInUse, LeaseLost, StateError
 from autoloader_dagster.state.batches import OPEN, find
 from autoloader_dagster.state.database import Database, now, one_of
@@ -83,7 +83,7 @@ class Claims:
                 size += file_size
             if not ids:
                 return None
-            batch_id = f"{moment:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+            batch_id = new_batch_id(moment)
             connection.execute(
                 insert(StoredBatch).values(
                     id=batch_id,
@@ -123,7 +123,7 @@ class Claims:
         with self._database.writing(wanted.ingestion_id) as connection:
             moment = now(connection)
             _refuse_files_in_use(connection, wanted)
-            batch_id = f"{moment:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+            batch_id = new_batch_id(moment)
             chosen = one_of(StoredFile.id, wanted.file_ids, connection)
             size = connection.scalar(
                 select(func.coalesce(func.sum(StoredFile.file_size_bytes), 0)).where(chosen)
@@ -151,7 +151,7 @@ class Claims:
             raise StateError(f"Batch {batch_id} has vanished from the state")
         return batch
 
-    def renew(self, batch_id: str, owner: str, lease: timedelta) -> bool:
+    def renew(self, batch_id: BatchId, owner: str, lease: timedelta) -> bool:
         """Prolong the lease from now; False if the batch was released or recorded meanwhile."""
         with self._database.writing() as connection:
             renewed = connection.execute(
@@ -162,7 +162,7 @@ class Claims:
             return renewed.rowcount == 1
 
     def begin_attempt(
-        self, batch_id: str, owner: str, base_snapshot_id: int | None, table_id: str | None
+        self, batch_id: BatchId, owner: str, base_snapshot_id: int | None, table_id: str | None
     ) -> int:
         """Count one more attempt on this base, and return its number, from 1.
 
@@ -185,7 +185,7 @@ class Claims:
             )
             return row.attempt + 1
 
-    def mark_written(self, batch_id: str, owner: str, snapshot_id: int, rows: int) -> None:
+    def mark_written(self, batch_id: BatchId, owner: str, snapshot_id: int, rows: int) -> None:
         """Note the commit that the attempt made on its branch, before it is published.
 
         Raises:
@@ -199,7 +199,7 @@ class Claims:
                 .values(status="WRITTEN", snapshot_id=snapshot_id, rows=rows)
             )
 
-    def leave_out(self, batch_id: str, owner: str, file_ids: Collection[int]) -> None:
+    def leave_out(self, batch_id: BatchId, owner: str, file_ids: Collection[int]) -> None:
         """Take files out of an undo or a reload; they stay as they are.
 
         Raises:
@@ -209,7 +209,7 @@ class Claims:
             owned(connection, batch_id, owner)
             leave_out(connection, batch_id, file_ids, now(connection))
 
-    def release(self, batch_id: str, owner: str | None, error: str | None = None) -> bool:
+    def release(self, batch_id: BatchId, owner: str | None, error: str | None = None) -> bool:
         """Release the batch; the files that are still in it are pending again.
 
         Args:
@@ -268,7 +268,7 @@ def is_pending(
     )
 
 
-def owned(connection: Connection, batch_id: str, owner: str) -> Row[tuple[str, int]]:
+def owned(connection: Connection, batch_id: BatchId, owner: str) -> Row[tuple[str, int]]:
     """The batch's ingestion and attempts, locked, if this worker still holds it.
 
     Raises:
@@ -289,7 +289,7 @@ def owned(connection: Connection, batch_id: str, owner: str) -> Row[tuple[str, i
     )
 
 
-def _ours(batch_id: str, owner: str | None) -> ColumnElement[bool]:
+def _ours(batch_id: BatchId, owner: str | None) -> ColumnElement[bool]:
     still_open = and_(StoredBatch.id == batch_id, StoredBatch.status.in_(OPEN))
     return still_open if owner is None else and_(still_open, StoredBatch.lease_owner == owner)
 
@@ -305,7 +305,7 @@ def in_partitions(partitions: Partitions, connection: Connection) -> ColumnEleme
 
 
 def leave_out(
-    connection: Connection, batch_id: str, file_ids: Collection[int], moment: datetime
+    connection: Connection, batch_id: BatchId, file_ids: Collection[int], moment: datetime
 ) -> None:
     """Take files out of an amending batch; their own rows stay as they are."""
     members = connection.scalar(

@@ -68,8 +68,8 @@ _ROWS_AT_ONCE = 5_000
 UNLISTED = "unlisted since "
 FOUND = "its rows were found in the table"
 
-# Rows in the table that no loaded version stands for, with the version that they are of, if any is
-# recorded: the one of that batch before others, the latest before others. What is looked up by a
+# Rows in the table that no loaded version accounts for, with the version that they are of, if it
+# is recorded: the one of that batch before others, the latest before others. What is looked up by a
 # path compares status and batch by way of coalesce: else SQLite goes through all rows of the status
 # or the batch for each path, by their index.
 _EXTRA = """

@@ -46,7 +46,7 @@ from autoloader_dagster.state.models import StoredSchema
 
 # Not Alembic's default name: Dagster's own storage may live in the same PostgreSQL database.
 VERSION_TABLE = "autoloader_alembic_version"
-# Oldest first. A copy of what stands in migrations/versions, so that a check costs no import of
+# Oldest first. A copy of what is in migrations/versions, so that a check costs no import of
 # Alembic; a test compares the two.
 REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009")
 # The first revision that has all that this package's statements need. What came after it is only
@@ -184,8 +184,8 @@ class Database:
         raise StateError(
             f"The state database {self.place} is at the old revision {found.revision}, and this "
             f"version of autoloader_dagster needs {OLDEST_USABLE} or later",
-            "Run 'autoloader db upgrade' once all workers have this version; older ones may not "
-            "be able to use the database afterwards.",
+            "Run 'autoloader db upgrade' once all workers have this version; older ones are then "
+            "perhaps unable to use the database.",
         )
 
 

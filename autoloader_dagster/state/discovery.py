@@ -92,7 +92,7 @@ class FileDiscovery:
         Nothing is recorded before the listing is complete: what ``pages`` raises passes through and
         leaves the state as it was. No lock is held while the source is listed.
 
-        A path keeps the partition of its first version. A version that was set aside because of
+        A path keeps the partition of its first version. A version that was not loaded because of
         its place (HELD, or ``NoPartition``) is placed again each time it is listed, and so is one
         that waits in a partition that is none any more. A version that was skipped because the
         source did not have it is new when it is listed again.

@@ -87,7 +87,7 @@ def explain(error: BaseException, place: str, password: str | None) -> StateErro
     Args:
         error: One of ``DRIVER_ERRORS``.
         place: The database's address without its password.
-        password: Struck out of the driver's message, should it stand there.
+        password: Struck out of the driver's message, should it be there.
     """
     cause = (error.orig or error) if isinstance(error, DBAPIError) else error
     detail = (str(cause).strip().splitlines() or [type(cause).__name__])[0]
@@ -110,7 +110,7 @@ def _meaning(cause: BaseException) -> tuple[str, str]:
             if part in str(cause):
                 return meaning, hint
     if isinstance(cause, psycopg.Error):
-        # A refused login comes without an SQLSTATE, for the connection was never made.
+        # A refused login comes without an SQLSTATE, because the connection was never made.
         state = cause.sqlstate or ("28" if "authentication failed" in str(cause) else None)
         if state is None and isinstance(cause, psycopg.OperationalError):
             state = "3D" if '" does not exist' in str(cause) else "08"

@@ -13,10 +13,12 @@ from sqlalchemy import (
     Select,
     cast,
     func,
+    literal_column,
     select,
 )
 from sqlalchemy.orm import aliased
 
+from autoloader_dagster.batch_ids import BatchId
 from autoloader_dagster.state.claims import in_partitions, is_pending
 from autoloader_dagster.state.database import Database, now, one_of
 from autoloader_dagster.state.models import StoredFile
@@ -33,6 +35,8 @@ from autoloader_dagster.state.transitions import move
 
 _FILE_COLUMNS = [StoredFile.__table__.c[name] for name in FileRow.__dataclass_fields__]
 _ROWS_AT_ONCE = 1_000
+# As it is written in the index: SQLite does not know that a parameter is 0.
+HAS_BAD_ROWS = StoredFile.bad_rows > literal_column("0")
 # The largest prime below 2**31: a square of a rest stays inside 64 bits.
 _PRIME = 2_147_483_647
 
@@ -89,7 +93,7 @@ class Files:
         self,
         ingestion_id: str,
         statuses: Collection[FileStatus] | None = None,
-        batch_id: str | None = None,
+        batch_id: BatchId | None = None,
         run_id: str | None = None,
         path_like: str | None = None,
         limit: int | None = None,
@@ -159,6 +163,21 @@ class Files:
                 page = [FileRow(**row) for row in rows.mappings()]
             yield from page
 
+    def with_bad_rows(self, ingestion_id: str, limit: int) -> list[FileRow]:
+        """The loaded files with something in ``_rescued``, those with the most such rows first."""
+        worst = (
+            select(*_FILE_COLUMNS)
+            .where(
+                StoredFile.ingestion_id == ingestion_id,
+                StoredFile.status == "SUCCESS",
+                HAS_BAD_ROWS,
+            )
+            .order_by(StoredFile.bad_rows.desc(), StoredFile.id)
+            .limit(limit)
+        )
+        with self._database.reading() as connection:
+            return [FileRow(**row) for row in connection.execute(worst).mappings()]
+
     def partition_keys(self, ingestion_id: str) -> list[str]:
         """The partitions that have files which wait, are loaded, or once were or failed; sorted.
 
@@ -198,7 +217,7 @@ class Files:
             return [(row.id, row.file_size_bytes) for row in rows]
 
     def same_content(
-        self, *, batch_id: str | None = None, run_id: str | None = None
+        self, *, batch_id: BatchId | None = None, run_id: str | None = None
     ) -> dict[str, str]:
         """Of the files of a batch or a run, those whose content was loaded under another name.
 
@@ -240,7 +259,7 @@ class Files:
             return {row.path: row.same_as for row in rows}
 
     def retry(self, ingestion_id: str, partition_of: Mapping[int, str | None]) -> set[int]:
-        """Requeue those of the files, with all their tries, that were set aside or undone.
+        """Requeue those of the files, with all their tries, that a person may retry.
 
         Args:
             ingestion_id: ``tenant/name``.

@@ -179,7 +179,7 @@ class StoredFile(Base):
             sqlite_where=_HAS_BAD_ROWS,
             postgresql_where=_HAS_BAD_ROWS,
         ),
-        # A row's id stands for its file version in released_files and must never be given again.
+        # A row's id identifies its file version in released_files and must never be given again.
         {"sqlite_autoincrement": True},
     )
 

@@ -1,6 +1,6 @@
 """Brings versions into the state that the table has rows of, and the state does not hold as loaded.
 
-A state that was lost may not have listed them yet, and the source may not have them any more. The
+A state that was lost has perhaps not listed them yet, and the source has perhaps deleted them. The
 rows tell when such a version was changed, and nothing else that tells it from others.
 """
 
@@ -15,6 +15,7 @@ from sqlalchemy import (
     text,
 )
 
+from autoloader_dagster.batch_ids import BatchId
 from autoloader_dagster.sources.base import FileRef
 from autoloader_dagster.state.comparison import FOUND, UNLISTED, Comparison, staged_rows
 from autoloader_dagster.state.database import Database, now, one_of
@@ -63,7 +64,7 @@ class Rebuild:
     ) -> None:
         """Add those of these versions that are not known: path, time of last change, partition.
 
-        Nothing else is known of them, for the table has their rows, and they were not listed. They
+        The table has their rows, and they were not listed, so nothing else is known of them. They
         are UNDONE until they are recorded, and get their identity from the listing that shows a
         file of this path and time.
         """
@@ -103,7 +104,7 @@ class Rebuild:
     def reinstate(
         self,
         ingestion_id: str,
-        batch_id: str,
+        batch_id: BatchId,
         files: Sequence[LoadedFile],
         seen: Mapping[int, FileStatus | None],
         guard: Guard = no_guard,
@@ -169,7 +170,7 @@ class Rebuild:
 
 def write_loaded(
     connection: Connection,
-    batch_id: str,
+    batch_id: BatchId,
     snapshot_id: int | None,
     files: Sequence[LoadedFile],
     came_from: Collection[FileStatus],

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal, NamedTuple, Protocol
 
+from autoloader_dagster.batch_ids import BatchId
 from autoloader_dagster.sources.base import FileRef
 
 FileStatus = Literal[
@@ -47,7 +48,7 @@ class Placement:
 
     Attributes:
         partition_key: The Dagster partition; None for a table without partitions, or if none fits.
-        status: DISCOVERED to load it, HELD to wait, QUARANTINED to set it aside.
+        status: DISCOVERED to load it, HELD to wait, QUARANTINED if it cannot be placed.
         error_type: ``NoPartition`` where no partition fits; such files are placed again later.
         reason: Why it is not to be loaded now, for people.
     """
@@ -83,7 +84,7 @@ class Discovery:
         skipped: Left out from now on by ``on_change: ignore``.
         quarantined: Set aside by its placement (now or earlier) or from now on by
             ``on_change: fail``.
-        in_flight: Left for the next listing, for another version is being loaded just now, or
+        in_flight: Left for the next listing, because another version is being loaded just now, or
             a listing that began later has seen one.
         bytes_new: Bytes of the new and the changed ones.
     """
@@ -132,7 +133,7 @@ class PartitionRange:
 
 @dataclass(frozen=True, slots=True)
 class PartitionKeys:
-    """These partitions; None stands for files without one."""
+    """These partitions; None for files without one."""
 
     keys: tuple[str | None, ...]
 
@@ -172,7 +173,7 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class ClaimedFile:
+class BatchFile:
     """A file version in a batch.
 
     Attributes:
@@ -206,7 +207,7 @@ class Batch:
         base_snapshot_id: Main's head when the last attempt began; None for an empty table.
     """
 
-    batch_id: str
+    batch_id: BatchId
     ingestion_id: str
     kind: BatchKind
     table: str
@@ -218,7 +219,7 @@ class Batch:
     base_snapshot_id: int | None
     snapshot_id: int | None
     lease_expires_at: datetime
-    files: tuple[ClaimedFile, ...]
+    files: tuple[BatchFile, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,26 +242,14 @@ class Amendment:
 
 
 @dataclass(frozen=True, slots=True)
-class UndoneFile:
-    """A file version whose rows are gone.
-
-    Attributes:
-        batch_id: The batch that had loaded them; None where it is not known any more.
-    """
-
-    file_id: int
-    batch_id: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class SetAside:
+class RemovedFile:
     """Why a file leaves its batch without being loaded.
 
     Attributes:
         status: FAILED to try again (QUARANTINED once the tries are used up), QUARANTINED for good,
             DISCOVERED to try again at once, SKIPPED for a policy.
         count_retry: Whether this was one of the file's tries (for FAILED and DISCOVERED); not so
-            when others are to blame.
+            when others have caused it.
     """
 
     file_id: int
@@ -317,7 +306,7 @@ class DisplacedFile(NamedTuple):
 
     id: int
     path: str
-    batch_id: str
+    batch_id: BatchId
     rows: int
 
 
@@ -366,7 +355,7 @@ class Difference(NamedTuple):
     kind: DifferenceKind
     path: str
     modified_at: datetime
-    batch_id: str
+    batch_id: BatchId
     partition_key: str | None
     rows: int
     bad_rows: int
@@ -391,16 +380,6 @@ class BadRows(NamedTuple):
     worst: int
 
 
-class BadFile(NamedTuple):
-    """A loaded file with something in ``_rescued``, and the batch that loaded it."""
-
-    path: str
-    partition_key: str | None
-    batch_id: str
-    rows: int
-    bad_rows: int
-
-
 class PartitionTotals(NamedTuple):
     """What of one partition is loaded."""
 
@@ -422,7 +401,7 @@ class FileRow:
     file_etag: str | None
     partition_key: str | None
     status: FileStatus
-    batch_id: str | None
+    batch_id: BatchId | None
     run_id: str | None
     snapshot_id: int | None
     discovered_at: datetime
@@ -437,7 +416,7 @@ class FileRow:
     retry_count: int
     created_at: datetime
     updated_at: datetime
-    displaced_by_batch: str | None
+    displaced_by_batch: BatchId | None
     found_in_table_at: datetime | None
 
 
@@ -448,7 +427,7 @@ class BatchRow:
     The rows of an undo are those that it took out.
     """
 
-    id: str
+    id: BatchId
     tenant: str
     ingestion_id: str
     kind: BatchKind

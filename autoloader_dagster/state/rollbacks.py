@@ -22,6 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import aliased
 
+from autoloader_dagster.batch_ids import BatchId
 from autoloader_dagster.state.database import Database, now, one_of
 from autoloader_dagster.state.file_ids import write_ids
 from autoloader_dagster.state.guarded import write_guarded
@@ -48,7 +49,7 @@ class Rollbacks:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def loaded_batches(self, table: str, but_table_id: str | None = None) -> dict[str, int]:
+    def loaded_batches(self, table: str, but_table_id: str | None = None) -> dict[BatchId, int]:
         """The recorded batches of a table that have loaded files, and how many rows these have.
 
         Args:
@@ -72,7 +73,7 @@ class Rollbacks:
                 )
             return {batch_id: int(rows) for batch_id, rows in connection.execute(chosen)}
 
-    def displaced_by(self, batch_id: str) -> list[DisplacedFile]:
+    def displaced_by(self, batch_id: BatchId) -> list[DisplacedFile]:
         """The file versions whose rows this batch took out: it replaced or undid them."""
         with self._database.reading() as connection:
             rows = connection.execute(
@@ -94,7 +95,7 @@ class Rollbacks:
 
     def roll_back(
         self,
-        batch_id: str,
+        batch_id: BatchId,
         snapshot_id: int | None,
         reason: str,
         back_again: Mapping[str, Sequence[LoadedFile]] = MappingProxyType({}),

@@ -172,7 +172,7 @@ class Tables:
         Drop its table first: every file is new again, and would be loaded once more.
         """
         with self._database.writing(ingestion_id) as connection:
-            # The files first, for they refer to the batches.
+            # The files first, because they refer to the batches.
             connection.execute(delete(StoredFile).where(StoredFile.ingestion_id == ingestion_id))
             connection.execute(delete(StoredBatch).where(StoredBatch.ingestion_id == ingestion_id))
             connection.execute(delete(StoredTable).where(StoredTable.ingestion_id == ingestion_id))
@@ -244,7 +244,7 @@ def _move(connection: Connection, old: str, new: str, tenant: str) -> None:
             and_(StoredFile.ingestion_id == new, StoredFile.status != "SUCCESS"), known
         )
     )
-    # A version that the old name has set aside and the new one has loaded is the loaded one.
+    # A version that the old name has quarantined and the new one has loaded is the loaded one.
     ours = aliased(StoredFile)
     loaded = exists().where(
         ours.ingestion_id == new,

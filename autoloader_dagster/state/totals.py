@@ -4,20 +4,17 @@ from collections import defaultdict
 from collections.abc import Collection
 from datetime import datetime
 
-from sqlalchemy import func, literal_column, select
+from sqlalchemy import func, select
 
 from autoloader_dagster.state.database import Database, one_of
+from autoloader_dagster.state.files import HAS_BAD_ROWS
 from autoloader_dagster.state.models import StoredBatch, StoredFile
 from autoloader_dagster.state.records import (
-    BadFile,
     BadRows,
     FileStatus,
     PartitionTotals,
     StatusTotals,
 )
-
-# As it is written in the index: SQLite does not know that a parameter is 0.
-_HAS_BAD_ROWS = StoredFile.bad_rows > literal_column("0")
 
 
 class Totals:
@@ -63,36 +60,10 @@ class Totals:
                 ).where(
                     StoredFile.ingestion_id == ingestion_id,
                     StoredFile.status == "SUCCESS",
-                    _HAS_BAD_ROWS,
+                    HAS_BAD_ROWS,
                 )
             ).one()
         return BadRows(int(rows), files, worst)
-
-    def bad_files(self, ingestion_id: str, limit: int) -> list[BadFile]:
-        """The loaded files with something in ``_rescued``, those with the most such rows first."""
-        bad = StoredFile.bad_rows
-        worst = (
-            select(
-                StoredFile.file_path,
-                StoredFile.partition_key,
-                StoredFile.batch_id,
-                StoredFile.rows,
-                bad,
-            )
-            .where(
-                StoredFile.ingestion_id == ingestion_id,
-                StoredFile.status == "SUCCESS",
-                _HAS_BAD_ROWS,
-            )
-            .order_by(bad.desc(), StoredFile.id)
-            .limit(limit)
-        )
-        with self._database.reading() as connection:
-            return [
-                BadFile(row.file_path, row.partition_key, row.batch_id or "", rows or 0, found or 0)
-                for row in connection.execute(worst)
-                for rows, found in [(row.rows, row.bad_rows)]
-            ]
 
     def last_loads(self, ingestion_id: str) -> dict[str | None, datetime]:
         """For each partition with loaded files when the last of their batches was recorded."""

@@ -16,9 +16,11 @@ import pytest
 from autoloader_dagster import failpoints
 from autoloader_dagster.errors import PublishConflict, TableError
 from autoloader_dagster.iceberg.table import IcebergTable
+from autoloader_dagster.loading.batch.attempts import Attempt
 from autoloader_dagster.loading.batch.audit import own_chain
 from autoloader_dagster.loading.discover import discover
 from autoloader_dagster.loading.load import load
+from autoloader_dagster.loading.write_plan import Expected, WritePlan
 from autoloader_dagster.spark.session import connect
 from autoloader_dagster.state.store import ProcessedFiles
 from tests.faults.lost_answers import COMMITS, Landing, lake_of, lose_a_commit
@@ -97,8 +99,9 @@ def test_an_append_that_the_jdbc_catalog_repeats_is_one_snapshot_and_a_second_on
         # Were it otherwise, the chain would tell.
         with table.tagged("attempt"):
             table.append(frame, "b", "batch", layout="any")
+        plan = WritePlan("batch", None, (), {}, Expected(((True,),)))
         with pytest.raises(PublishConflict, match="exactly the commits of this attempt"):
-            own_chain(table, "b", base, "batch", "attempt", deletes=False, appends=True)
+            own_chain(table, Attempt("b", "attempt", base), plan)
         table.drop_branch("b")
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from autoloader_dagster.errors import FilesInUse, LeaseLost
 from autoloader_dagster.state import Batch, ProcessedFiles
-from autoloader_dagster.state.records import Amendment, UndoneFile
+from autoloader_dagster.state.records import Amendment
 from tests.integration.state_steps import (
     INGESTION,
     LEASE,
@@ -23,7 +23,9 @@ def _begin(state: ProcessedFiles, *file_ids: int, owner: str = "worker") -> Batc
     return state.claims.claim_amendment(wanted, owner, "undo-run", LEASE)
 
 
-def _record(state: ProcessedFiles, batch_id: str, *files: UndoneFile, rows: int = 10) -> None:
+def _record(
+    state: ProcessedFiles, batch_id: str, files: dict[int, str | None], rows: int = 10
+) -> None:
     state.batch_files.record_undo(
         batch_id, 8, files, rows, ingestion_id=INGESTION, tenant="acme", table=TABLE
     )
@@ -38,8 +40,8 @@ def test_files_stay_loaded_until_their_undo_is_recorded(state: ProcessedFiles) -
     assert statuses(state, "a.csv") == {"v1": "SUCCESS"}
 
     state.claims.leave_out(undo.batch_id, "worker", [second.id])
-    _record(state, undo.batch_id, UndoneFile(first.id, loaded.batch_id))
-    _record(state, undo.batch_id, UndoneFile(second.id, loaded.batch_id))
+    _record(state, undo.batch_id, {first.id: loaded.batch_id})
+    _record(state, undo.batch_id, {second.id: loaded.batch_id})
 
     assert statuses(state, "a.csv") == {"v1": "UNDONE"}
     assert statuses(state, "b.csv") == {"v1": "SUCCESS"}, "recording again does nothing"
@@ -87,7 +89,7 @@ def test_an_undo_that_a_lost_state_learns_of_takes_its_files_from_a_batch(
     batch = claimed(state)
     undone = next(file for file in batch.files if file.path.endswith("a.csv"))
 
-    _record(state, "20261101T000000Z-undone", UndoneFile(undone.id, "20261101T000000Z-lost"))
+    _record(state, "20261101T000000Z-undone", {undone.id: "20261101T000000Z-lost"})
 
     assert statuses(state, "a.csv") == {"v1": "UNDONE"}
     still = state.batches.get(batch.batch_id)
@@ -102,7 +104,7 @@ def test_an_undo_leaves_what_another_batch_has_loaded_since(state: ProcessedFile
     discover(state, ref("a.csv"))
     (file,) = load(state).files
 
-    _record(state, "20261101T000000Z-undone", UndoneFile(file.id, "20261101T000000Z-earlier"))
+    _record(state, "20261101T000000Z-undone", {file.id: "20261101T000000Z-earlier"})
 
     assert statuses(state, "a.csv") == {"v1": "SUCCESS"}
 
@@ -111,7 +113,7 @@ def test_an_undone_file_waits_anew_when_it_is_retried(state: ProcessedFiles) -> 
     discover(state, ref("a.csv"), ref("b.csv"))
     loaded = load(state)
     a, b = loaded.files
-    _record(state, _begin(state, a.id).batch_id, UndoneFile(a.id, loaded.batch_id))
+    _record(state, _begin(state, a.id).batch_id, {a.id: loaded.batch_id})
 
     assert state.files.retry(INGESTION, {a.id: "2026-11-02", b.id: None}) == {a.id}
 

@@ -114,7 +114,7 @@ def test_a_file_that_matches_no_partition_says_so_and_loads_once_the_pattern_is_
     status, kind, reason = _reasons(lake, ingestion)["report.20261121.csv"]
     assert (status, kind) == ("QUARANTINED", "NoPartition")
     assert "report.20261121.csv does not match partition.pattern '{yyyy}-{MM}-{dd}.csv'" in reason
-    assert "mend the pattern" in reason
+    assert "correct the pattern" in reason
     assert lake.ids("place") == Counter([1])
 
     mended = lake.ingestion("place", partition={**by_path, "pattern": "report.{yyyy}{MM}{dd}.csv"})
@@ -149,7 +149,7 @@ def test_filters_that_choose_nothing_are_said_and_load_once_they_are_mended(lake
     assert discover(ingestion).listed == 0
     assert why_nothing_was_listed(ingestion) == (
         f"2 files are below {lake.folder()}, and none is chosen by the filters of source "
-        "(include *.tsv); mend them in glob.yaml"
+        "(include *.tsv); correct them in glob.yaml"
     )
     assert lake.load(ingestion) == []
 

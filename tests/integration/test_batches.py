@@ -15,7 +15,7 @@ from autoloader_dagster.state import (
     PartitionRange,
     Placement,
     ProcessedFiles,
-    SetAside,
+    RemovedFile,
     TableState,
 )
 from autoloader_dagster.state.records import KnownBatch
@@ -178,9 +178,9 @@ def test_a_worker_that_lost_its_lease_is_told(state: ProcessedFiles) -> None:
         state.claims.begin_attempt(batch_id, "worker", None, "uuid")
     with pytest.raises(LeaseLost, match=batch_id):
         state.claims.mark_written(batch_id, "worker", 1, 1)
-    outcome = SetAside(batch.files[0].id, "QUARANTINED", "BadFile", "why")
+    outcome = RemovedFile(batch.files[0].id, "QUARANTINED", "BadFile", "why")
     with pytest.raises(LeaseLost, match="not held by worker"):
-        state.batch_files.set_aside(batch_id, "worker", [outcome], RETRIES)
+        state.batch_files.remove(batch_id, "worker", [outcome], RETRIES)
     with pytest.raises(LeaseLost, match="is not known"):
         state.claims.begin_attempt("20260101T000000Z-000000", "worker", None, "uuid")
     assert statuses(state, "a.csv") == {"v1": "DISCOVERED"}
@@ -191,8 +191,8 @@ def test_released_files_are_pending_again_and_the_batch_remembers_them(
 ) -> None:
     discover(state, *(ref(f"{n}.csv") for n in range(4)))
     batch = claimed(state)
-    bad = SetAside(batch.files[1].id, "QUARANTINED", "BadFile", "why")
-    state.batch_files.set_aside(batch.batch_id, "worker", [bad], RETRIES)
+    bad = RemovedFile(batch.files[1].id, "QUARANTINED", "BadFile", "why")
+    state.batch_files.remove(batch.batch_id, "worker", [bad], RETRIES)
 
     assert state.claims.release(batch.batch_id, "worker", "Spark is down")
 
@@ -214,14 +214,14 @@ def test_files_that_are_set_aside_leave_the_batch(state: ProcessedFiles) -> None
     batch = claimed(state)
     ids = [file.id for file in batch.files]
 
-    state.batch_files.set_aside(
+    state.batch_files.remove(
         batch.batch_id,
         "worker",
         [
-            SetAside(ids[0], "FAILED", "ReadError", "cut short"),
-            SetAside(ids[1], "QUARANTINED", "BadMagic", "not gzip"),
-            SetAside(ids[2], "DISCOVERED", None, None, count_retry=False),
-            SetAside(ids[3], "SKIPPED", None, "empty"),
+            RemovedFile(ids[0], "FAILED", "ReadError", "cut short"),
+            RemovedFile(ids[1], "QUARANTINED", "BadMagic", "not gzip"),
+            RemovedFile(ids[2], "DISCOVERED", None, None, count_retry=False),
+            RemovedFile(ids[3], "SKIPPED", None, "empty"),
         ],
         RETRIES,
     )
@@ -248,13 +248,13 @@ def test_a_file_is_quarantined_once_its_tries_are_used_up(state: ProcessedFiles)
         # A worker does not get a file again that failed with it.
         first, second = f"worker-{number}a", f"worker-{number}b"
         batch = claimed(state, first)
-        others_fault = SetAside(batch.files[0].id, "FAILED", "Spark", "down", count_retry=False)
-        state.batch_files.set_aside(batch.batch_id, first, [others_fault], RETRIES)
+        others_fault = RemovedFile(batch.files[0].id, "FAILED", "Spark", "down", count_retry=False)
+        state.batch_files.remove(batch.batch_id, first, [others_fault], RETRIES)
         state.claims.release(batch.batch_id, first)
         assert claim(state, first) is None
         batch = claimed(state, second)
-        failure = SetAside(batch.files[0].id, "FAILED", "ReadError", "cut short")
-        state.batch_files.set_aside(batch.batch_id, second, [failure], RETRIES)
+        failure = RemovedFile(batch.files[0].id, "FAILED", "ReadError", "cut short")
+        state.batch_files.remove(batch.batch_id, second, [failure], RETRIES)
         assert state.claims.release(batch.batch_id, second), "a batch without files can be released"
 
     row = versions(state, "a.csv")["v1"]
@@ -332,8 +332,8 @@ def test_a_batch_that_was_thought_dead_takes_its_files_back(state: ProcessedFile
         successor.batch_id: KnownBatch(INGESTION, "CLAIMED", None),
     }
     # What the successor says of a file that is not its own any more does not count.
-    late = SetAside(lost.files[0].id, "QUARANTINED", "BadFile", "why")
-    state.batch_files.set_aside(successor.batch_id, "successor", [late], RETRIES)
+    late = RemovedFile(lost.files[0].id, "QUARANTINED", "BadFile", "why")
+    state.batch_files.remove(successor.batch_id, "successor", [late], RETRIES)
     assert statuses(state, "a.csv") == {"v1": "SUCCESS"}
 
 

@@ -53,7 +53,7 @@ def test_files_can_be_chosen_by_status(dailies: Project) -> None:
     assert len(dailies.run("files", "daily", "--limit", "1", "--json").json["files"]) == 1
     wrong = dailies.run("files", "daily", "--status", "lost")
     assert wrong.code == 2
-    assert "'LOST' is no status" in wrong.err
+    assert "unknown status 'LOST'" in wrong.err
     assert "3 files listed" in dailies.run("files", "daily").out
 
 

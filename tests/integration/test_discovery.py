@@ -17,7 +17,7 @@ from autoloader_dagster.state import (
     Discovery,
     Placement,
     ProcessedFiles,
-    SetAside,
+    RemovedFile,
 )
 from autoloader_dagster.state import discovery as discovery_module
 from tests.integration.state_steps import (
@@ -49,8 +49,8 @@ def must_not_place(file: FileRef) -> Placement:
 def set_aside(state: ProcessedFiles, status: str, error_type: str = "BadFile") -> None:
     """Claim the one pending file and set it aside."""
     batch = claimed(state)
-    outcome = SetAside(batch.files[0].id, status, error_type, "why")  # pyright: ignore
-    state.batch_files.set_aside(batch.batch_id, "worker", [outcome], RETRIES)
+    outcome = RemovedFile(batch.files[0].id, status, error_type, "why")  # pyright: ignore
+    state.batch_files.remove(batch.batch_id, "worker", [outcome], RETRIES)
     state.claims.release(batch.batch_id, "worker")
 
 

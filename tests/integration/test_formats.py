@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from autoloader_dagster.formats.base import FileFormat
+from autoloader_dagster.formats.base import FileFormat, Readable
+from autoloader_dagster.formats.look import look_at
+from autoloader_dagster.iceberg.columns import Column
+from autoloader_dagster.iceberg.lineage import SourceFile
 from autoloader_dagster.specs.registry import FORMATS, format_of
 from tests.fixtures import by_hand
 from tests.fixtures.lake import Lake
@@ -78,6 +82,42 @@ def test_files_of_each_kind_are_loaded_once_and_bad_ones_are_quarantined(
     assert lake.rows(f"of_{kind}", column) == [(i,) for i in wanted]
     assert lake.load(ingestion) == []
     assert sorted(lake.table(f"of_{kind}")["_rescued"].to_pylist(), key=str) == [None] * len(wanted)
+
+
+def test_a_column_that_the_table_does_not_have_is_rescued(lake: Lake, kind: str) -> None:
+    folder = lake.folder(f"rescued_{kind}")
+    # More headers than get a reader each, and one file that Spark reads by itself.
+    for i in range(12 if kind == "csv" else 2):
+        content = FILES[kind]([i])
+        (folder / f"{i}.{kind}").write_bytes(
+            content.replace(b"id\n", f"id,c{i}\n".encode()) if kind == "csv" else content
+        )
+    (folder / f"many.{kind}").write_bytes(FILES[kind](list(range(100, 20_000))))
+    spec = {"source": {"type": "local", "url": str(folder)}, "format": {"type": kind}}
+    ingestion = lake.ingestion(f"rescued_{kind}", **spec)
+    refs = [ref for page in ingestion.source.list_pages() for ref in page]
+    looks = list(look_at(ingestion.source, refs, ingestion.spec.format))
+    for some in (looks, looks[:1], looks[-1:]):
+        readable = [
+            Readable(
+                look,
+                SourceFile(
+                    look.ref.path,
+                    look.ref.modified_at,
+                    None,
+                    ingestion.source.spark_path(look.ref),
+                    look.lines,
+                ),
+            )
+            for look in some
+        ]
+        with ingestion.connect() as spark:
+            frames = ingestion.lakehouse.frames(spark, ingestion.spec, {})
+            frame = frames.frame(readable, [Column("other", "int")], "batch")
+            rows = [row["_rescued"] for row in frame.collect()]
+        assert len(rows) == sum(20_000 - 100 if "many" in f.file.path else 1 for f in readable)
+        kept = [json.loads(text or "{}").get("line" if kind == "text" else "id") for text in rows]
+        assert None not in kept
 
 
 def test_lines_of_text_keep_every_character_but_their_ends(lake: Lake) -> None:

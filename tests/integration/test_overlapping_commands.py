@@ -79,7 +79,7 @@ def test_reconcile_reinstates_nothing_that_was_taken_out_after_its_scan(busy_lak
         busy_lake.load(ingestion)
         undo(ingestion, ["undone.csv"], run_id="undo")
 
-    found = reconcile(ingestion, apply=True, tell=taken_out)
+    found = reconcile(ingestion, apply=True, on_difference=taken_out)
 
     assert found.agrees
     assert [f.status for f in busy_lake.store.files.find(ingestion.id)] == [
@@ -101,7 +101,7 @@ def test_reconcile_requeues_nothing_that_came_back_after_its_scan(busy_lake: Lak
     by_hand.sql(busy_lake, "delete from lake.{ns}.back")
 
     found = reconcile(
-        ingestion, apply=True, tell=lambda _: by_hand.roll_back(busy_lake, "back", loaded)
+        ingestion, apply=True, on_difference=lambda _: by_hand.roll_back(busy_lake, "back", loaded)
     )
 
     assert found.agrees

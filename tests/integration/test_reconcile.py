@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from autoloader_dagster.batch_ids import branch_name
 from autoloader_dagster.errors import SourceNotFound, TableError
-from autoloader_dagster.loading.batch.branches import branch_name
 from autoloader_dagster.loading.discover import discover
 from autoloader_dagster.loading.ingestion import Ingestion
 from autoloader_dagster.loading.recovery.reconcile import Reconciliation, advice, reconcile
@@ -78,7 +78,7 @@ def test_each_kind_of_difference_is_named_and_what_can_be_is_mended(lake: Lake) 
     )
     told = []
 
-    found = reconcile(ingestion, tell=told.append)
+    found = reconcile(ingestion, on_difference=told.append)
 
     named = {(each.kind, Path(each.path).stem) for each in found.findings}
     assert named == {
@@ -315,7 +315,7 @@ def test_a_table_that_moves_while_it_is_compared_is_read_again(lake: Lake) -> No
     def main_moves(_: Difference) -> None:
         by_hand.sql(lake, "insert into lake.{ns}.busy select 9, null, null, null, null, null")
 
-    result: Reconciliation = reconcile(ingestion, apply=True, tell=main_moves)
+    result: Reconciliation = reconcile(ingestion, apply=True, on_difference=main_moves)
 
     assert (result.found, result.left) == ({"missing": 1}, {"unknown": 1})
     assert result.rows_in_table == 1

@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 
 from autoloader_dagster.errors import LoadError, TableMoved, TableOwned, UsageError
-from autoloader_dagster.iceberg.table import TABLE_ID_PROPERTY
+from autoloader_dagster.iceberg.properties import TABLE_ID_PROPERTY
 from autoloader_dagster.loading.changes.undo import undo
 from autoloader_dagster.loading.ingestion import Ingestion
 from autoloader_dagster.loading.preview import preview

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from sqlalchemy import text
 
 from autoloader_dagster.state import LoadedFile, ProcessedFiles
-from autoloader_dagster.state.records import Amendment, UndoneFile
+from autoloader_dagster.state.records import Amendment
 from tests.integration.state_steps import (
     INGESTION,
     LEASE,
@@ -69,7 +69,7 @@ def test_what_a_batch_displaced_is_known_whatever_the_reason_says(state: Process
     (undone,) = (each for each in first.files if each.path == ref("b.csv").path)
     wanted = Amendment("undo", INGESTION, "acme", TABLE, (undone.id,))
     undo = state.claims.claim_amendment(wanted, "worker", "run-1", LEASE)
-    gone = [UndoneFile(undone.id, first.batch_id)]
+    gone = {undone.id: first.batch_id}
     state.batch_files.record_undo(
         undo.batch_id, 9, gone, 10, ingestion_id=INGESTION, tenant="acme", table=TABLE
     )

@@ -18,6 +18,7 @@ from autoloader_dagster.sources.base import FileRef, FileSource, SourceKind
 from autoloader_dagster.sources.filters import FileFilter
 from autoloader_dagster.sources.s3.connection import ResolvedS3Connection
 from autoloader_dagster.specs.registry import SOURCES, source_of, source_of_address
+from autoloader_dagster.specs.source_section import SourceSection
 from tests.fixtures import memory_source
 from tests.fixtures.memory_source import MEMORY
 from tests.fixtures.s3 import S3Bucket
@@ -61,13 +62,16 @@ class Place(ABC):
     def spark_path(self, path: str) -> str:
         """What Spark is given for a file."""
 
+    def section(self, url: str, **filters: object) -> SourceSection:
+        section = {"type": self.kind.name, "url": url, **filters}
+        if self.kind.connection is not None:
+            section["connection"] = "landing"
+        return self.kind.section.model_validate(section)
+
     def source(
         self, below: str = "in/", *, url: str | None = None, **filters: object
     ) -> FileSource:
-        section = {"type": self.kind.name, "url": url or self.url(below), **filters}
-        if self.kind.connection is not None:
-            section["connection"] = "landing"
-        source = self.kind.section.model_validate(section)
+        source = self.section(url or self.url(below), **filters)
         chosen = FileFilter(source.include, source.exclude, source.modified_after)
         return self.kind.open(source, chosen, "orders", self.connection, None)
 
@@ -257,8 +261,10 @@ def test_names_with_odd_signs_are_listed_opened_and_asked_for_again(place: Place
     source = place.source()
     refs = listed(source)
     assert {ref.relative_path for ref in refs} == set(ODD_NAMES)
+    section = place.section(place.url("in/"))
     for ref in refs:
         assert ref.path == place.url("in/") + ref.relative_path
+        assert place.kind.relative_path(section, ref.path) == ref.relative_path
         with source.open(ref) as stream:
             assert stream.read() == ref.relative_path.encode()
     assert source.stat([ref.path for ref in refs]) == {ref.path: ref for ref in refs}
@@ -307,6 +313,7 @@ def test_a_url_may_be_one_file(place: Place) -> None:
     source = place.source("in/one.csv")
     ref = only(source)
     assert (ref.relative_path, ref.path) == ("one.csv", place.url("in/one.csv"))
+    assert place.kind.relative_path(place.section(ref.path), ref.path) == ref.relative_path
     assert source.stat([ref.path]) == {ref.path: ref}
     assert source.open(ref).read() == b"abc"
     assert names(place.source("in/one.csv", include=["*.json"])) == []

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import event
 
-from autoloader_dagster.state import LoadedFile, Placement, ProcessedFiles, SetAside
+from autoloader_dagster.state import LoadedFile, Placement, ProcessedFiles, RemovedFile
 from tests.integration.state_steps import (
     BASE_TIME,
     INGESTION,
@@ -53,8 +53,8 @@ def test_the_digest_changes_with_the_files_and_their_tries_only(state: Processed
     assert released.changed_at > first.changed_at
 
     batch = claimed(state)
-    failure = SetAside(batch.files[0].id, "FAILED", "ReadError", "cut short")
-    state.batch_files.set_aside(batch.batch_id, "worker", [failure], RETRIES)
+    failure = RemovedFile(batch.files[0].id, "FAILED", "ReadError", "cut short")
+    state.batch_files.remove(batch.batch_id, "worker", [failure], RETRIES)
     state.claims.release(batch.batch_id, "worker")
     [failed] = state.files.pending(INGESTION, RETRIES)
     assert (failed.files, failed.digest != first.digest) == (2, True)
@@ -147,7 +147,7 @@ def test_bad_rows_are_found_without_a_look_at_the_other_files(tmp_path: Path) ->
             asked.append((statement, tuple(values)))
 
     state.totals.bad_rows(INGESTION)
-    state.totals.bad_files(INGESTION, 10)
+    state.files.with_bad_rows(INGESTION, 10)
     state.close()
     assert len(asked) == 2
     with closing(sqlite3.connect(tmp_path / "state.db")) as connection:
@@ -174,8 +174,8 @@ def test_content_that_is_loaded_under_another_name_is_found(state: ProcessedFile
     batch = claimed(state, run_id="run-2")
     assert state.files.same_content(batch_id=batch.batch_id) == {}, "nothing of it is loaded yet"
     waits = [file for file in batch.files if file.path.endswith("waits.csv")]
-    state.batch_files.set_aside(
-        batch.batch_id, batch.owner, [SetAside(waits[0].id, "FAILED", "No", "no")], retries=0
+    state.batch_files.remove(
+        batch.batch_id, batch.owner, [RemovedFile(waits[0].id, "FAILED", "No", "no")], retries=0
     )
     rest = [LoadedFile(file.id, 1, 0) for file in batch.files if file not in waits]
     state.batch_files.record(batch.batch_id, 7, rest, 1)

@@ -10,7 +10,7 @@ from pyspark.errors.exceptions.connect import SparkConnectGrpcException
 
 from autoloader_dagster import failpoints
 from autoloader_dagster.errors import SparkBroken
-from autoloader_dagster.iceberg.table import METADATA_PROPERTIES
+from autoloader_dagster.iceberg.properties import METADATA_PROPERTIES
 from autoloader_dagster.spark.server.embedded import EmbeddedServer
 from autoloader_dagster.spark.session import after_a_restart, connect, translate
 from tests.fixtures.by_hand import sql

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from autoloader_dagster.state import LoadedFile, Placement, ProcessedFiles, SetAside
-from autoloader_dagster.state.records import NO_PARTITION, Amendment, FileStatus, UndoneFile
+from autoloader_dagster.state import LoadedFile, Placement, ProcessedFiles, RemovedFile
+from autoloader_dagster.state.records import NO_PARTITION, Amendment, FileStatus
 from autoloader_dagster.state.transitions import ALL, TRANSITIONS
 from tests.integration.state_steps import (
     INGESTION,
@@ -53,8 +53,8 @@ def _leaves_batch(to: FileStatus) -> Step:
         (open_id,) = (
             each.id for each in state.batches.latest(INGESTION) if each.status == "CLAIMED"
         )
-        outcome = SetAside(_id(state), to, "Bad", "it is bad")  # pyright: ignore[reportArgumentType]
-        state.batch_files.set_aside(open_id, "worker", [outcome], RETRIES)
+        outcome = RemovedFile(_id(state), to, "Bad", "it is bad")  # pyright: ignore[reportArgumentType]
+        state.batch_files.remove(open_id, "worker", [outcome], RETRIES)
 
     return step
 
@@ -73,7 +73,7 @@ def _found(state: ProcessedFiles) -> None:
 def _undo(state: ProcessedFiles) -> None:
     wanted = Amendment("undo", INGESTION, "acme", TABLE, (_id(state),))
     undo = state.claims.claim_amendment(wanted, "worker", "run-1", LEASE)
-    gone = [UndoneFile(_id(state), None)]
+    gone = {_id(state): None}
     state.batch_files.record_undo(
         undo.batch_id, 9, gone, 10, ingestion_id=INGESTION, tenant="acme", table=TABLE
     )

@@ -15,7 +15,7 @@ from autoloader_dagster.loading.batch.attempts import pause_after
 from autoloader_dagster.loading.discover import discover as list_source
 from autoloader_dagster.loading.plan import plan_runs
 from autoloader_dagster.sources.base import FileRef
-from autoloader_dagster.state import Placement, ProcessedFiles, SetAside
+from autoloader_dagster.state import Placement, ProcessedFiles, RemovedFile
 from autoloader_dagster.state.records import FILE_GONE, NO_PARTITION, Claim
 from tests.fixtures.lake import Lake, write_ids
 from tests.integration.state_steps import (
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 def _vanish(state: ProcessedFiles) -> None:
     """Skip all that is pending as a load does that does not find it in the source."""
     batch = claimed(state)
-    gone = [SetAside(file.id, "SKIPPED", FILE_GONE, "it was deleted") for file in batch.files]
-    state.batch_files.set_aside(batch.batch_id, batch.owner, gone, RETRIES)
+    gone = [RemovedFile(file.id, "SKIPPED", FILE_GONE, "it was deleted") for file in batch.files]
+    state.batch_files.remove(batch.batch_id, batch.owner, gone, RETRIES)
     state.claims.release(batch.batch_id, batch.owner)
 
 
@@ -124,10 +124,10 @@ def test_what_a_complete_listing_does_not_show_is_skipped_until_it_is_listed_aga
     batch = claimed(state)
     bad, failed = sorted(batch.files, key=lambda file: file.path)
     outcomes = [
-        SetAside(bad.id, "QUARANTINED", "BadFile", "by a test"),
-        SetAside(failed.id, "FAILED", "Unreadable", "by a test"),
+        RemovedFile(bad.id, "QUARANTINED", "BadFile", "by a test"),
+        RemovedFile(failed.id, "FAILED", "Unreadable", "by a test"),
     ]
-    state.batch_files.set_aside(batch.batch_id, batch.owner, outcomes, RETRIES)
+    state.batch_files.remove(batch.batch_id, batch.owner, outcomes, RETRIES)
     old = [ref(name) for name in ("failed.csv", "held.csv", "placeless.csv", "waits.csv")]
     discover(state, *old, ref("kept.csv"), place=place)
     other = discover(state, ref("waits.csv"), ingestion_id="acme/other")
@@ -177,8 +177,8 @@ def test_a_worker_whose_clock_is_wrong_gets_no_file_twice_that_failed_with_it(
     moment = datetime.now(timezone.utc) + timedelta(hours=hours)
     batch = claim(state, "mine", now=moment)
     assert batch is not None
-    failed = [SetAside(file.id, "FAILED", "Unreadable", "by a test") for file in batch.files]
-    state.batch_files.set_aside(batch.batch_id, "mine", failed, RETRIES)
+    failed = [RemovedFile(file.id, "FAILED", "Unreadable", "by a test") for file in batch.files]
+    state.batch_files.remove(batch.batch_id, "mine", failed, RETRIES)
 
     assert claim(state, "mine", now=moment) is None
     assert claim(state, "another", now=moment) is not None

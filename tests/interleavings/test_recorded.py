@@ -68,11 +68,11 @@ def test_the_search_finds_a_batch_that_replaces_what_its_claim_said(
     now = Members.leave_out_what_is_loaded
 
     def as_claimed(self: Members) -> None:
-        claimed = dict(self._here)
+        claimed = dict(self._files)
         try:
             now(self)
         finally:
-            self._here.update((path, claimed[path]) for path in self._here)
+            self._files.update((path, claimed[path]) for path in self._files)
 
     monkeypatch.setattr(Members, "leave_out_what_is_loaded", as_claimed)
     # Worker a stands before its publish, the file changes, and c settles what a has left behind;

@@ -28,7 +28,7 @@ from autoloader_dagster.iceberg.history import (
 from autoloader_dagster.iceberg.lake_table import LakeTable
 from autoloader_dagster.iceberg.lineage import SourceFile, moment_of
 from autoloader_dagster.iceberg.owner import INGESTION_PROPERTY, ingestion_of
-from autoloader_dagster.iceberg.rows import FileInTable, RowsOfFile
+from autoloader_dagster.iceberg.rows import RowsOfFile
 from autoloader_dagster.state.records import BatchKind
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -421,8 +421,8 @@ class TwinTable(LakeTable):
         rows = self._of(ref, "rows by file")
         return {key.path: len(ids) for key, ids in rows.items() if key.batch_id == batch_id}
 
-    def bad_rows_by_file(self, ref: str, batch_id: str, at: int | None = None) -> dict[str, int]:
-        self._of(ref, "bad rows", at)
+    def bad_rows_by_file(self, ref: str, batch_id: str) -> dict[str, int]:
+        self._of(ref, "bad rows")
         return {}
 
     def rows_like(self, ref: str, batch_id: str, rescued: str) -> dict[str, int]:
@@ -432,9 +432,9 @@ class TwinTable(LakeTable):
     def batch_ids(self, at: int | None = None) -> list[str]:
         return sorted({key.batch_id for key in self._of("main", "batch ids", at)})
 
-    def files_of_batch(self, batch_id: str, at: int | None = None) -> list[FileInTable]:
+    def files_of_batch(self, batch_id: str, at: int | None = None) -> list[RowsOfFile]:
         return [
-            FileInTable(key.path, key.modified_at, len(ids), key.partition_key)
+            RowsOfFile(key.path, key.modified_at, key.batch_id, key.partition_key, len(ids), 0)
             for key, ids in sorted(self._of("main", "files of batch", at).items(), key=str)
             if key.batch_id == batch_id
         ]

@@ -32,11 +32,12 @@ from tests.nets.outage_site import EVERY, Page, Site, open_site
 PAGES = {
     "spark": (
         "SPARK_REMOTE.* (cannot be reached|.*does not answer|does not know this session)",
-        "Start it|start it|whether it still runs|Start again",
+        "Start it|start it|Check that it is running|Start again",
     ),
     "catalog": (
         "Failed to connect|Connection refused|Connection reset|Broken pipe|I/O error|"
-        "starting up|503|NoHttpResponse|failed to respond",
+        "starting up|503|NoHttpResponse|failed to respond|Service unavailable|"
+        "does not answer within",
         "the catalog",
     ),
     "state": ("The state database", "Start the database|Wait until it has started"),

@@ -6,7 +6,7 @@ import random
 import pytest
 
 from autoloader_dagster.formats.json.records import Records
-from autoloader_dagster.formats.outcome import SetAside
+from autoloader_dagster.formats.outcome import BadFile
 
 
 def _found(text: str, size: int, path: str | None = None, limit: int = 10**6) -> list[str]:
@@ -51,13 +51,13 @@ def test_what_is_broken_is_named_wherever_chunks_end(
     text: str, path: str | None, error_type: str
 ) -> None:
     for size in (3, 100, 1_000_000) if len(text) < 1000 else (1_000_000,):
-        with pytest.raises(SetAside) as caught:
+        with pytest.raises(BadFile) as caught:
             _found(text, size, path)
         assert caught.value.bad.error_type == error_type
 
 
 def test_an_array_where_an_object_is_expected_says_so() -> None:
-    with pytest.raises(SetAside) as caught:
+    with pytest.raises(BadFile) as caught:
         _found('[{"a": 1, "b": 2}]', 3, "r")
     assert caught.value.bad.message == (
         "is an array, and record_path 'r' is looked for in each object of it; the keys there are: "
@@ -68,6 +68,6 @@ def test_an_array_where_an_object_is_expected_says_so() -> None:
 def test_a_value_is_held_up_to_a_limit() -> None:
     values = [json.dumps({"a": "x" * 900})] * 50
     assert _found("".join(values), 100, limit=1000) == values
-    with pytest.raises(SetAside) as caught:
+    with pytest.raises(BadFile) as caught:
         _found(json.dumps({"a": "x" * 5000}), 100, limit=1000)
     assert caught.value.bad.error_type == "LineTooLong"

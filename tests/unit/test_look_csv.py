@@ -8,7 +8,7 @@ from autoloader_dagster.formats.content import HEAD_BYTES
 from autoloader_dagster.formats.csv.group import CsvGroup
 from autoloader_dagster.formats.csv.options import CsvOptions
 from autoloader_dagster.formats.csv.record_scan import RecordScan
-from autoloader_dagster.formats.outcome import SetAside
+from autoloader_dagster.formats.outcome import BadFile
 from autoloader_dagster.formats.text import MAX_LINE_BYTES
 from autoloader_dagster.formats.type_inference import infer_column
 from tests.unit.look_steps import SAMPLES, csv, look_at_bytes, look_at_folder
@@ -305,7 +305,7 @@ def test_the_scan_agrees_with_a_csv_parser(seed):
             scan.feed("".join(lines[:size]).encode())
             lines = lines[size:]
         scan.finish()
-    except SetAside:
+    except BadFile:
         # Values that span lines and end badly are set aside beyond what the module refuses.
         assert weird
         return

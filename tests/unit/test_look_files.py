@@ -12,7 +12,7 @@ from autoloader_dagster.errors import SourceUnavailable
 from autoloader_dagster.formats.base import Readable, file_format
 from autoloader_dagster.formats.compression import detect
 from autoloader_dagster.formats.look import look_at
-from autoloader_dagster.formats.outcome import SetAside
+from autoloader_dagster.formats.outcome import BadFile
 from autoloader_dagster.formats.parquet.options import ParquetFormat
 from autoloader_dagster.formats.placing import stage_as
 from autoloader_dagster.formats.reading import ReadContext
@@ -271,7 +271,7 @@ def test_two_thousand_small_files_are_looked_at_in_no_time(tmp_path):
 
 
 def test_lzma_is_known_by_its_name_only():
-    with pytest.raises(SetAside):
+    with pytest.raises(BadFile):
         detect(b"\x5d\x00\x00\x80", "x.lzma")
     assert detect(b"\x5d\x00\x00\x80", "x.csv") == "none"
 

@@ -27,7 +27,7 @@ from autoloader_dagster.orchestration.runs.run_job import op_name
 from autoloader_dagster.orchestration.runs.told import Told, read_told, write_told
 from autoloader_dagster.orchestration.triggers import build_sensor
 from autoloader_dagster.specs.loader import load_specs
-from autoloader_dagster.state.records import Batch, Claim, LoadedFile, SetAside, UndoneFile
+from autoloader_dagster.state.records import Batch, Claim, LoadedFile, RemovedFile
 from tests.fixtures.lake import Lake, write_ids
 from tests.fixtures.late_pages import LatePages
 from tests.fixtures.truth import untrue
@@ -149,7 +149,7 @@ class Shown:
         self.ingestion.store.batch_files.record_undo(
             f"20260101T00000{number}Z-aaaaaa",
             8,
-            [UndoneFile(file.id, batch.batch_id) for file in batch.files],
+            {file.id: batch.batch_id for file in batch.files},
             3,
             ingestion_id=self.ingestion.id,
             tenant="default",
@@ -159,8 +159,8 @@ class Shown:
     def quarantine(self) -> None:
         """Have the state say that what waits is quarantined."""
         batch = self.claim()
-        aside = [SetAside(f.id, "QUARANTINED", "NoCsv", "is a picture") for f in batch.files]
-        self.ingestion.store.batch_files.set_aside(batch.batch_id, "w", aside, 1)
+        aside = [RemovedFile(f.id, "QUARANTINED", "NoCsv", "is a picture") for f in batch.files]
+        self.ingestion.store.batch_files.remove(batch.batch_id, "w", aside, 1)
         self.ingestion.store.claims.release(batch.batch_id, "w")
 
     def fail(self, *days: str) -> None:

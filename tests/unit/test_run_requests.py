@@ -39,7 +39,7 @@ from autoloader_dagster.settings import load_settings
 from autoloader_dagster.sources.base import FileRef
 from autoloader_dagster.sources.steady import SteadySource
 from autoloader_dagster.specs.loader import load_specs
-from autoloader_dagster.state.records import Claim, LoadedFile, UndoneFile
+from autoloader_dagster.state.records import Claim, LoadedFile
 from autoloader_dagster.state.store import ProcessedFiles
 from tests.fixtures.failed_runs import add_failed_run
 from tests.fixtures.lake import Lake, write_ids
@@ -570,7 +570,7 @@ def test_a_run_that_loaded_the_files_is_not_blamed_when_they_wait_again(lake: La
                 store.batch_files.record_undo(
                     f"20260101T00000{number}Z-aaaaaa",
                     number,
-                    [UndoneFile(file.id, batch.batch_id)],
+                    {file.id: batch.batch_id},
                     1,
                     ingestion_id=ingestion.id,
                     tenant="default",

@@ -122,5 +122,5 @@ def test_a_source_holds_what_is_below_its_url(
     }
     (tmp_path / "t.yaml").write_text(yaml.safe_dump(text))
     section = load_specs(tmp_path).get("t").spec.source
-    holds = source_kind(section).holds
-    assert [path for path in (*inside, *outside) if holds(section, path)] == inside
+    below = source_kind(section).relative_path
+    assert [path for path in (*inside, *outside) if below(section, path) is not None] == inside

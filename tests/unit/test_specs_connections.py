@@ -171,13 +171,13 @@ def test_an_endpoint_from_the_environment_is_checked_without_being_shown(tmp_pat
     with pytest.raises(SpecError) as error:
         found.resolve({"URL": f"https://user:{CANARY}@host"})
     assert error.value.what == (
-        "connection 'landing': endpoint_url (env:URL): a user name or password stands in it; use "
+        "connection 'landing': endpoint_url (env:URL): it contains a user name or password; use "
         "access_key_id and its like"
     )
     assert CANARY not in "".join(traceback.format_exception(error.value))
 
 
-REFERENCE = "must be env:NAME or file:path; secrets never stand in a file"
+REFERENCE = "must be env:NAME or file:path; secrets never belong into a file"
 
 
 @pytest.mark.parametrize(
@@ -221,15 +221,15 @@ REFERENCE = "must be env:NAME or file:path; secrets never stand in a file"
         ),
         (
             "a: {type: s3, access_key_id: env:K, secret_access_key: env:S, profile: p}",
-            "a.profile: cannot stand beside access_key_id; keep one of them",
+            "a.profile: cannot be used with access_key_id; keep one of them",
         ),
         (
             "a: {type: s3, anonymous: true, profile: p}",
-            "a.anonymous: cannot stand beside keys or a profile; keep one of them",
+            "a.anonymous: cannot be used with keys or a profile; keep one of them",
         ),
         (
             "a: {type: s3, endpoint_url: 'https://user:%s@host'}",
-            "a.endpoint_url: a user name or password stands in it; use access_key_id and its like",
+            "a.endpoint_url: it contains a user name or password; use access_key_id and its like",
         ),
         (
             "a: {type: s3, endpoint_url: 'https://host:port/%s'}",
@@ -243,13 +243,13 @@ REFERENCE = "must be env:NAME or file:path; secrets never stand in a file"
             "a: {type: s3, endpoint_url: 'https://host/%s'}",
             "a.endpoint_url holds more than scheme, host and port; leave the rest out",
         ),
-        ("a: {type: s3, path_style: %s}", "a.path_style: what stands here is not true or false"),
-        ("a: {type: s3, region: [%s]}", "a.region: what stands here is not text"),
+        ("a: {type: s3, path_style: %s}", "a.path_style: what is here is not true or false"),
+        ("a: {type: s3, region: [%s]}", "a.region: what is here is not text"),
         (
             "a: {type: s3, acces_key_id: %s}",
             "a: 'acces_key_id' is not a key here; did you mean 'access_key_id'?",
         ),
-        ("a: {type: %s}", "a.type: what stands here is not s3"),
+        ("a: {type: %s}", "a.type: what is here is not s3"),
         ("a: {type: azure, key: %s}", "a.type: azure is not supported yet"),
         ("a: {region: x}", "a.type is missing"),
         ("a: %s", "a is not a section; keys go below it, such as type: s3"),
@@ -292,7 +292,7 @@ def test_a_secret_that_is_no_yaml_is_not_shown_either(tmp_path: Path, value: str
 
 
 def test_pydantic_does_not_print_a_literal_secret() -> None:
-    with pytest.raises(ValueError, match="secrets never stand in a file") as error:
+    with pytest.raises(ValueError, match="secrets never belong into a file") as error:
         S3Connection.model_validate({"type": "s3", "access_key_id": CANARY})
     assert CANARY not in "".join(traceback.format_exception(error.value))
 
@@ -305,7 +305,7 @@ def test_one_bad_connection_leaves_the_others_alone(tmp_path: Path) -> None:
     assert [spec.spec.name for spec in loaded.specs] == ["orders"]
     connections = tmp_path / "_connections.yaml"
     assert [fault.text for fault in loaded.faults] == [
-        "bad.region: what stands here is not text",
+        "bad.region: what is here is not text",
         f"source.connection: connection 'bad' cannot be used, for {connections} is broken",
     ]
 

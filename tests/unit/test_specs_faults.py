@@ -42,7 +42,7 @@ QUOTE_IT = "a value that begins with one of * & ! % @ ` { [ needs quotes"
     [
         (
             "source:\n\ttype: s3\n",
-            ":2  not valid YAML: a tab cannot stand here; indent with spaces",
+            ":2  not valid YAML: a tab is not allowed here; indent with spaces",
         ),
         (
             "source:\n  include: [*.csv]\n",
@@ -56,7 +56,7 @@ QUOTE_IT = "a value that begins with one of * & ! % @ ` { [ needs quotes"
         ("name: @x\n", f":1  not valid YAML: {QUOTE_IT}"),
         (
             "name: a\ndescription: note: this\n",
-            ":2  not valid YAML: a ':' too many; quote the value, or mend the indentation",
+            ":2  not valid YAML: a ':' too many; quote the value, or correct the indentation",
         ),
         (
             "name: a\nsource: {type: s3\nformat: 2\n",
@@ -72,7 +72,7 @@ QUOTE_IT = "a value that begins with one of * & ! % @ ` { [ needs quotes"
         ),
         (
             "name: a\nsource\n",
-            ":2  not valid YAML: neither 'key: value' nor part of what stands above",
+            ":2  not valid YAML: neither 'key: value' nor part of the value above",
         ),
         (
             "name: a\n---\nname: b\n",
@@ -91,7 +91,7 @@ QUOTE_IT = "a value that begins with one of * & ! % @ ` { [ needs quotes"
             "checks:\n" + "- a\n" * 30_000,
             ":19999  has more than 20,000 keys and values; shorten it",
         ),
-        ("name: a\nowners: \x07\n", ":2  a control character stands here; take it out"),
+        ("name: a\nowners: \x07\n", ":2  there is a control character here; remove it"),
         (b"name: a\ndescription: caf\xe9\n", ":2  is not UTF-8 (byte 0xe9); save it as UTF-8"),
         (GOOD.encode("utf-16"), ":1  is not UTF-8 (byte 0xff); save it as UTF-8"),
         (
@@ -145,14 +145,14 @@ def test_a_file_that_is_no_spec(tmp_path: Path, text: str | bytes, fault: str) -
         ),
         (
             "tags: {a b: c}",
-            ":8  tags.a b: this is no name for a tag: letters, digits and _ . - (63 at most), "
-            "perhaps after one prefix and /, which is not 'dagster'",
+            ":8  tags.a b: this is not a valid tag name: use letters, digits and _ . - (63 at most), "
+            "optionally after one prefix and /; the prefix must not be 'dagster'",
         ),
         (
             "tags:\n  ok: 1\n  team: a/b",
             ":10  tags.team: 'a/b' is not letters, digits and _ . - only, 63 at most",
         ),
-        ("tags: {a: [b]}", ":8  tags.a: what stands here is not text"),
+        ("tags: {a: [b]}", ":8  tags.a: what is here is not text"),
         ("schema: {mode: strict}", ":8  schema.mode: strict is not supported yet"),
         (
             "schema:\n  hints:\n    fips: strng",
@@ -206,7 +206,7 @@ def test_a_file_that_is_no_spec(tmp_path: Path, text: str | bytes, fault: str) -
         ),
         (
             "partition: {every: hour, timezone: Europe/Berlin}",
-            ":8  partition.timezone: hourly partitions are in UTC only, for a local clock has one "
+            ":8  partition.timezone: hourly partitions are in UTC only, because a local clock has one "
             "hour twice a year",
         ),
         (
@@ -276,12 +276,12 @@ def test_a_fault_in_a_key(tmp_path: Path, more: str, fault: str) -> None:
         (
             "type: csv",
             "type: [csv]",
-            ":5  format.type: what stands here is not one of csv, json, parquet, text",
+            ":5  format.type: what is here is not one of csv, json, parquet, text",
         ),
         (
             "  type: csv",
             "  - csv",
-            ":4  format: what stands here is not a section; keys go below it",
+            ":4  format: what is here is not a section; keys go below it",
         ),
         ("  name: lake.shop.orders\n", "", ":6  table is empty; it needs name"),
         (
@@ -444,11 +444,11 @@ def test_a_fault_in_a_section(tmp_path: Path, old: str, new: str, fault: str) ->
         ),
         (
             "s3://KEY:CAN/ARY@in/x",
-            "a user name or password stands in it; take it out and name a connection",
+            "it contains a user name or password; take it out and name a connection",
         ),
         (
             "https://KEY:CAN/ARY@host/x",
-            "a user name or password stands in it; take it out and name a connection",
+            "it contains a user name or password; take it out and name a connection",
         ),
     ],
 )

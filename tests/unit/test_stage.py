@@ -42,6 +42,6 @@ def test_each_file_that_spark_cannot_reach_is_staged_under_a_name_it_reads(tmp_p
 
     staged = staging.stage(source, looks, tmp_path / "staging" / "batch", json())
 
-    read_from = [staged.read_from(source, look) for look in looks]
+    read_from = [staged.readable(source, look, None).file.read_from for look in looks]
     assert [Path(path).name.split(".", 1)[1] for path in read_from] == ["json", "json.gz"]
     assert all(path.startswith(f"file://{tmp_path}/staging/") for path in read_from)

@@ -109,49 +109,49 @@ def _own(site: Site, **entry: Any) -> None:
 WAYS: dict[str, tuple[Callable[[Site], Any], str]] = {
     "a table in another tenant's namespace": (
         lambda s: s.spec("acme/new.yaml", "lake.beta.new", url=str(s.data)),
-        "tenant 'acme' may not write 'lake.beta.new'; its namespaces in _tenant.yaml: lake.acme",
+        "tenant 'acme' must not write 'lake.beta.new'; its namespaces in _tenant.yaml: lake.acme",
     ),
     "the very table of another tenant": (
         lambda s: s.spec("acme/new.yaml", "lake.beta.orders", url=str(s.data)),
-        "tenant 'acme' may not write 'lake.beta.orders'",
+        "tenant 'acme' must not write 'lake.beta.orders'",
     ),
     "a table of another tenant, called shared": (
         lambda s: s.spec(
             "acme/new.yaml", "lake.beta.orders", url=str(s.data), more={"shared": True}
         ),
-        "tenant 'acme' may not write 'lake.beta.orders'",
+        "tenant 'acme' must not write 'lake.beta.orders'",
     ),
     "a namespace that begins in the same way": (
         lambda s: s.spec("acme/new.yaml", "lake.acme_2.new", url=str(s.data)),
-        "may not write 'lake.acme_2.new'",
+        "must not write 'lake.acme_2.new'",
     ),
     "the same namespace of another catalog": (
         lambda s: s.spec("acme/new.yaml", "pond.acme.new", url=str(s.data)),
-        "may not write 'pond.acme.new'",
+        "must not write 'pond.acme.new'",
     ),
     "a table that is stored elsewhere": (
         lambda s: _local(s, str(s.data), more={"properties": {"write.data.path": "/x"}}),
-        "tenant 'acme' may not set where or how a table is stored",
+        "tenant 'acme' must not set where or how a table is stored",
     ),
     "another bucket": (
         lambda s: s.s3("s3://beta/in"),
-        "tenant 'acme' may not read 's3://beta/in'; its buckets in _tenant.yaml: s3://acme,",
+        "tenant 'acme' must not read 's3://beta/in'; its buckets in _tenant.yaml: s3://acme,",
     ),
     "a prefix that begins in the same way": (
         lambda s: s.s3("s3://shared/acme2/in"),
-        "may not read 's3://shared/acme2/in'",
+        "must not read 's3://shared/acme2/in'",
     ),
     "dots in an address": (
         lambda s: s.s3("s3://shared/acme/../beta/"),
-        "may not read 's3://shared/acme/../beta/'",
+        "must not read 's3://shared/acme/../beta/'",
     ),
     "a bucket with the worker's own credentials": (
         lambda s: s.s3("s3://beta/in", None),
-        "may not read 's3://beta/in'",
+        "must not read 's3://beta/in'",
     ),
     "another folder": (
         lambda s: _local(s, "/etc"),
-        "tenant 'acme' may not read '/etc'; its folders in _tenant.yaml: ",
+        "tenant 'acme' must not read '/etc'; its folders in _tenant.yaml: ",
     ),
     "a folder by dots": (
         lambda s: _local(s, str(s.data / ".." / "beta" / "in")),
@@ -164,32 +164,33 @@ WAYS: dict[str, tuple[Callable[[Site], Any], str]] = {
     "a folder that is a link": (_link_to_beta, "data/acme/out', which leads to"),
     "a variable that is not its own": (
         lambda s: _own(s, secret_access_key="env:BETA_SECRET"),
-        "tenant 'acme' may not use the variable BETA_SECRET; its variables in _tenant.yaml: ACME_*",
+        "tenant 'acme' must not use the variable BETA_SECRET; "
+        "its variables in _tenant.yaml: ACME_*",
     ),
     "a variable as the region": (
         lambda s: _own(s, region="env:OTHER_SECRET"),
-        "may not use the variable OTHER_SECRET",
+        "must not use the variable OTHER_SECRET",
     ),
     "a variable as the endpoint": (
         lambda s: _own(s, endpoint_url="env:OTHER_SECRET"),
-        "may not use the variable OTHER_SECRET",
+        "must not use the variable OTHER_SECRET",
     ),
     "a secret file": (
         lambda s: _own(s, secret_access_key=f"file:{s.root / 'secrets' / 'beta'}"),
-        "tenant 'acme' may not use the file",
+        "tenant 'acme' must not use the file",
     ),
     "a secret file by dots": (
         lambda s: _own(s, secret_access_key=f"file:{s.secrets}/../beta"),
-        "tenant 'acme' may not use the file",
+        "tenant 'acme' must not use the file",
     ),
-    "a secret file by a link": (_secret_by_link, "may not use the file key; its secret_folders"),
+    "a secret file by a link": (_secret_by_link, "must not use the file key; its secret_folders"),
     "a profile of the worker": (
         lambda s: s.s3("s3://acme/in", "own", profile="admin"),
-        "tenant 'acme' may not use this profile; its profiles in _tenant.yaml: none",
+        "tenant 'acme' must not use this profile; its profiles in _tenant.yaml: none",
     ),
     "the worker's own credentials, sent to its own endpoint": (
         lambda s: s.s3("s3://acme/in", "own", endpoint_url="https://evil.example"),
-        "tenant 'acme' may not use the worker's own credentials",
+        "tenant 'acme' must not use the worker's own credentials",
     ),
     "a spec file that is a link to another's": (
         lambda s: _link(s.specs / "acme" / "new.yaml", s.specs / "beta" / "orders.yaml"),
@@ -422,7 +423,7 @@ def test_validate_names_what_a_tenant_may_not(
     _local(site, "/etc")
     assert main(["validate"]) == 1
     out, err = capsys.readouterr()
-    assert "may not read '/etc'" in " ".join((out + err).split())
+    assert "must not read '/etc'" in " ".join((out + err).split())
 
 
 @pytest.mark.parametrize("region", ["a/b", "x" * 40, "eu west"])

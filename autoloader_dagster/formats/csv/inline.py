@@ -42,7 +42,7 @@ def lines_frame(
     import pyarrow as pa
     from pyspark.sql import functions as F
 
-    # Spark cuts it into tasks as it stands here, so that each task writes to few partitions.
+    # Spark cuts it into tasks in this order, so that each task writes to few partitions.
     ordered = sorted(files, key=lambda file: (file.partition_key or "", file.path))
     columns: dict[str, Any] = {
         SOURCE_FILE: pa.array([file.path for file in ordered], pa.string()),

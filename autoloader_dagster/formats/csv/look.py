@@ -18,7 +18,7 @@ from autoloader_dagster.formats.csv.reader_limits import (
 )
 from autoloader_dagster.formats.csv.record_scan import RecordScan
 from autoloader_dagster.formats.csv.records import records
-from autoloader_dagster.formats.outcome import Look, SetAside, TakeSample, beginning
+from autoloader_dagster.formats.outcome import BadFile, Look, TakeSample, beginning
 from autoloader_dagster.formats.slices import Slices
 from autoloader_dagster.formats.text import checked_text, whole_lines
 
@@ -44,20 +44,20 @@ def look_at_csv(content: Content, options: CsvOptions, look: Look) -> tuple[Look
         The look without a sample, and what takes the sample from memory.
 
     Raises:
-        SetAside: The file is bad.
+        BadFile: The file is bad.
         SourceError: The source cannot be read.
     """
     # Before the check for damaged text, which it would pass for.
     if content.head.startswith(b"PAR1"):
-        raise SetAside("NotCsv", "is a Parquet file; set format.type: parquet")
+        raise BadFile("NotCsv", "is a Parquet file; set format.type: parquet")
     # UTF-16 comes out of checked_text as UTF-8.
     encoding = "utf-8" if options.encoding.startswith("utf-16") else options.encoding
     text = checked_text(decompressed(content.chunks(), look.compression), options.encoding)
     blocks = whole_lines(text)
-    # Half a head, for the last line of a chunk may go on in the next one.
+    # Half a head, because the last line of a chunk can go on in the next one.
     first, whole = gather(blocks, HEAD_BYTES // 2)
     if not first:
-        raise SetAside("EmptyFile", "is empty: it holds nothing but a byte order mark")
+        raise BadFile("EmptyFile", "is empty: it holds nothing but a byte order mark")
     _refuse_other_formats(first[:HEAD_BYTES].decode(encoding, "replace"), options)
     scan, slices = RecordScan(options, encoding), Slices()
     lines = None
@@ -81,7 +81,7 @@ def look_at_csv(content: Content, options: CsvOptions, look: Look) -> tuple[Look
         try:
             line_end = line_end_of(scan)
             refuse_lines_of_blanks(scan, options.header, len(header))
-        except SetAside:
+        except BadFile:
             if lines is None and count > 0:
                 raise
             lines = lines and replace(lines, needed=True)
@@ -109,12 +109,12 @@ def _refuse_other_formats(text: str, options: CsvOptions) -> None:
         # '<DATE>,<TIME>,<CLOSE>' is the header of real CSV files.
         _MARKUP.match(text) or "</" in text[:1000]
     ):
-        raise SetAside(
+        raise BadFile(
             "NotCsv",
             f"begins with '{beginning(text)}', which is a web page or an error message, not CSV",
         )
     if line and _JSON_START.match(line[0]) and not _is_json_cell(line[0], options.delimiter):
-        raise SetAside(
+        raise BadFile(
             "NotCsv",
             f"begins with '{beginning(text)}', which is JSON; if that is what it should be, "
             "set format.type: json",
@@ -143,17 +143,17 @@ def _header(text: str, options: CsvOptions, multiline: bool, whole: bool) -> tup
     first = next(records(text, options, multiline), None)
     if first is None:
         if not whole:
-            raise SetAside("NotCsv", "begins with more than 256 KiB of blank or comment lines")
-        raise SetAside("EmptyFile", "is empty: it holds nothing but blank or comment lines")
+            raise BadFile("NotCsv", "begins with more than 256 KiB of blank or comment lines")
+        raise BadFile("EmptyFile", "is empty: it holds nothing but blank or comment lines")
     if len(first) > MAX_COLUMNS:
-        raise SetAside(
+        raise BadFile(
             "TooManyColumns",
             f"has {len(first):,} columns, and {MAX_COLUMNS:,} are the limit; "
             "see whether format.options.delimiter is right",
         )
     name = first[0]
     if options.header and len(first) == 1 and name.strip(_BLANKS) and not name.strip():
-        raise SetAside(
+        raise BadFile(
             "BlankHeader",
             f"begins with a line of blanks that are not ASCII ({name[:5]!a}) instead of a header; "
             "remove the line, or set format.options.header to false",

@@ -127,7 +127,7 @@ def _by_header(
 
     types = {column.name: column.sql_type for column in context.columns}
     cells = [f"p{i}" for i in range(len(columns))]
-    parsed = [types[name] in PARSED_BY_READER for name in columns]
+    parsed = [types.get(name) in PARSED_BY_READER for name in columns]
     schema = ", ".join(
         f"{cell} {types[name] if by_reader else 'string'}"
         for cell, name, by_reader in zip(cells, columns, parsed, strict=True)
@@ -146,8 +146,10 @@ def _by_header(
     )
     values, raws, marks = [], [], Marks()
     for cell, name, by_reader in zip(cells, columns, parsed, strict=True):
-        sql_type = types[name]
-        if sql_type == "string":
+        sql_type = types.get(name)
+        if sql_type is None:
+            raws.append((name, _cell(cell, options)))
+        elif sql_type == "string":
             values.append((name, _cell(cell, options)))
         elif by_reader:
             again = _first_cell("_p.p0") if cell == "p0" else f"_p.{cell}"
@@ -176,12 +178,12 @@ def _by_width(
 
     files = [file for members in groups.values() for file in members]
     here = {name for group in groups for name in column_of[group]}
-    present = [column for column in context.columns if column.name in here]
+    types = {column.name: column.sql_type for column in context.columns}
+    present = [*(name for name in types if name in here), *sorted(here - types.keys())]
     cells = [f"p{i}" for i in range(len(kind.header))]
     index_of = {
         file.path: [
-            column_of[group].index(column.name) if column.name in column_of[group] else -1
-            for column in present
+            column_of[group].index(name) if name in column_of[group] else -1 for name in present
         ]
         for group, members in groups.items()
         for file in members
@@ -197,15 +199,15 @@ def _by_width(
         *carried,
     )
     values, raws, marks = [], [], Marks()
-    for i, column in enumerate(present):
+    for i, name in enumerate(present):
         # get() answers null for the index -1.
         raw = _cell(f"get(_a, _ix[{i}])", options)
-        values.append(
-            (column.name, typed_cell(raw, column.sql_type, options.timestamp_formats, marks))
-        )
-        if column.sql_type != "string":
-            raws.append((column.name, raw))
-    names = {column.name: column.name for column in present}
+        sql_type = types.get(name)
+        if sql_type is not None:
+            values.append((name, typed_cell(raw, sql_type, options.timestamp_formats, marks)))
+        if sql_type != "string":
+            raws.append((name, raw))
+    names = {name: name for name in present}
     return _finished(context, frame, files, carried, names, values, raws, "_c")
 
 
@@ -302,7 +304,9 @@ def _finished(
 ) -> "DataFrame":
     """Add ``_rescued`` and the lineage columns.
 
-    Two selects, for Spark then casts each cell once: an expression in one select that is used
+    What has no column in the table, and so only a raw value, goes to ``_rescued``.
+
+    Two selects, because Spark then casts each cell once: an expression in one select that is used
     twice would be evaluated twice.
     """
     from pyspark.sql import functions as F
@@ -316,19 +320,19 @@ def _finished(
     # A column that is itself called as a whole record is named as the table has it.
     keys = [name if original_of[name] == _ROW else original_of[name] for name, _ in raws]
     keys = keys if len(set(keys)) == len(keys) else [name for name, _ in raws]
-    misfit = [
-        f"({quoted(name)} is null and _raw_{i} is not null)" for i, (name, _) in enumerate(raws)
-    ]
+    names = [name for name, _ in values]
+    has_column = set(names)
+    is_misfit = [f"{quoted(name)} is null" if name in has_column else "true" for name, _ in raws]
+    misfit = [f"({bad} and _raw_{i} is not null)" for i, bad in enumerate(is_misfit)]
     pairs = [
-        f"{literal(key)}, if({quoted(name)} is null, _raw_{i}, null)"
-        for i, (key, (name, _)) in enumerate(zip(keys, raws, strict=True))
+        f"{literal(key)}, if({bad}, _raw_{i}, null)"
+        for i, (key, bad) in enumerate(zip(keys, is_misfit, strict=True))
     ]
     pairs.append(f"{literal(_ROW)}, _row")
     rescued = (
         f"case when {' or '.join([*misfit, '_row is not null'])} "
         f"then to_json(named_struct({', '.join(pairs)})) end"
     )
-    names = [name for name, _ in values]
     frame = frame.select(
         *[F.col(quoted(name)) for name in names], F.expr(rescued).alias(RESCUED), *carried
     )

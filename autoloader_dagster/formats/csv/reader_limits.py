@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Literal
 
 from autoloader_dagster.formats.csv.options import CsvOptions
 from autoloader_dagster.formats.csv.records import records
-from autoloader_dagster.formats.outcome import SetAside
+from autoloader_dagster.formats.outcome import BadFile
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,7 +31,7 @@ def refuse_wide_records(
         encoding: Of the block.
 
     Raises:
-        SetAside: ``TooManyColumns``: a record has more cells than the limit.
+        BadFile: ``TooManyColumns``: a record has more cells than the limit.
     """
     long = ends - starts > MAX_COLUMNS
     if not long.any():
@@ -43,7 +43,7 @@ def refuse_wide_records(
         text = block[start:end].decode(encoding, "replace")
         cells = len(next(records(text, options, multiline=True), []))
         if cells > MAX_COLUMNS:
-            raise SetAside(
+            raise BadFile(
                 "TooManyColumns",
                 f"has {cells:,} columns in the record that begins '{text[:30].rstrip()}', and "
                 f"{MAX_COLUMNS:,} are the limit; check format.options.delimiter",
@@ -75,7 +75,7 @@ def refuse_lines_of_blanks(scan: "RecordScan", header: bool, width: int) -> None
         width: How many columns it has.
 
     Raises:
-        SetAside: ``LinesOfBlanks``.
+        BadFile: ``LinesOfBlanks``.
     """
     if header and scan.begins_blank:
         where = "before its header"
@@ -83,7 +83,7 @@ def refuse_lines_of_blanks(scan: "RecordScan", header: bool, width: int) -> None
         where = "in a file with one column"
     else:
         return
-    raise SetAside(
+    raise BadFile(
         "LinesOfBlanks",
         f"has a line of blanks {where}, which Spark takes for a record where values hold line "
         "breaks, or the encoding is UTF-16; remove the line",
@@ -94,14 +94,14 @@ def line_end_of(scan: "RecordScan") -> Literal["lf", "crlf", "cr"]:
     """What ends the records of a file that Spark does not read line by line.
 
     Raises:
-        SetAside: ``MixedLineEnds``.
+        BadFile: ``MixedLineEnds``.
     """
     kinds = scan.line_ends
     if "cr" not in kinds and not (scan.quoted_cr and "crlf" in kinds):
         return "crlf" if "crlf" in kinds else "lf"
     if kinds == {"cr"}:
         return "cr"
-    raise SetAside(
+    raise BadFile(
         "MixedLineEnds",
         "has values with line breaks, and a CR alone beside line ends of another kind, so Spark "
         "cannot tell where a record ends; fix the line ends",

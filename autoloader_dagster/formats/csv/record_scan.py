@@ -6,7 +6,7 @@ ends outside of quotes. A line without any character but blanks (up to U+0020, a
 and without a delimiter is no record, and neither is a comment line.
 
 Most blocks are settled by arithmetic on the positions of quotes and line ends. That is exact as
-long as every quote stands where RFC 4180 puts one: an opening one at the beginning of a value, a
+long as every quote is where RFC 4180 puts one: an opening one at the beginning of a value, a
 closing one at its end, or two beside each other. A block with a quote elsewhere, such as the inch
 sign in ``5" pipe``, is read character by character, as Spark's parser would.
 """
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from autoloader_dagster.formats.csv.options import CsvOptions
 from autoloader_dagster.formats.csv.reader_limits import lines_of_blanks, refuse_wide_records
-from autoloader_dagster.formats.outcome import SetAside
+from autoloader_dagster.formats.outcome import BadFile
 
 if TYPE_CHECKING:
     import numpy as np
@@ -90,7 +90,7 @@ class RecordScan:
         """Take the next block, and give the positions at which the records that begin in it begin.
 
         Raises:
-            SetAside: ``UnbalancedQuotes``: a value over several lines ends where none can, or
+            BadFile: ``UnbalancedQuotes``: a value over several lines ends where none can, or
                 there is one although the spec says that there are none.
         """
         return self._scan(block)[0]
@@ -99,7 +99,7 @@ class RecordScan:
         """The records of a whole text, without their line ends, as ``feed`` counts them.
 
         Raises:
-            SetAside: As ``feed`` and ``finish``.
+            BadFile: As ``feed`` and ``finish``.
         """
         starts, ends = self._scan(text)
         self.finish()
@@ -123,7 +123,7 @@ class RecordScan:
         """Say that there are no more blocks.
 
         Raises:
-            SetAside: ``UnbalancedQuotes``: a quote was opened and never closed.
+            BadFile: ``UnbalancedQuotes``: a quote was opened and never closed.
         """
         if self._open:
             raise _unbalanced(self._opened_at, "is never closed")
@@ -147,7 +147,7 @@ class RecordScan:
         outside = ends[~inside] if self.multiline else ends
         self._lines += ends.size
         self._note_kinds(block, characters, outside)
-        # A segment is what stands between two line ends outside of quotes.
+        # A segment is what is between two line ends outside of quotes.
         ends = outside + 1
         starts = np.concatenate(([0], ends))
         if ends.size and ends[-1] == len(block):
@@ -165,7 +165,7 @@ class RecordScan:
 
     def _has_line_break_in_quotes(self, line_end: int) -> None:
         if not self.multiline and not self._may_be_multiline:
-            raise SetAside(
+            raise BadFile(
                 "UnbalancedQuotes",
                 f"has a quoted value on line {self._lines + line_end + 1:,} that goes on in the "
                 "next line; fix the file, or set format.options.multiline to auto",
@@ -324,8 +324,8 @@ def _has_line_end(block: bytes, start: int, end: int) -> bool:
     return block.find(b"\n", start, end) >= 0 or block.find(b"\r", start, end) >= 0
 
 
-def _unbalanced(line: int, what: str) -> SetAside:
-    return SetAside(
+def _unbalanced(line: int, what: str) -> BadFile:
+    return BadFile(
         "UnbalancedQuotes",
         f"has a quote on line {line:,} that {what}, so values would swallow lines; fix the file, "
         "or set format.options.quote to '' if its quotes mean nothing",

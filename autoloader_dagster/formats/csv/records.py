@@ -1,6 +1,6 @@
 """The cells of records, split as Spark's reader splits them; for headers and samples.
 
-Not Python's ``csv`` module, because that takes escapes outside of quotes too, joins what stands
+Not Python's ``csv`` module, because that takes escapes outside of quotes too, joins what is
 around quotes, and refuses long values.
 """
 

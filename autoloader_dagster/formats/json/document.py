@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from autoloader_dagster.formats.json.records import Records, not_in_array
 from autoloader_dagster.formats.json.values import parse
-from autoloader_dagster.formats.outcome import SetAside, beginning
+from autoloader_dagster.formats.outcome import BadFile, beginning
 
 SPACE = b" \t\r\n"
 
@@ -19,7 +19,7 @@ def parse_document(data: bytes) -> object:
 
     Raises:
         SeveralValues: It may be several values one after the other.
-        SetAside: It is not JSON.
+        BadFile: It is not JSON.
     """
     text = data.decode()
     try:
@@ -38,7 +38,7 @@ def records_of(document: object, record_path: str | None) -> list[object]:
     """The records of a document.
 
     Raises:
-        SetAside: ``NoRecords``.
+        BadFile: ``NoRecords``.
     """
     if record_path is None:
         return document if isinstance(document, list) else [document]
@@ -57,16 +57,16 @@ def _records_below(document: object, record_path: str, in_array: bool) -> list[o
         if not isinstance(at, dict):
             if in_array:
                 raise not_in_array(record_path, f"there is {_kind(at)}")
-            raise SetAside("NoRecords", f"has no '{record_path}': {where} there is {_kind(at)}")
+            raise BadFile("NoRecords", f"has no '{record_path}': {where} there is {_kind(at)}")
         if key not in at:
             keys = ", ".join(beginning(name) for name in list(at)[:10]) or "none"
             if in_array:
                 raise not_in_array(record_path, f"the keys there are: {keys}")
-            raise SetAside("NoRecords", f"has no '{record_path}'; the keys {where} are: {keys}")
+            raise BadFile("NoRecords", f"has no '{record_path}'; the keys {where} are: {keys}")
         at = at[key]
         passed.append(key)
     if not isinstance(at, list):
-        raise SetAside("NoRecords", f"has {_kind(at)} at '{record_path}', not an array of records")
+        raise BadFile("NoRecords", f"has {_kind(at)} at '{record_path}', not an array of records")
     return at
 
 
@@ -82,12 +82,12 @@ def first_records(head: bytes, record_path: str | None) -> Iterator[object]:
     """The records at the beginning of a text of which only the head is here.
 
     Raises:
-        SetAside: What is here is broken already.
+        BadFile: What is here is broken already.
     """
     try:
         for _, record in Records([_whole_characters(head)], record_path):
             yield record
-    except SetAside as fault:
+    except BadFile as fault:
         if fault.bad.error_type != "TruncatedJson":
             raise
 
@@ -102,18 +102,18 @@ def is_cut(error: json.JSONDecodeError) -> bool:
     return at_end or error.msg.startswith("Unterminated string")
 
 
-def truncated(data: bytes) -> SetAside:
-    return SetAside(
+def truncated(data: bytes) -> BadFile:
+    return BadFile(
         "TruncatedJson",
         f"ends in the middle of the document (… {beginning(data.rstrip(SPACE)[-30:])}); "
         "deliver it again whole",
     )
 
 
-def not_json(data: bytes, error: Exception, where: str) -> SetAside:
+def not_json(data: bytes, error: Exception, where: str) -> BadFile:
     if isinstance(error, RecursionError):
-        return SetAside("TooDeep", "is nested too deeply to be read")
+        return BadFile("TooDeep", "is nested too deeply to be read")
     reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
-    return SetAside(
+    return BadFile(
         "NotJson", f"is not JSON ({where}: {reason}); it begins with '{beginning(data.lstrip())}'"
     )

@@ -28,7 +28,7 @@ from autoloader_dagster.formats.json.values import (
     parse,
     simplified,
 )
-from autoloader_dagster.formats.outcome import Look, SetAside, Value, beginning
+from autoloader_dagster.formats.outcome import BadFile, Look, Value, beginning
 from autoloader_dagster.formats.text import MAX_LINE_BYTES, checked_text
 
 # A document up to this size is parsed here; of a larger one only the ends are looked at.
@@ -48,15 +48,15 @@ def look_at_json(content: Content, options: JsonOptions, look: Look, rows: int) 
     """Look at one JSON file, with a sample of about so many rows.
 
     Raises:
-        SetAside: The file is bad.
+        BadFile: The file is bad.
         SourceError: The source cannot be read.
     """
     text = checked_text(decompressed(content.chunks(), look.compression), "utf-8", _HINT)
     head, whole = gather(text, HEAD_BYTES)
     if not head.lstrip(SPACE):
         if whole:
-            raise SetAside("EmptyFile", "is empty: it holds nothing but blanks")
-        raise SetAside("NotJson", "begins with more than 256 KiB of blanks")
+            raise BadFile("EmptyFile", "is empty: it holds nothing but blanks")
+        raise BadFile("NotJson", "begins with more than 256 KiB of blanks")
     layout = "document" if options.record_path else options.layout
     if layout == "auto":
         head, whole, layout = _choose_layout(head, whole, text)
@@ -70,7 +70,7 @@ def _choose_layout(head: bytes, whole: bool, text: Iterator[bytes]) -> tuple[byt
     if start[:1] == b"[":
         return head, whole, "document"
     if start[:1] != b"{":
-        raise SetAside("NotJson", f"begins with '{beginning(start)}', which is not JSON")
+        raise BadFile("NotJson", f"begins with '{beginning(start)}', which is not JSON")
     while not whole and _first_line(head) is None and len(head) <= MAX_DOCUMENT_BYTES:
         # One long line: its end tells whether it is one of many records or the document.
         head, whole = gather(text, min(2 * len(head), MAX_DOCUMENT_BYTES + 1), head)
@@ -97,7 +97,7 @@ def _look_at_lines(
 ) -> Look:
     while not whole and _first_line(head) is None:
         if len(head) >= MAX_LINE_BYTES:
-            raise SetAside(
+            raise BadFile(
                 "LineTooLong",
                 f"has a first line of more than {MAX_LINE_BYTES // 2**20} MiB; "
                 "if the file is one document, set format.options.layout: document",
@@ -109,7 +109,7 @@ def _look_at_lines(
     except (ValueError, RecursionError) as error:
         raise not_json(first, error, "its first line is not a JSON value") from error
     if not isinstance(record, dict):
-        raise SetAside(
+        raise BadFile(
             "NotJson",
             f"begins with '{beginning(first)}', and each line should be one record in {{}}",
         )
@@ -149,7 +149,7 @@ def _refuse_cut_line(tail: bytes, complete: bool) -> None:
             return
     elif last.endswith(b"}"):
         return
-    raise SetAside(
+    raise BadFile(
         "TruncatedJson",
         f"ends in the middle of a record (… {beginning(last[-30:])}); deliver it again whole",
     )
@@ -179,7 +179,7 @@ def _look_at_document(
 ) -> Look:
     start = head.lstrip(SPACE)
     if start[:1] not in (b"{", b"["):
-        raise SetAside("NotJson", f"begins with '{beginning(start)}', which is not a JSON document")
+        raise BadFile("NotJson", f"begins with '{beginning(start)}', which is not a JSON document")
     if not whole:
         head, whole = gather(text, MAX_DOCUMENT_BYTES, head)
     if not whole:
@@ -201,7 +201,7 @@ def _look_at_document(
             split, found = True, [record for _, record in Records([head], record_path)]
         columns, sample = _sample(found, rows)
     if found and not columns and not any(isinstance(record, dict) for record in found):
-        raise SetAside("NoRecords", "holds an array in which no element is a record in {}")
+        raise BadFile("NoRecords", "holds an array in which no element is a record in {}")
     if split:
         return replace(
             look, group=SPLIT, split=True, columns=columns, sample=sample, empty=not found
@@ -241,7 +241,7 @@ def _sample(
                 if len(key) <= MAX_KEY_CHARACTERS and is_encodable(key)
             )
         if len(keys) > MAX_COLUMNS:
-            raise SetAside(
+            raise BadFile(
                 "TooManyColumns",
                 f"has records with more than {MAX_COLUMNS:,} different keys; keys that are values "
                 "(such as ids) cannot become columns",

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from autoloader_dagster.formats.json.values import Number, decode_at
-from autoloader_dagster.formats.outcome import SetAside, beginning
+from autoloader_dagster.formats.outcome import BadFile, beginning
 from autoloader_dagster.formats.text import MAX_LINE_BYTES
 
 _BLANKS = re.compile(r"[ \t\r\n]*")
@@ -50,7 +50,7 @@ class Records:
         """Yield each record.
 
         Raises:
-            SetAside: ``NotJson``, ``TruncatedJson``, ``TooDeep``, ``LineTooLong`` or ``NoRecords``.
+            BadFile: ``NotJson``, ``TruncatedJson``, ``TooDeep``, ``LineTooLong`` or ``NoRecords``.
         """
         after_comma = True
         while sign := self._peek():
@@ -167,7 +167,7 @@ class Records:
                 self._at = error.pos
                 raise self._broken(error.msg) from error
             except RecursionError as error:
-                raise SetAside("TooDeep", "is nested too deeply to be read") from error
+                raise BadFile("TooDeep", "is nested too deeply to be read") from error
             except ValueError as error:
                 raise self._broken(str(error)) from error
             # A number at the very end may go on in the next chunk, with '.' or 'e+' here already.
@@ -189,7 +189,7 @@ class Records:
             return False
         kept = self._text[self._at :]
         if len(kept) > self._limit:
-            raise SetAside(
+            raise BadFile(
                 "LineTooLong",
                 f"has a value of more than {self._limit:,} characters after {self.count:,} records",
             )
@@ -207,30 +207,30 @@ class Records:
         self._text, self._at = "".join(parts), 0
         return True
 
-    def _broken(self, what: str) -> SetAside:
+    def _broken(self, what: str) -> BadFile:
         if not self._text[self._at :].strip():
             return self._truncated()
         line = self._passed_lines + self._text.count("\n", 0, self._at) + 1
-        return SetAside(
+        return BadFile(
             "NotJson",
             f"is not JSON from line {line:,} on, after {self.count:,} records ({what}): "
             f"'{beginning(self._text[self._at : self._at + 80])}'",
         )
 
-    def _truncated(self) -> SetAside:
-        return SetAside(
+    def _truncated(self) -> BadFile:
+        return BadFile(
             "TruncatedJson",
             f"ends in the middle of the document (… {beginning(self._text[-30:])}); "
             "deliver it again whole",
         )
 
-    def _no_records(self, what: str) -> SetAside:
-        return SetAside("NoRecords", f"has no '{'.'.join(self._path)}': {what}")
+    def _no_records(self, what: str) -> BadFile:
+        return BadFile("NoRecords", f"has no '{'.'.join(self._path)}': {what}")
 
 
-def not_in_array(record_path: str, there: str) -> SetAside:
+def not_in_array(record_path: str, there: str) -> BadFile:
     """The fault of an array whose elements have nothing at the path of the records."""
-    return SetAside(
+    return BadFile(
         "NoRecords",
         f"is an array, and record_path '{record_path}' is looked for in each object of it; "
         f"{there}. If the elements are the records, remove format.options.record_path",

@@ -6,13 +6,13 @@ from typing import NoReturn
 
 
 class Number(str):
-    """A JSON number, with the signs it was written with."""
+    """A JSON number, with the characters it was written with."""
 
     __slots__ = ()
 
 
 class Nested:
-    """Stands for an object or an array in a sample."""
+    """An object or an array in a sample."""
 
     __slots__ = ()
 

@@ -79,7 +79,7 @@ def of_one_text(text: str, marks: Marks) -> str:
 def parsed_records(
     frame: "DataFrame", marks: Marks, document: bool, record_path: str | None, kept: Sequence[str]
 ) -> "DataFrame":
-    """One row a record: ``_v``, ``_c`` with the text that is none, ``_odd`` where marks are.
+    """One row a record: ``_v``, ``_c`` with text that is not a record, ``_odd`` where marks are.
 
     Args:
         frame: ``value``, a line or a whole document, and the columns to keep.

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from autoloader_dagster.formats.content import Content, SeekableContent
-from autoloader_dagster.formats.outcome import Look, SetAside, beginning
+from autoloader_dagster.formats.outcome import BadFile, Look, beginning
 from autoloader_dagster.formats.parquet.group import ParquetGroup
 
 if TYPE_CHECKING:
@@ -51,15 +51,15 @@ def look_at_parquet(content: Content, look: Look) -> Look:
     """Look at one Parquet file; costs two or three small reads.
 
     Raises:
-        SetAside: The file is bad.
+        BadFile: The file is bad.
         SourceError: The source cannot be read.
     """
     size, head = content.ref.size, content.head
     tail = content.tail[-8:] if size >= _SMALLEST else b""
     if head.startswith(_ENCRYPTED_MARK) or tail.endswith(_ENCRYPTED_MARK):
-        raise SetAside("Encrypted", "is an encrypted Parquet file; deliver it decrypted")
+        raise BadFile("Encrypted", "is an encrypted Parquet file; deliver it decrypted")
     if not head.startswith(_MARK):
-        raise SetAside(
+        raise BadFile(
             "NotParquet", f"begins with '{beginning(head)}', not with PAR1 as Parquet does"
         )
     if not tail.endswith(_MARK):
@@ -87,7 +87,7 @@ def _read_footer(content: Content) -> _Footer:
         if file.failure is not None:
             raise file.failure from None
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise SetAside(
+        raise BadFile(
             "CorruptParquet", f"has a footer that cannot be read: {reason}; deliver it again"
         ) from error
     for field in schema:
@@ -146,7 +146,7 @@ def _rows(metadata: "pq.FileMetaData") -> int:
         for j in flat:
             values = group.column(j).num_values
             if values != group.num_rows:
-                raise SetAside(
+                raise BadFile(
                     "CorruptParquet",
                     f"has a footer that contradicts itself: row group {i + 1} has "
                     f"{group.num_rows:,} rows and {values:,} values in column "
@@ -154,7 +154,7 @@ def _rows(metadata: "pq.FileMetaData") -> int:
                 )
     # Some writers note no total.
     if metadata.num_rows not in (0, rows):
-        raise SetAside(
+        raise BadFile(
             "CorruptParquet",
             f"has a footer that contradicts itself: {metadata.num_rows:,} rows in all, and "
             f"{rows:,} in its row groups; deliver it again",
@@ -168,7 +168,7 @@ def _refuse_repeated_names(names: Sequence[str], within: str = "") -> None:
         # Spark compares names without regard to case.
         if name.lower() in seen:
             where = f" within '{within}'" if within else ""
-            raise SetAside(
+            raise BadFile(
                 "DuplicateColumns",
                 f"has columns '{seen[name.lower()]}' and '{name}'{where}, which are one name to "
                 "Spark; rename one of them",
@@ -182,7 +182,7 @@ def _refuse_unreadable_nesting(kind: "pa.DataType", path: str, depth: int) -> No
     if not pa.types.is_nested(kind):
         return
     if depth > _MAX_DEPTH:
-        raise SetAside(
+        raise BadFile(
             "UnsupportedType",
             f"has a column '{path.split('.', 1)[0]}' that is nested more than {_MAX_DEPTH} levels "
             "deep; deliver it flatter, or as JSON text",
@@ -191,7 +191,7 @@ def _refuse_unreadable_nesting(kind: "pa.DataType", path: str, depth: int) -> No
     if pa.types.is_struct(kind):
         _refuse_repeated_names([field.name for field in fields], path)
         if not all(field.name for field in fields):
-            raise SetAside(
+            raise BadFile(
                 "UnsupportedType",
                 f"has a field without a name within column '{path}'; give it one",
             )
@@ -206,7 +206,7 @@ def _refuse_compression(metadata: "pq.FileMetaData") -> None:
     for i in range(group.num_columns):
         compression = group.column(i).compression
         if compression in _UNREADABLE_COMPRESSIONS:
-            raise SetAside(
+            raise BadFile(
                 "UnsupportedCompression",
                 f"is compressed with {compression.lower()}, which Spark does not read; write it "
                 "with zstd, snappy, gzip or lz4_raw",
@@ -251,7 +251,7 @@ def _refuse_unreadable(metadata: "pq.FileMetaData") -> set[str]:
         elif kind == "DECIMAL" and column.precision > _MAX_DECIMAL_DIGITS:
             what = f"decimals of {column.precision} digits"
         if what:
-            raise SetAside(
+            raise BadFile(
                 "UnsupportedType",
                 f"has {what} in column '{column.path}', which Spark does not read; write it in "
                 "another type (timestamps in microseconds, times of day and UUIDs as text)",
@@ -259,5 +259,5 @@ def _refuse_unreadable(metadata: "pq.FileMetaData") -> set[str]:
     return old_times
 
 
-def _truncated(why: str) -> SetAside:
-    return SetAside("TruncatedParquet", f"is cut short: it {why}; deliver it again whole")
+def _truncated(why: str) -> BadFile:
+    return BadFile("TruncatedParquet", f"is cut short: it {why}; deliver it again whole")

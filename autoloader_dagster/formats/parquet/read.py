@@ -166,7 +166,7 @@ def _frame(
             ]
         )
     frame = _data(context, files, schema)
-    # By position, for a name may be empty or one that Spark uses itself.
+    # By position, because a name may be empty or one that Spark uses itself.
     renamed = frame.toDF(*[f"_p{i}" for i in range(len(types))])
     # Not by its name either, which a column of the files may have.
     path = renamed.metadataColumn("_metadata").getField("file_path")

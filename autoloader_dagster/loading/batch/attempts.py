@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from autoloader_dagster import failpoints
+from autoloader_dagster.batch_ids import attempt_name, branch_name
 from autoloader_dagster.errors import CommitUnknown, LeaseLost, LoadError, PublishConflict
-from autoloader_dagster.loading.batch.branches import branch_name
 from autoloader_dagster.loading.batch.files import FilesLeft
 from autoloader_dagster.loading.batch.lease import Lease, taken_over
 from autoloader_dagster.loading.ingestion import Ingestion
@@ -164,7 +164,7 @@ class Attempts:
         self._branch = branch
         self._table.create_branch(branch, base.head)
         failpoints.reach("branched")
-        return Attempt(branch, f"{batch_id}_{number}", base.head)
+        return Attempt(branch, attempt_name(batch_id, number), base.head)
 
     def publish(self, attempt: Attempt, snapshot_id: int, rows: int) -> None:
         """Point main to the attempt's branch, and see that it does.

@@ -3,12 +3,15 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from autoloader_dagster.batch_ids import BatchId
 from autoloader_dagster.errors import LoadError, PublishConflict
 from autoloader_dagster.formats.base import FileFormat, Readable, file_format
 from autoloader_dagster.formats.outcome import Bad
 from autoloader_dagster.iceberg.append import Written
 from autoloader_dagster.iceberg.history import Snapshot
+from autoloader_dagster.loading.batch.attempts import Attempt
 from autoloader_dagster.loading.lakehouse import Table
+from autoloader_dagster.loading.write_plan import WritePlan
 from autoloader_dagster.specs.model import IngestionSpec
 
 # The error type of a file with more bad rows than the spec allows.
@@ -48,58 +51,63 @@ class Audited:
     table_rows: int | None = None
 
 
-def own_chain(
-    table: Table,
-    branch: str,
-    base: int,
-    batch_id: str,
-    attempt_tag: str,
-    *,
-    deletes: bool,
-    appends: bool,
-) -> list[Snapshot]:
-    """The commits of this attempt on its branch, from ``base`` on.
+def own_chain(table: Table, attempt: Attempt, plan: WritePlan) -> list[Snapshot]:
+    """The commits of an attempt on its branch, oldest first.
 
     Raises:
         PublishConflict: There is another commit among them, one too many or one too few: the
             branch came back from the dead, or the client repeated a write.
+        LoadError: A delete has not removed the rows that were counted beforehand.
     """
-    chain = table.chain(branch, base)
-    own = all(snapshot.attempt == attempt_tag for snapshot in chain)
-    marked = [snapshot.batch_id == batch_id for snapshot in chain]
-    # The last commit carries the batch's id, and no other one does. A delete that finds no rows
-    # leaves no commit.
-    right = [[True], [False, True]] if deletes else [[True]]
-    if not appends:
-        right = [[], [True]]
-    if not own or marked not in right:
+    chain = table.chain(attempt.branch, attempt.base)
+    own = all(snapshot.attempt == attempt.tag for snapshot in chain)
+    marked = tuple(snapshot.batch_id == plan.batch_id for snapshot in chain)
+    if not own or marked not in plan.expected.marked:
         raise PublishConflict(
-            f"branch {branch} of {table.name} does not hold exactly the commits of this attempt"
+            f"branch {attempt.branch} of {table.name} does not hold exactly the commits of this "
+            "attempt"
+        )
+    removed = plan.expected.removed_rows
+    if removed is not None and chain[-1].removed_records != removed:
+        raise LoadError(
+            f"batch {plan.batch_id} was to remove {removed} rows of {table.name}, and its snapshot "
+            f"removed {chain[-1].removed_records}",
+            "Nothing was published.",
         )
     return chain
 
 
 def audit_attempt(
-    table: Table,
-    branch: str,
-    batch_id: str,
-    appended: Snapshot,
-    written: Written,
-    readable: Sequence[Readable],
-    spec: IngestionSpec,
+    table: Table, attempt: Attempt, plan: WritePlan, written: Written, spec: IngestionSpec
 ) -> Audited:
-    """Check counts and files of a written branch.
+    """Check the commits, counts and files of a written branch.
+
+    Args:
+        table: The table.
+        attempt: The attempt whose branch was written.
+        plan: What was to be written.
+        written: What the write counted.
+        spec: Its format, and what it says of bad rows.
 
     Raises:
+        PublishConflict: The branch does not hold exactly the commits of this attempt.
         UnknownAddress: Rows came under an address of no file of the batch.
         LoadError: The counts do not add up in a way that is no single file's fault.
     """
+    chain = own_chain(table, attempt, plan)
+    batch_id, readable = plan.batch_id, plan.appends
+    if not readable:
+        # A delete that finds no rows leaves no commit.
+        head = chain[-1] if chain else None
+        rows_now = head.table_rows if head else None
+        return Audited(head.snapshot_id if head else None, {}, {}, table_rows=rows_now)
+    branch, appended = attempt.branch, chain[-1]
     rows, bad_rows = _counts(table, branch, batch_id, appended, written, readable)
     ours = {item.file.path for item in readable}
     unknown = written.unknown_rows + sum(n for path, n in rows.items() if path not in ours)
     if unknown:
         raise UnknownAddress(
-            f"{unknown} rows of batch {batch_id} have a file address that is none of the batch's",
+            f"{unknown} rows of batch {batch_id} name a file that the batch does not have",
             tuple(item for item in readable if not rows.get(item.file.path)),
         )
     if sum(rows.values()) != appended.added_records:
@@ -141,7 +149,7 @@ def too_many_bad_rows(spec: IngestionSpec, bad_rows: Mapping[str, int]) -> dict[
 def _counts(
     table: Table,
     branch: str,
-    batch_id: str,
+    batch_id: BatchId,
     appended: Snapshot,
     written: Written,
     readable: Sequence[Readable],

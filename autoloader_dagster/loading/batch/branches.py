@@ -5,27 +5,13 @@ data files for ever.
 """
 
 import logging
-import re
 
+from autoloader_dagster.batch_ids import batch_of_branch
 from autoloader_dagster.errors import TableError
 from autoloader_dagster.loading.lakehouse import Table
 from autoloader_dagster.state.store import ProcessedFiles
 
 _log = logging.getLogger(__name__)
-
-BRANCH_PREFIX = "autoloader_"
-_OF_BATCH = re.compile(rf"{BRANCH_PREFIX}(\d{{8}}t\d{{6}}z)_([0-9a-f]{{6}})_\d+")
-
-
-def branch_name(batch_id: str, attempt: int) -> str:
-    """The branch of one attempt, a name that no other attempt ever has."""
-    return f"{BRANCH_PREFIX}{batch_id.replace('-', '_').lower()}_{attempt}"
-
-
-def batch_of_branch(branch: str) -> str | None:
-    """The batch of an attempt's branch; None for a branch that is not ours."""
-    found = _OF_BATCH.fullmatch(branch)
-    return f"{found[1].upper()}-{found[2]}" if found else None
 
 
 def left_behind(store: ProcessedFiles, branches: list[str]) -> list[str]:

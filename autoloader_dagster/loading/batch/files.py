@@ -3,13 +3,14 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
+from autoloader_dagster.batch_ids import BatchId
 from autoloader_dagster.errors import LoadError
 from autoloader_dagster.formats.outcome import Bad
 from autoloader_dagster.iceberg.delete import Rows
 from autoloader_dagster.loading.ingestion import FileOutcome, Ingestion
 from autoloader_dagster.loading.placement import fitting, placer
 from autoloader_dagster.sources.base import FileRef, source_kind
-from autoloader_dagster.state.records import FILE_CHANGED, FILE_GONE, Batch, ClaimedFile, SetAside
+from autoloader_dagster.state.records import FILE_CHANGED, FILE_GONE, Batch, BatchFile, RemovedFile
 
 
 class FilesLeft(Exception):
@@ -27,13 +28,13 @@ class Members:
     def __init__(self, ingestion: Ingestion, batch: Batch) -> None:
         self._ingestion = ingestion
         self._batch = batch
-        self._here: dict[str, ClaimedFile] = {file.path: file for file in batch.files}
+        self._files: dict[str, BatchFile] = {file.path: file for file in batch.files}
         self._outcomes: dict[str, FileOutcome] = {}
 
     @property
-    def here(self) -> Mapping[str, ClaimedFile]:
+    def files(self) -> Mapping[str, BatchFile]:
         """The files that are still in the batch, by path."""
-        return self._here
+        return self._files
 
     @property
     def outcomes(self) -> tuple[FileOutcome, ...]:
@@ -46,22 +47,22 @@ class Members:
         return self._ingestion.spec.source.on_change == "replace"
 
     @property
-    def to_go(self) -> Rows | None:
+    def rows_to_delete(self) -> Rows | None:
         """The rows in the table that must go in the same commit."""
-        paths = [path for path, file in self._here.items() if file.replaces]
+        paths = [path for path, file in self._files.items() if file.replaces]
         if not paths or not self.replaces:
             return None
         if not self._ingestion.spec.table.shared:
             return Rows(of_any_batch=paths)
         # Another ingestion may have loaded the same paths into the table.
-        files: dict[str, list[str]] = defaultdict(list)
+        files: dict[BatchId, list[str]] = defaultdict(list)
         for row in self._ingestion.store.files.find(self._ingestion.id, ("SUCCESS",), paths=paths):
             if row.batch_id is not None:
                 files[row.batch_id].append(row.file_path)
         return Rows(files) if files else None
 
     @property
-    def over(self) -> bool:
+    def is_empty(self) -> bool:
         """Whether there is nothing to be recorded either: a load has its own files to the end."""
         return False
 
@@ -70,18 +71,31 @@ class Members:
         return [
             FileRef(
                 path=file.path,
-                relative_path=file.path.rpartition("/")[2],
+                relative_path=self._relative_path(file.path) or file.path,
                 size=file.size,
                 modified_at=file.modified_at,
                 version=file.version,
                 etag=file.etag,
             )
-            for file in self._here.values()
+            for file in self._files.values()
         ]
 
     def quarantine(self, bad: Mapping[str, Bad]) -> None:
         """Set files aside for good, with the reason."""
         self._leave("QUARANTINED", {path: (b.error_type, b.message) for path, b in bad.items()})
+
+    def leave_out_bad(self, bad: Mapping[str, Bad]) -> None:
+        """Quarantine files that this attempt must do without; without any, do nothing.
+
+        Raises:
+            FilesLeft: There were some.
+        """
+        if not bad:
+            return
+        # What was found may be of another version than was listed.
+        if not self.take_out_changed():
+            self.quarantine(bad)
+        raise FilesLeft
 
     def fail(self, reasons: Mapping[str, str], error_type: str) -> None:
         """Take files out that are to be tried again later, until their tries are used up."""
@@ -91,16 +105,16 @@ class Members:
         """Take files out that are not to be loaded."""
         self._leave("SKIPPED", {path: (error_type, why) for path, why in reasons.items()})
 
-    def give_back(self, paths: Iterable[str]) -> None:
+    def requeue(self, paths: Iterable[str]) -> None:
         """Take files out that are as good as before; the load's next batch takes them.
 
         They are no outcome of this batch, and it is not counted as a try of theirs.
         """
-        given = [self._here.pop(path) for path in paths]
-        self._ingestion.store.batch_files.set_aside(
+        given = [self._files.pop(path) for path in paths]
+        self._ingestion.store.batch_files.remove(
             self._batch.batch_id,
             self._batch.owner,
-            [SetAside(file.id, "DISCOVERED", None, None, count_retry=False) for file in given],
+            [RemovedFile(file.id, "DISCOVERED", None, None, count_retry=False) for file in given],
             self._ingestion.spec.errors.retries,
         )
 
@@ -115,7 +129,7 @@ class Members:
         Returns:
             Whether any left.
         """
-        asked = list(self._here) if paths is None else [p for p in paths if p in self._here]
+        asked = list(self._files) if paths is None else [p for p in paths if p in self._files]
         now = self._ingestion.source.stat(asked) if asked else {}
         changed: list[FileRef] = []
         gone: list[str] = []
@@ -123,7 +137,7 @@ class Members:
             ref = now.get(path)
             if ref is None:
                 gone.append(path)
-            elif ref.version != self._here[path].version:
+            elif ref.version != self._files[path].version:
                 changed.append(ref)
         self.skip(dict.fromkeys(gone, "it was deleted before it could be loaded"), FILE_GONE)
         self._leave(
@@ -147,11 +161,13 @@ class Members:
         They were listed before ``source.url`` was changed, or by another deployment with a spec of
         the same name, because the state knows an ingestion by its name alone.
         """
-        section = self._ingestion.spec.source
-        holds = source_kind(section).holds
-        elsewhere = [path for path in self._here if not holds(section, path)]
-        reason = f"it is not below source.url, which is {section.url}"
+        elsewhere = [path for path in self._files if self._relative_path(path) is None]
+        reason = f"it is not below source.url, which is {self._ingestion.spec.source.url}"
         self.skip(dict.fromkeys(elsewhere, reason), FILE_GONE)
+
+    def _relative_path(self, path: str) -> str | None:
+        section = self._ingestion.spec.source
+        return source_kind(section).relative_path(section, path)
 
     def leave_out_what_is_loaded(self) -> None:
         """Take out of the batch what catch-up found in main already, and renew what is left.
@@ -170,10 +186,10 @@ class Members:
                 "Nothing is lost; 'autoloader status' shows it.",
             )
         ours = {file.path: file for file in current.files}
-        gone = [path for path in self._here if path not in ours]
-        # Catch-up may have recorded an older version that was published late. What the claim said
+        gone = [path for path in self._files if path not in ours]
+        # Catch-up may have recorded an older version that was published late. What the claim told
         # of 'replaces' is older than that, and the rows of that version must go as well.
-        self._here.update((path, ours[path]) for path in self._here if path in ours)
+        self._files.update((path, ours[path]) for path in self._files if path in ours)
         self._forget(gone, "another batch had loaded or undone it, and the state learned it now")
         if gone:
             raise FilesLeft
@@ -181,13 +197,13 @@ class Members:
     def _forget(self, paths: Iterable[str], reason: str) -> None:
         """Files that the state itself has taken out of the batch: another batch had loaded them."""
         for path in paths:
-            file = self._here.pop(path)
+            file = self._files.pop(path)
             self._outcomes[path] = self._outcome(file, "SKIPPED", "AlreadyLoaded", reason)
 
     def loaded(self, rows: Mapping[str, int], bad_rows: Mapping[str, int]) -> None:
         """The rest is in the table, and recorded."""
         same_content = self._ingestion.store.files.same_content(batch_id=self._batch.batch_id)
-        for path, file in self._here.items():
+        for path, file in self._files.items():
             self._outcomes[path] = FileOutcome(
                 path,
                 file.partition_key,
@@ -201,24 +217,24 @@ class Members:
     def _leave(self, status: str, reasons: Mapping[str, tuple[str, str]]) -> None:
         if not reasons:
             return
-        self._set_aside(status, reasons)
+        self._remove(status, reasons)
         for path, (error_type, why) in reasons.items():
-            file = self._here.pop(path)
+            file = self._files.pop(path)
             self._outcomes[path] = self._outcome(file, status, error_type, why)
 
-    def _set_aside(self, status: str, reasons: Mapping[str, tuple[str, str]]) -> None:
-        self._ingestion.store.batch_files.set_aside(
+    def _remove(self, status: str, reasons: Mapping[str, tuple[str, str]]) -> None:
+        self._ingestion.store.batch_files.remove(
             self._batch.batch_id,
             self._batch.owner,
             [
-                SetAside(self._here[path].id, status, error_type, why)  # pyright: ignore[reportArgumentType]
+                RemovedFile(self._files[path].id, status, error_type, why)  # pyright: ignore[reportArgumentType]
                 for path, (error_type, why) in reasons.items()
             ],
             self._ingestion.spec.errors.retries,
         )
 
     @staticmethod
-    def _outcome(file: ClaimedFile, status: str, error_type: str, reason: str) -> FileOutcome:
+    def _outcome(file: BatchFile, status: str, error_type: str, reason: str) -> FileOutcome:
         return FileOutcome(
             file.path, file.partition_key, status, file.size, error_type=error_type, reason=reason
         )

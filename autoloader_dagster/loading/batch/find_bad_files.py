@@ -1,10 +1,10 @@
-"""After a write that failed: which files are to blame, if any.
+"""After a write that failed: which files have caused it, if any.
 
 An error that names a file is confirmed by reading that file alone. One that names none is found by
 halving. Once several have been found, all files are read in small groups and those of a group that
 fails one by one, so that any number of bad files leaves in a bounded number of reads. An error that
-speaks of the store or the disk is the environment's, unless another file can be read. If no file is
-to blame, the batch goes on with half of its files, because all together may be.
+speaks of the store or the disk is the environment's, unless another file can be read. If none has
+caused it, the batch goes on with half of its files, because all together may have.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,13 +31,13 @@ TryRead = Callable[[Sequence[Readable]], object]
 def find_unreadable(
     error: Exception, readable: Sequence[Readable], try_read: TryRead, found_before: int = 0
 ) -> dict[str, str]:
-    """The files that cannot be read, with the reason; empty if no file is to blame.
+    """The files that cannot be read, with the reason; empty if no file has caused it.
 
     Args:
         error: What the write failed with.
         readable: The batch's files.
         try_read: Reads some of them to the end and raises if that fails.
-        found_before: How many files of this batch were to blame for earlier errors.
+        found_before: How many files of this batch have caused earlier errors.
 
     Raises:
         SparkUnavailable: The server went away meanwhile, so nothing was found out.

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
+from autoloader_dagster.batch_ids import BatchId
 from autoloader_dagster.errors import LeaseLost, StateError
 from autoloader_dagster.state.store import ProcessedFiles
 
@@ -29,7 +30,7 @@ class Lease:
     """
 
     def __init__(
-        self, store: ProcessedFiles, batch_id: str, owner: str, length: timedelta = LEASE
+        self, store: ProcessedFiles, batch_id: BatchId, owner: str, length: timedelta = LEASE
     ) -> None:
         self._store = store
         self._batch_id = batch_id
@@ -70,7 +71,7 @@ class Lease:
             self._thread.join(timeout=5)
 
 
-def taken_over(batch_id: str) -> LeaseLost:
+def taken_over(batch_id: BatchId) -> LeaseLost:
     """The error of a worker whose batch another one has."""
     return LeaseLost(
         f"batch {batch_id} was taken over by another worker",

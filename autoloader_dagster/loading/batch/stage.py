@@ -16,10 +16,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from autoloader_dagster.batch_ids import BatchId
 from autoloader_dagster.errors import FileChanged, UsageError
-from autoloader_dagster.formats.base import file_format
+from autoloader_dagster.formats.base import Readable, file_format
 from autoloader_dagster.formats.content import Content
-from autoloader_dagster.formats.outcome import Bad, Look, SetAside
+from autoloader_dagster.formats.outcome import Bad, BadFile, Look
+from autoloader_dagster.iceberg.lineage import SourceFile
 from autoloader_dagster.sources.base import FileSource
 from autoloader_dagster.specs.section import FormatSection
 from autoloader_dagster.state.store import ProcessedFiles
@@ -45,14 +47,26 @@ class Staged:
     rows: dict[str, int] = field(default_factory=dict)
     bad: dict[str, Bad] = field(default_factory=dict)
 
-    def read_from(self, source: FileSource, look: Look) -> str:
-        """Where Spark reads a file: its copy, or else the file itself."""
-        copy = self.copies.get(look.ref.path)
-        return source.spark_path(look.ref) if copy is None else f"file://{copy}"
+    def readable(self, source: FileSource, look: Look, partition_key: str | None) -> Readable:
+        """A file with where Spark reads it: its copy, or else the file itself.
 
-    def of(self, look: Look) -> Look:
-        """A look with what is known of its copy."""
-        return replace(look, rows=self.rows[look.ref.path]) if look.ref.path in self.rows else look
+        Args:
+            source: Opens the file.
+            look: What was found in it.
+            partition_key: Its partition.
+        """
+        ref = look.ref
+        copy = self.copies.get(ref.path)
+        return Readable(
+            replace(look, rows=self.rows[ref.path]) if ref.path in self.rows else look,
+            SourceFile(
+                path=ref.path,
+                modified_at=ref.modified_at,
+                partition_key=partition_key,
+                read_from=source.spark_path(ref) if copy is None else f"file://{copy}",
+                lines=look.lines,
+            ),
+        )
 
 
 def stage(
@@ -87,7 +101,7 @@ def stage(
         try:
             staged.rows[path] = _split(source, look, target, section)
             staged.copies[path] = target
-        except SetAside as fault:
+        except BadFile as fault:
             staged.bad[path] = fault.bad
 
     try:
@@ -128,7 +142,7 @@ def _split(source: FileSource, look: Look, target: Path, section: FormatSection)
     """Write one record a line; returns how many.
 
     Raises:
-        SetAside: The file is bad.
+        BadFile: The file is bad.
     """
     count = 0
     records = file_format(section).split(Content(source, look.ref), section, look)
@@ -161,7 +175,8 @@ def unstage_leftovers(root: Path, store: ProcessedFiles) -> None:
     if not root.is_dir():
         return
     for folder in root.iterdir():
-        batch = None if folder.name.startswith(PREVIEW) else store.batches.get(folder.name)
+        is_preview = folder.name.startswith(PREVIEW)
+        batch = None if is_preview else store.batches.get(BatchId(folder.name))
         # Another worker may be faster.
         with suppress(FileNotFoundError):
             age = time.time() - folder.stat().st_mtime

@@ -5,11 +5,12 @@ batch is recorded its files are loaded as they were; a file that cannot be loade
 rows, and is named.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from autoloader_dagster import failpoints
+from autoloader_dagster.batch_ids import NO_BATCH, BatchId
 from autoloader_dagster.errors import NotLoaded
 from autoloader_dagster.loading.batch.lease import LEASE, Lease, new_owner
 from autoloader_dagster.loading.batch.load_batch import BatchLoad
@@ -17,6 +18,7 @@ from autoloader_dagster.loading.changes.reload_files import ReloadMembers
 from autoloader_dagster.loading.changes.select_files import LeftAsItIs, versions_named, what_it_is
 from autoloader_dagster.loading.ingestion import BatchOutcome, FileOutcome, Ingestion
 from autoloader_dagster.loading.placement import fitting, placer
+from autoloader_dagster.loading.progress import Progress, no_progress
 from autoloader_dagster.loading.recovery.catch_up import catch_up, recover
 from autoloader_dagster.loading.recovery.moved_table import refuse_moved_table
 from autoloader_dagster.sources.base import FileRef
@@ -38,7 +40,7 @@ class ToReload:
 
     path: str
     partition_key: str | None
-    batch_id: str | None
+    batch_id: BatchId | None
     rows: int
     bytes: int
     changed: bool
@@ -120,7 +122,7 @@ def reload(
     *,
     run_id: str,
     ended_runs: Collection[str] = (),
-    step: Callable[[str], None] = lambda name: None,
+    progress: Progress = no_progress,
     lease: timedelta = LEASE,
 ) -> Iterator[BatchOutcome]:
     """Load what is loaded of these partitions or files again; yields each batch once recorded.
@@ -134,7 +136,7 @@ def reload(
         names: Or files: addresses, their last parts, or patterns; see ``versions_named``.
         run_id: Recorded with the batches.
         ended_runs: Runs that have ended; their batches are settled without waiting for the lease.
-        step: Told what is done now, for progress.
+        progress: Told what is done now.
         lease: How long a batch belongs to a worker that is not heard of any more.
 
     Raises:
@@ -144,7 +146,7 @@ def reload(
     """
     owner = new_owner()
     chosen = _loaded_ids(ingestion, partitions, names)
-    step("connecting to Spark")
+    progress("connecting to Spark")
     with ingestion.connect() as spark:
         table = ingestion.table(spark)
         refuse_moved_table(ingestion, lambda: table)
@@ -157,7 +159,7 @@ def reload(
                 FileOutcome(each.path, None, "KEPT", 0, reason=each.reason) for each in left
             )
             if not members:
-                yield BatchOutcome("", None, kept, 0.0)
+                yield BatchOutcome(NO_BATCH, None, kept, 0.0)
                 continue
             wanted = Amendment(
                 "reload", ingestion.id, ingestion.loaded.tenant, table.name, tuple(members)
@@ -166,7 +168,7 @@ def reload(
             failpoints.reach("claimed")
             with Lease(ingestion.store, batch.batch_id, owner, lease).kept() as held:
                 outcome = BatchLoad(
-                    ingestion, spark, batch, held, step, ReloadMembers(ingestion, batch, rows)
+                    ingestion, spark, batch, held, progress, ReloadMembers(ingestion, batch, rows)
                 ).run()
             yield replace(outcome, files=(*outcome.files, *kept))
 

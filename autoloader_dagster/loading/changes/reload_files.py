@@ -3,13 +3,14 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
+from autoloader_dagster.batch_ids import BatchId
 from autoloader_dagster.iceberg.delete import Rows
 from autoloader_dagster.loading.batch.files import FilesLeft, Members
 from autoloader_dagster.loading.ingestion import FileOutcome, Ingestion
-from autoloader_dagster.state.records import Batch, ClaimedFile, FileRow
+from autoloader_dagster.state.records import Batch, BatchFile, FileRow
 
 # Id, batch and rows of each loaded version of a path.
-_Loaded = frozenset[tuple[int, str | None, int]]
+_Loaded = frozenset[tuple[int, BatchId | None, int]]
 
 
 class ReloadMembers(Members):
@@ -39,19 +40,19 @@ class ReloadMembers(Members):
         return self._ingestion.spec.source.on_change != "append"
 
     @property
-    def to_go(self) -> Rows | None:
+    def rows_to_delete(self) -> Rows | None:
         """The rows that are loaded of these files, each by the batch that loaded it."""
-        files: dict[str, list[str]] = defaultdict(list)
-        for path in self._here:
+        files: dict[BatchId, list[str]] = defaultdict(list)
+        for path in self._files:
             for _, batch_id, rows in self._loaded.get(path, ()):
                 if batch_id is not None and rows:
                     files[batch_id].append(path)
         return Rows(files) if files else None
 
     @property
-    def over(self) -> bool:
+    def is_empty(self) -> bool:
         """Whether nothing is left to do."""
-        return not self._here
+        return not self._files
 
     def leave_out_what_is_loaded(self) -> None:
         """Leave out the files of which something else is loaded than when the reload began.
@@ -62,7 +63,7 @@ class ReloadMembers(Members):
         now = self._loaded_now()
         changed = {
             path: ("LoadedMeanwhile", "it was loaded or undone by another batch meanwhile")
-            for path in self._here
+            for path in self._files
             if now.get(path, frozenset()) != self._loaded.get(path, frozenset())
         }
         self._leave("SKIPPED", changed)
@@ -71,26 +72,26 @@ class ReloadMembers(Members):
 
     def _loaded_now(self) -> Mapping[str, _Loaded]:
         rows = self._ingestion.store.files.find(
-            self._ingestion.id, ("SUCCESS",), paths=list(self._here)
+            self._ingestion.id, ("SUCCESS",), paths=list(self._files)
         )
         return self._by_path(rows)
 
     def _by_path(self, rows: Iterable[FileRow]) -> Mapping[str, _Loaded]:
         """The versions whose rows this reload puts others in the place of."""
-        found: dict[str, set[tuple[int, str | None, int]]] = defaultdict(set)
+        found: dict[str, set[tuple[int, BatchId | None, int]]] = defaultdict(set)
         for row in rows:
-            member = self._here.get(row.file_path)
+            member = self._files.get(row.file_path)
             if member is not None and (self.replaces or row.id == member.id):
                 found[row.file_path].add((row.id, row.batch_id, row.rows or 0))
         return {path: frozenset(loaded) for path, loaded in found.items()}
 
-    def _set_aside(self, status: str, reasons: Mapping[str, tuple[str, str]]) -> None:
+    def _remove(self, status: str, reasons: Mapping[str, tuple[str, str]]) -> None:
         self._ingestion.store.claims.leave_out(
-            self._batch.batch_id, self._batch.owner, [self._here[path].id for path in reasons]
+            self._batch.batch_id, self._batch.owner, [self._files[path].id for path in reasons]
         )
 
     @staticmethod
-    def _outcome(file: ClaimedFile, status: str, error_type: str, reason: str) -> FileOutcome:
+    def _outcome(file: BatchFile, status: str, error_type: str, reason: str) -> FileOutcome:
         return FileOutcome(
             file.path,
             file.partition_key,

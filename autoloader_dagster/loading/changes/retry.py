@@ -1,7 +1,7 @@
-"""Retry: requeue files that were set aside, skipped or undone.
+"""Retry: requeue files that failed or were quarantined, skipped or undone.
 
 A retry loads nothing by itself, and asks the source first: a file that is not there any more, or is
-another version by now, would only be set aside once more.
+another version by now, would only be quarantined once more.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence

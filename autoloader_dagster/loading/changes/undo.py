@@ -5,17 +5,17 @@ compare-and-set and recorded. Its files stay loaded until it is recorded, and th
 """
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
 from autoloader_dagster import failpoints
-from autoloader_dagster.errors import LoadError, PublishConflict
-from autoloader_dagster.iceberg.delete import Undone, summary_of
-from autoloader_dagster.iceberg.history import KIND_PROPERTY, Snapshot
-from autoloader_dagster.iceberg.owner import maker_properties
+from autoloader_dagster.batch_ids import BatchId
+from autoloader_dagster.iceberg.delete import Undone
 from autoloader_dagster.loading.batch.attempts import Attempts
+from autoloader_dagster.loading.batch.audit import own_chain
 from autoloader_dagster.loading.batch.lease import LEASE, Lease, new_owner
+from autoloader_dagster.loading.batch.write import write
 from autoloader_dagster.loading.changes.select_files import LeftAsItIs, what_it_is
 from autoloader_dagster.loading.changes.undo_plan import (
     LoadedVersion,
@@ -28,8 +28,10 @@ from autoloader_dagster.loading.changes.undo_plan import (
 )
 from autoloader_dagster.loading.ingestion import Ingestion
 from autoloader_dagster.loading.lakehouse import Table
+from autoloader_dagster.loading.progress import Progress, no_progress
 from autoloader_dagster.loading.recovery.catch_up import catch_up, recover
-from autoloader_dagster.state.records import Amendment, Batch, UndoneFile
+from autoloader_dagster.loading.write_plan import plan_undo
+from autoloader_dagster.state.records import Amendment, Batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ class UndoOutcome:
         table_rows: Rows that the table has now; None if its summary does not tell.
     """
 
-    batch_id: str
+    batch_id: BatchId
     snapshot_id: int | None
     table: str
     files: tuple[LoadedVersion, ...]
@@ -62,13 +64,13 @@ class UndoOutcome:
 def undo(
     ingestion: Ingestion,
     names: Sequence[str] = (),
-    batch_id: str | None = None,
+    batch_id: BatchId | None = None,
     *,
     run_id: str,
     accept_differences: bool = False,
     ended_runs: Collection[str] = (),
     earlier_runs: Collection[str] = (),
-    step: Callable[[str], None] = lambda name: None,
+    progress: Progress = no_progress,
     lease: timedelta = LEASE,
 ) -> UndoOutcome:
     """Take the rows of these file versions out of the table.
@@ -82,7 +84,7 @@ def undo(
         ended_runs: Runs that have ended; their batches are settled without waiting for the lease.
         earlier_runs: Runs that this one tries again. If one of them died after it had published,
             that was it: names and patterns are not asked for what was loaded since.
-        step: Told what is done now, for progress.
+        progress: Told what is done now.
         lease: How long the batch belongs to a worker that is not heard of any more.
 
     Raises:
@@ -93,7 +95,7 @@ def undo(
         TableError: The table is gone or cannot be read.
     """
     check_asked(ingestion, names, batch_id)
-    step("connecting to Spark")
+    progress("connecting to Spark")
     with ingestion.connect() as spark:
         table = ingestion.table(spark)
         table.columns()
@@ -102,7 +104,7 @@ def undo(
         done = _done_by(ingestion, earlier_runs)
         if done is not None:
             return done
-        step("counting the rows")
+        progress("counting the rows")
         plan = make_plan(ingestion, table, names, batch_id)
         if not accept_differences:
             refuse_differences(plan)
@@ -119,7 +121,7 @@ def undo(
         whole = [batch_id] if batch_id is not None else []
         with Lease(ingestion.store, batch.batch_id, owner, lease).kept() as kept:
             return _Undoing(
-                ingestion, table, batch, plan, whole, kept, step, accept_differences
+                ingestion, table, batch, plan, whole, kept, progress, accept_differences
             ).run()
 
 
@@ -151,9 +153,9 @@ class _Undoing:
         table: Table,
         batch: Batch,
         plan: UndoPlan,
-        whole: Sequence[str],
+        whole: Sequence[BatchId],
         lease: Lease,
-        step: Callable[[str], None],
+        progress: Progress,
         accept_differences: bool,
     ) -> None:
         self._ingestion = ingestion
@@ -163,7 +165,7 @@ class _Undoing:
         self._whole = whole
         self._accept = accept_differences
         self._lease = lease
-        self._step = step
+        self._progress = progress
         self._attempts = Attempts(ingestion, table, batch, lease)
         self._files = {f.file_id: f for f in plan.files}
         self._left = list(plan.left)
@@ -174,7 +176,7 @@ class _Undoing:
             return self._attempts.until_published(self._attempt)
 
     def _attempt(self) -> UndoOutcome:
-        self._step("preparing the table")
+        self._progress("preparing the table")
         self._lease.check()
         base = self._attempts.catch_up()
         self._leave_out_what_changed()
@@ -190,31 +192,23 @@ class _Undoing:
         plan = with_counts(self._ingestion, self._table, base.head, self._files.values(), found)
         if not self._accept:
             refuse_differences(plan)
-        self._step("removing the rows")
+        self._progress("removing the rows")
         self._lease.check()
-        properties = {
-            KIND_PROPERTY: "undo",
-            **maker_properties(self._ingestion.id),
-            **summary_of(_undone(self._files.values())),
-        }
-        with self._table.tagged(attempt.tag, self._batch.batch_id, properties):
-            if found:
-                self._table.delete(attempt.branch, rows)
-            else:
-                # Nothing is there to be taken out, but a state that is lost must learn of it.
-                self._table.note(attempt.branch)
+        deletes = rows if found else None
+        planned = plan_undo(self._batch, deletes, _undone(self._files.values()), plan.rows)
+        write(self._table, attempt, planned, lambda: None, by_key=False)
         failpoints.reach("written")
-        self._step("counting the rows")
-        snapshot = self._audit(attempt.branch, attempt.base, attempt.tag, plan.rows)
+        self._progress("counting the rows")
+        (snapshot,) = own_chain(self._table, attempt, planned)
         snapshot_id = snapshot.snapshot_id
-        self._step("publishing")
+        self._progress("publishing")
         self._attempts.publish(attempt, snapshot_id, plan.rows)
-        self._step("recording")
+        self._progress("recording")
         self._files = {f.file_id: f for f in plan.files}
         self._store.batch_files.record_undo(
             self._batch.batch_id,
             snapshot_id,
-            [UndoneFile(f.file_id, f.batch_id) for f in plan.files],
+            {f.file_id: f.batch_id for f in plan.files},
             plan.rows,
             ingestion_id=self._ingestion.id,
             tenant=self._ingestion.loaded.tenant,
@@ -244,23 +238,6 @@ class _Undoing:
             self._store.claims.leave_out(self._batch.batch_id, self._batch.owner, gone)
             for file_id in gone:
                 del self._files[file_id]
-
-    def _audit(self, branch: str, base: int, tag: str, rows: int) -> Snapshot:
-        """The snapshot of this attempt, after it was seen to take out exactly these rows."""
-        chain = self._table.chain(branch, base)
-        if [(s.attempt, s.batch_id) for s in chain] != [(tag, self._batch.batch_id)]:
-            raise PublishConflict(
-                f"branch {branch} of {self._table.name} does not hold exactly the commit of this "
-                "attempt"
-            )
-        (snapshot,) = chain
-        if snapshot.removed_records != rows:
-            raise LoadError(
-                f"the undo {self._batch.batch_id} was to take out {rows} rows of "
-                f"{self._table.name}, and its snapshot took out {snapshot.removed_records}",
-                "Nothing was published.",
-            )
-        return snapshot
 
     def _outcome(
         self, snapshot_id: int | None, rows: int, table_rows: int | None = None

@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from autoloader_dagster.batch_ids import BatchId
 from autoloader_dagster.errors import NotAsLoaded, NotLoaded, UsageError
 from autoloader_dagster.iceberg.delete import Rows
 from autoloader_dagster.loading.changes.select_files import LeftAsItIs, versions_named, what_it_is
@@ -32,7 +33,7 @@ class LoadedVersion:
     path: str
     modified_at: datetime
     partition_key: str | None
-    batch_id: str
+    batch_id: BatchId
     rows: int
     rows_in_table: int
 
@@ -45,7 +46,7 @@ class StrayRows:
         path: The file that the rows name; None if they name none.
     """
 
-    batch_id: str
+    batch_id: BatchId
     path: str | None
     rows: int
 
@@ -102,7 +103,7 @@ class UndoPlan:
 
 
 def plan_undo(
-    ingestion: Ingestion, names: Sequence[str] = (), batch_id: str | None = None
+    ingestion: Ingestion, names: Sequence[str] = (), batch_id: BatchId | None = None
 ) -> UndoPlan:
     """Say what an undo would take out, and change nothing.
 
@@ -123,7 +124,7 @@ def plan_undo(
         return make_plan(ingestion, table, names, batch_id)
 
 
-def check_asked(ingestion: Ingestion, names: Sequence[str], batch_id: str | None) -> None:
+def check_asked(ingestion: Ingestion, names: Sequence[str], batch_id: BatchId | None) -> None:
     if bool(names) == (batch_id is not None):
         raise UsageError(
             f"an undo in {ingestion.id} needs files or a batch, and not both",
@@ -132,13 +133,15 @@ def check_asked(ingestion: Ingestion, names: Sequence[str], batch_id: str | None
 
 
 def make_plan(
-    ingestion: Ingestion, table: Table, names: Sequence[str], batch_id: str | None
+    ingestion: Ingestion, table: Table, names: Sequence[str], batch_id: BatchId | None
 ) -> UndoPlan:
     if batch_id is not None:
         asked = _files_of_batch(ingestion, batch_id)
     else:
         asked = versions_named(ingestion, names)
-    chosen = [_loaded(row) for row in asked if row.status == "SUCCESS" and row.batch_id]
+    chosen = [
+        _loaded(row, row.batch_id) for row in asked if row.status == "SUCCESS" and row.batch_id
+    ]
     loaded = {file.path for file in chosen}
     left = {
         row.file_path: LeftAsItIs(row.file_path, row.status, what_it_is(row))
@@ -146,7 +149,7 @@ def make_plan(
         if row.file_path not in loaded
     }
     head = table.head()
-    found: dict[tuple[str, str], int] = {}
+    found: dict[tuple[BatchId, str], int] = {}
     if chosen or batch_id is not None:
         found = table.count("main", rows_of(chosen, [batch_id] if batch_id else []))
     if not chosen and not found:
@@ -160,7 +163,7 @@ def make_plan(
     return replace(plan, left=tuple(left.values()))
 
 
-def _files_of_batch(ingestion: Ingestion, batch_id: str) -> list[FileRow]:
+def _files_of_batch(ingestion: Ingestion, batch_id: BatchId) -> list[FileRow]:
     batch = ingestion.store.batches.get(batch_id)
     if batch is None or batch.ingestion_id != ingestion.id:
         whose = f"; it is one of {batch.ingestion_id}" if batch else ""
@@ -175,20 +178,20 @@ def _files_of_batch(ingestion: Ingestion, batch_id: str) -> list[FileRow]:
     return list(ingestion.store.files.find(ingestion.id, batch_id=batch_id))
 
 
-def _loaded(row: FileRow) -> LoadedVersion:
+def _loaded(row: FileRow, batch_id: BatchId) -> LoadedVersion:
     return LoadedVersion(
         file_id=row.id,
         path=row.file_path,
         modified_at=row.file_modified_at,
         partition_key=row.partition_key,
-        batch_id=row.batch_id or "",
+        batch_id=batch_id,
         rows=row.rows or 0,
         rows_in_table=0,
     )
 
 
-def rows_of(files: Collection[LoadedVersion], whole: Sequence[str]) -> Rows:
-    paths: dict[str, list[str]] = {}
+def rows_of(files: Collection[LoadedVersion], whole: Sequence[BatchId]) -> Rows:
+    paths: dict[BatchId, list[str]] = {}
     for file in files:
         paths.setdefault(file.batch_id, []).append(file.path)
     return Rows(paths, whole)
@@ -199,7 +202,7 @@ def with_counts(
     table: Table,
     snapshot_id: int,
     files: Collection[LoadedVersion],
-    found: Mapping[tuple[str, str], int],
+    found: Mapping[tuple[BatchId, str], int],
 ) -> UndoPlan:
     rest = dict(found)
     counted = tuple(

@@ -9,9 +9,10 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from autoloader_dagster import failpoints
+from autoloader_dagster.batch_ids import NO_BATCH, BatchId, branch_name
 from autoloader_dagster.errors import AutoloaderError, MainMoved
 from autoloader_dagster.iceberg.delete import Rows
-from autoloader_dagster.loading.batch.branches import branch_name, drop_branches, left_behind
+from autoloader_dagster.loading.batch.branches import drop_branches, left_behind
 from autoloader_dagster.loading.ingestion import Ingestion
 from autoloader_dagster.loading.lakehouse import Table
 from autoloader_dagster.loading.recovery.ownership import refuse_other_owner
@@ -30,7 +31,6 @@ from autoloader_dagster.state.records import (
     Batch,
     LoadedFile,
     TableState,
-    UndoneFile,
 )
 
 _log = logging.getLogger(__name__)
@@ -93,7 +93,7 @@ def _catch_up(ingestion: Ingestion, table: Table, look_into_unknown: bool) -> Ca
     main, complete = history.main()
     seen = next((i for i, s in enumerate(main) if s.snapshot_id == until), None)
     found = {s.batch_id: s.snapshot_id for s in reversed(main[:seen]) if s.batch_id}
-    in_rows: list[str] = []
+    in_rows: list[BatchId] = []
     if seen is None and not (complete and (until is None or until in history.snapshots)):
         in_rows = table.batch_ids(head)
         if until is not None and until not in history.snapshots:
@@ -124,7 +124,7 @@ def _catch_up(ingestion: Ingestion, table: Table, look_into_unknown: bool) -> Ca
 def _record_from_table(
     ingestion: Ingestion,
     table: Table,
-    batch_id: str,
+    batch_id: BatchId,
     own_snapshot: int | None,
     head: int,
     owners: Owners,
@@ -142,12 +142,11 @@ def _record_from_table(
         return
     on_change = ingestion.spec.source.on_change
     there = table.files_of_batch(batch_id, head)
-    bad = table.bad_rows_by_file("main", batch_id, head)
     if batch is not None:
-        rows = {file.path: file.rows for file in there}
-        files = [LoadedFile(f.id, rows.get(f.path, 0), bad.get(f.path, 0)) for f in batch.files]
+        rows = {file.path: (file.rows, file.bad_rows) for file in there}
+        files = [LoadedFile(file.id, *rows.get(file.path, (0, 0))) for file in batch.files]
     else:
-        rows_of = {(file.path, file.modified_at): file.rows for file in there}
+        rows_of = {(file.path, file.modified_at): (file.rows, file.bad_rows) for file in there}
         if not ingestion.spec.table.shared:
             # Listed later, they would be new. In a shared table they may be another one's.
             store.rebuild.add_versions(
@@ -162,12 +161,7 @@ def _record_from_table(
         ]
         if ingestion.spec.table.shared:
             known = without_rows_of_others(ingestion, table, batch_id, known, owners)
-        files = [
-            LoadedFile(
-                row.id, rows_of[row.file_path, row.file_modified_at], bad.get(row.file_path, 0)
-            )
-            for row in known
-        ]
+        files = [LoadedFile(row.id, *rows_of[row.file_path, row.file_modified_at]) for row in known]
         if not files:
             return
     store.batch_files.record(
@@ -191,7 +185,7 @@ def _record_from_table(
 
 
 def _record_undo(
-    ingestion: Ingestion, table: Table, batch_id: str, snapshot_id: int, batch: Batch | None
+    ingestion: Ingestion, table: Table, batch_id: BatchId, snapshot_id: int, batch: Batch | None
 ) -> None:
     store = ingestion.store
     whose = batch.ingestion_id if batch is not None else ingestion.id
@@ -204,13 +198,13 @@ def _record_undo(
                 whose, ingestion.loaded.tenant, [(path, at, None) for path, at in loaded_by]
             )
         known = store.files.find(whose, paths={file.path for file in undone})
-        files = [
-            UndoneFile(row.id, loaded_by[row.file_path, row.file_modified_at])
+        files = {
+            row.id: loaded_by[row.file_path, row.file_modified_at]
             for row in known
             if (row.file_path, row.file_modified_at) in loaded_by
-        ]
+        }
     elif batch is not None:
-        files = [UndoneFile(file.id, None) for file in batch.files]
+        files = dict[int, BatchId | None].fromkeys(file.id for file in batch.files)
     else:
         _log.warning(
             "batch %s has taken rows out of %s, and nothing tells any more which files they were "
@@ -246,14 +240,14 @@ def _record_undo_without_snapshot(ingestion: Ingestion, table: Table, batch: Bat
     ids = [file.id for file in batch.files]
     members = list(ingestion.store.files.find(batch.ingestion_id, ids=ids))
     loaded = [row for row in members if row.status == "SUCCESS" and row.rows]
-    paths: dict[str, list[str]] = {}
+    paths: dict[BatchId, list[str]] = {}
     for row in loaded:
-        paths.setdefault(row.batch_id or "", []).append(row.file_path)
+        paths.setdefault(row.batch_id or NO_BATCH, []).append(row.file_path)
     if loaded and not table.count("main", Rows(paths)):
         ingestion.store.batch_files.record_undo(
             batch.batch_id,
             None,
-            [UndoneFile(row.id, row.batch_id) for row in members],
+            {row.id: row.batch_id for row in members},
             sum(row.rows or 0 for row in loaded),
             ingestion_id=batch.ingestion_id,
             tenant=ingestion.loaded.tenant,

@@ -60,8 +60,8 @@ def refuse_files_of_other_sources(ingestion: Ingestion) -> None:
 def _outside(ingestion: Ingestion, found: Sequence[LoadedElsewhere]) -> str | None:
     """Return one of the files that is not below the url of the source; None if all are."""
     section = ingestion.spec.source
-    holds = source_kind(section).holds
-    return next((each.path for each in found if not holds(section, each.path)), None)
+    below = source_kind(section).relative_path
+    return next((each.path for each in found if below(section, each.path) is None), None)
 
 
 def _refusal(ingestion: Ingestion, found: Sequence[LoadedElsewhere]) -> TableMoved:

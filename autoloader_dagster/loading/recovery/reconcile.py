@@ -1,7 +1,7 @@
-"""Compares source, state and table of one ingestion, names what differs, and mends the state.
+"""Compares source, state and table of one ingestion, names what differs, and corrects the state.
 
 The table is the truth: what it has rows of is loaded, and what it has no rows of is not. Rows are
-never deleted here; where the table has too many, the way to take them out is said.
+never deleted here; where the table has too many, how to remove them is told.
 """
 
 import itertools
@@ -29,7 +29,7 @@ from autoloader_dagster.state.records import (
 
 _log = logging.getLogger(__name__)
 
-# Kinds that are a fault; a file that is gone from the source is none.
+# Kinds that are a fault; a file that is gone from the source is not one.
 FAULTS: tuple[DifferenceKind, ...] = ("missing", "fewer", "double", "unrecorded", "unknown")
 SHOWN = 100
 # How often the table is read while main keeps moving.
@@ -38,7 +38,7 @@ _READINGS = 3
 
 @dataclass(frozen=True, slots=True)
 class Reconciliation:
-    """What a comparison of source, state and table found, and what was mended.
+    """What a comparison of source, state and table found, and what was corrected.
 
     Attributes:
         ingestion_id: ``tenant/name``.
@@ -48,12 +48,12 @@ class Reconciliation:
         new: Listed versions that are neither recorded nor in the table; no fault.
         files_in_table: File versions that the table has rows of.
         rows_in_table: Their rows.
-        found: Differences by kind, before anything was mended.
-        left: The same after it; equal to ``found`` if nothing was to be mended.
+        found: Differences by kind, before anything was corrected.
+        left: The same after it; equal to ``found`` if nothing was to be corrected.
         findings: The first of the differences found, at most ``SHOWN`` of a kind.
         stale_batches: Open batches that nobody works on.
         leftover_branches: Branches of settled batches.
-        applied: Whether it was to be mended.
+        applied: Whether it was to be corrected.
         seconds: How long it took.
     """
 
@@ -84,7 +84,7 @@ def reconcile(
     ingestion: Ingestion,
     apply: bool = False,
     ended_runs: Collection[str] = (),
-    tell: Callable[[Difference], None] | None = None,
+    on_difference: Callable[[Difference], None] | None = None,
 ) -> Reconciliation:
     """Compare source, state and table.
 
@@ -93,7 +93,8 @@ def reconcile(
         apply: Update the state: settle stale batches, record what the table has rows of, requeue
             what it has no row of, drop leftover branches. Without it nothing is changed.
         ended_runs: Runs that have ended; their batches are stale without waiting for the lease.
-        tell: Given every difference as it was found, for there may be more than the result holds.
+        on_difference: Given every difference as it was found, because there may be more than the
+            result holds.
 
     Raises:
         SourceError: The source cannot be listed. Nothing is changed but stale batches settled.
@@ -125,7 +126,7 @@ def reconcile(
             _of_others(ingestion, table) if exists else (),
         ) as comparison:
             found = left = comparison.compare()
-            findings = _tell(comparison, tell)
+            findings = _tell(comparison, on_difference)
             if apply:
                 read = _mend(ingestion, comparison, read)
                 exists = read.head is not None
@@ -156,7 +157,7 @@ def reconcile(
 
 
 def advice(difference: Difference, name: str) -> str:
-    """What a difference means and what mends it, for people.
+    """What a difference means and how to correct it, for people.
 
     Args:
         difference: The difference.
@@ -165,9 +166,7 @@ def advice(difference: Difference, name: str) -> str:
     d = difference
     update = f"'autoloader reconcile {name} --yes'"
     if d.kind == "missing":
-        return (
-            f"loaded by batch {d.batch_id}, and the table has no row of it; {update} lets it wait"
-        )
+        return f"loaded by batch {d.batch_id}, and the table has no row of it; {update} requeues it"
     if d.kind == "fewer":
         return (
             f"batch {d.batch_id} loaded {d.recorded_rows} rows, and the table has {d.rows} of them;"
@@ -189,7 +188,7 @@ def advice(difference: Difference, name: str) -> str:
 
 
 def _tell(
-    comparison: Comparison, tell: Callable[[Difference], None] | None
+    comparison: Comparison, on_difference: Callable[[Difference], None] | None
 ) -> tuple[Difference, ...]:
     kept: list[Difference] = []
     for _, of_kind in itertools.groupby(
@@ -198,10 +197,10 @@ def _tell(
         for number, difference in enumerate(of_kind):
             if number < SHOWN:
                 kept.append(difference)
-            elif tell is None:
+            elif on_difference is None:
                 break
-            if tell is not None:
-                tell(difference)
+            if on_difference is not None:
+                on_difference(difference)
     return tuple(kept)
 
 

@@ -6,6 +6,7 @@ loaded again by itself; what went with its table is.
 
 import logging
 
+from autoloader_dagster.batch_ids import BatchId
 from autoloader_dagster.iceberg.history import History, Snapshot
 from autoloader_dagster.loading.lakehouse import Table
 from autoloader_dagster.loading.recovery.main_read import MainRead
@@ -55,7 +56,7 @@ def _say(table: Table, reason: str, rolled_back: RolledBack) -> None:
 
 
 def _back_again(
-    store: ProcessedFiles, read: MainRead, batch_id: str
+    store: ProcessedFiles, read: MainRead, batch_id: BatchId
 ) -> dict[str, list[LoadedFile]]:
     """The files of a batch whose rows are in main from an earlier one, by that one.
 
@@ -87,7 +88,7 @@ def _back_again(
     return found
 
 
-def _recorded_off_main(store: ProcessedFiles, history: History) -> list[tuple[Snapshot, str]]:
+def _recorded_off_main(store: ProcessedFiles, history: History) -> list[tuple[Snapshot, BatchId]]:
     """Snapshots off main that a batch is recorded with, the newest first."""
     on_main = {snapshot.snapshot_id for snapshot in history.main()[0]}
     off_main = [

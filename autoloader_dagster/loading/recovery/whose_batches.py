@@ -7,6 +7,7 @@ is taken for the ingestion that lists its files, unless another batch has the sa
 
 from collections.abc import Mapping, Sequence
 
+from autoloader_dagster.batch_ids import NO_BATCH, BatchId
 from autoloader_dagster.errors import LoadError
 from autoloader_dagster.iceberg.delete import Rows
 from autoloader_dagster.iceberg.history import History
@@ -35,7 +36,7 @@ def of_others(ingestion: Ingestion, owners: Owners) -> set[str]:
 
 
 def without_rows_of_others(
-    ingestion: Ingestion, table: Table, batch_id: str, files: Sequence[FileRow], owners: Owners
+    ingestion: Ingestion, table: Table, batch_id: BatchId, files: Sequence[FileRow], owners: Owners
 ) -> list[FileRow]:
     """The files that an unknown batch in a shared table loaded for this ingestion.
 
@@ -49,10 +50,10 @@ def without_rows_of_others(
     Raises:
         LoadError: Another batch has rows of the same version, and nothing tells whose is whose.
     """
-    loaded: dict[str, list[str]] = {}
+    loaded: dict[BatchId, list[str]] = {}
     for file in files:
         if file.status == "SUCCESS" and file.batch_id not in (None, batch_id):
-            loaded.setdefault(file.batch_id or "", []).append(file.file_path)
+            loaded.setdefault(file.batch_id or NO_BATCH, []).append(file.file_path)
     held = table.count("main", Rows(loaded)) if loaded else {}
     owner = owners.get(batch_id)
     for other, path in held:
@@ -67,4 +68,4 @@ def without_rows_of_others(
             )
     if owner == ingestion.id:
         return list(files)
-    return [file for file in files if (file.batch_id or "", file.file_path) not in held]
+    return [file for file in files if (file.batch_id or NO_BATCH, file.file_path) not in held]

@@ -118,7 +118,7 @@ def _value_only(kind: Any) -> Any:
 
 
 def op_name(job_name: str) -> str:
-    """Under which a job's config stands; Dagster wants it to differ from the job's own name."""
+    """The key of a job's config; Dagster wants it to differ from the job's own name."""
     return f"{job_name}_op"
 
 

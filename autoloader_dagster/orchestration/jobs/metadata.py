@@ -150,7 +150,7 @@ def of_reload(outcomes: Sequence[BatchOutcome]) -> Metadata:
 
 
 def of_reconciliation(found: Reconciliation, name: str) -> Metadata:
-    """What differs, with what mends it."""
+    """What differs, with how to correct it."""
     return {
         "autoloader/agrees": dg.MetadataValue.bool(found.agrees),
         "autoloader/files_listed": dg.MetadataValue.int(found.listed),

@@ -40,7 +40,7 @@ def _reload(run: JobRun, config: ReloadConfig) -> Any:
         config.files,
         run_id=run.context.run_id,
         ended_runs=run.ended_runs(),
-        step=run.context.log.debug,
+        progress=run.context.log.debug,
     ):
         outcomes.append(outcome)
         run.log(

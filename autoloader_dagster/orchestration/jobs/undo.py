@@ -4,6 +4,7 @@ from typing import Any
 
 from pydantic import Field
 
+from autoloader_dagster.batch_ids import BatchId
 from autoloader_dagster.loading.changes.undo import undo
 from autoloader_dagster.loading.changes.undo_plan import plan_undo
 from autoloader_dagster.orchestration.jobs import metadata as job_metadata
@@ -24,15 +25,16 @@ class UndoConfig(ChosenFiles):
     accept_differences: bool = Field(
         default=False,
         description="Take out what is there, even if the table does not hold exactly the rows "
-        "that were loaded, for some were changed or removed since.",
+        "that were loaded, because some were changed or removed since.",
     )
     dry_run: bool = Field(default=True, description=DRY_RUN)
 
 
 def _undo(run: JobRun, config: UndoConfig) -> Any:
     ingestion = run.ingestion
+    batch_id = BatchId(config.batch_id) if config.batch_id else None
     if config.dry_run:
-        plan = plan_undo(ingestion, config.files, config.batch_id)
+        plan = plan_undo(ingestion, config.files, batch_id)
         run.log(
             "%d rows of %d files would go from %s; nothing was changed",
             plan.rows, len(plan.files), plan.table,
@@ -42,12 +44,12 @@ def _undo(run: JobRun, config: UndoConfig) -> Any:
     outcome = undo(
         ingestion,
         config.files,
-        config.batch_id,
+        batch_id,
         run_id=run.context.run_id,
         accept_differences=config.accept_differences,
         ended_runs=run.ended_runs(),
         earlier_runs=failed_tries(run.context.instance, run.context.run),
-        step=run.context.log.debug,
+        progress=run.context.log.debug,
     )
     if outcome.earlier_run is not None:
         run.log(

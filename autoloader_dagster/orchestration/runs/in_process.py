@@ -5,17 +5,16 @@ The run is watched from its first moment, shows its progress, and a signal ends 
 
 import logging
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
 
+from autoloader_dagster.loading.progress import Progress
 from autoloader_dagster.orchestration.runs import locks as run_locks
 from autoloader_dagster.orchestration.runs.failures import RunFailure, failure_in
 from autoloader_dagster.orchestration.runs.lost import Ours, fail_lost_runs
 from autoloader_dagster.settings import load_settings
-
-Tell = Callable[[str], None]
 
 _PROGRESS = "progress"
 
@@ -63,14 +62,14 @@ def execute_here(
     return result
 
 
-def progress_logger(tell: Tell) -> dict[str, dg.LoggerDefinition]:
+def progress_logger(progress: Progress) -> dict[str, dg.LoggerDefinition]:
     """Passes on what the asset itself says, and nothing of Dagster's own events."""
 
     class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             said = getattr(record, "dagster_meta", {})
             if not said.get("dagster_event") and record.levelno < logging.WARNING:
-                tell(str(said.get("orig_message", "")))
+                progress(str(said.get("orig_message", "")))
 
     @dg.logger
     def to_tell(init_context: dg.InitLoggerContext) -> logging.Logger:

@@ -90,7 +90,7 @@ def build_lost_runs_sensor(
         here = replace(ours, repository=context.repository_def)
         looked = fail_lost_runs(context.instance, load_settings(), here)
         for run_id in looked.lost:
-            context.log.warning("run %s is failed, for its worker is gone", run_id)
+            context.log.warning("run %s is failed, because its worker is gone", run_id)
         failed = f"failed {', '.join(looked.lost)}, whose workers are gone; " if looked.lost else ""
         return dg.SkipReason(f"{failed}{looked.alive} runs are alive")
 
@@ -146,9 +146,9 @@ def _starts_runs_here(instance: dg.DagsterInstance) -> bool:
 def _never_locked(record: dg.RunRecord, ours: Ours, now: float) -> bool | None:
     """Whether a run without a lock died in its first second; None if that cannot be told.
 
-    Only of one whose code server the daemon starts itself, for that is on this machine; not of one
-    that is still STARTING, which ``start_timeout_seconds`` of Dagster's run monitoring ends; and
-    not of one whose worker could take no lock.
+    Only of one whose code server the daemon starts itself, because that is on this machine; not of
+    one that is still STARTING, which ``start_timeout_seconds`` of Dagster's run monitoring ends;
+    and not of one whose worker could take no lock.
     """
     run = record.dagster_run
     if run.remote_job_origin is None or record.start_time is None or run not in ours:

@@ -12,6 +12,7 @@ import dagster as dg
 
 from autoloader_dagster.errors import UsageError
 from autoloader_dagster.loading.ingestion import Ingestion
+from autoloader_dagster.loading.progress import Progress, no_progress
 from autoloader_dagster.orchestration.assets import asset_key, build_asset, build_source
 from autoloader_dagster.orchestration.instance import open_instance
 from autoloader_dagster.orchestration.metadata import notes_of
@@ -31,7 +32,6 @@ from autoloader_dagster.orchestration.resources import (
 )
 from autoloader_dagster.orchestration.runs.failures import RunFailure
 from autoloader_dagster.orchestration.runs.in_process import (
-    Tell,
     execute_here,
     failure_of,
     progress_logger,
@@ -62,7 +62,7 @@ class RunReport:
         ingestion: ``tenant/name``.
         run_id: Dagster's run; None if there was nothing to load and none was started.
         status: SUCCESS or FAILURE, as Dagster shows it.
-        files: Loaded and set aside by this run and its listing; unchanged, held and skipped as
+        files: Loaded and quarantined by this run and its listing; unchanged, held and skipped as
             they were listed.
         rows: Rows that were loaded.
         bad_rows: Of these, the rows with something in ``_rescued``.
@@ -70,7 +70,7 @@ class RunReport:
         seconds: From the listing to the end.
         batches: The batches that were recorded, oldest first.
         loaded: The loaded files.
-        set_aside: Files that this run or its listing set aside, with their reasons.
+        bad_files: Files that failed or were quarantined in this run or its listing, with reasons.
         failure: Why the run failed.
         same_content: Loaded files whose content was loaded before under another name, with that.
         note: Why nothing was listed, in words; empty if something was.
@@ -87,7 +87,7 @@ class RunReport:
     seconds: float = 0
     batches: tuple[BatchRow, ...] = ()
     loaded: tuple[FileRow, ...] = field(default=(), repr=False)
-    set_aside: tuple[FileRow, ...] = ()
+    bad_files: tuple[FileRow, ...] = ()
     failure: RunFailure | None = None
     same_content: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
@@ -98,7 +98,7 @@ def run_now(
     loaded: LoadedSpec,
     connections: Connections,
     partition: str | None = None,
-    tell: Tell = lambda text: None,
+    progress: Progress = no_progress,
 ) -> RunReport:
     """List the source and load what is pending, in this process.
 
@@ -108,7 +108,7 @@ def run_now(
         loaded: What to load.
         connections: For its source.
         partition: Load only this partition; default all of them.
-        tell: Told what is being done, for progress.
+        progress: Told what is being done.
 
     Raises:
         UsageError: There is no such partition.
@@ -123,21 +123,21 @@ def run_now(
             _check_partition(loaded, instance, partition, named_keys=False)
         ingestion = open_ingestion(loaded, connections, resources_of_environment(), steady=True)
         try:
-            known = {row.id: row.retry_count for row in _set_aside(ingestion)}
-            tell(f"list {loaded.spec.source.url}")
+            known = {row.id: row.retry_count for row in _bad_files(ingestion)}
+            progress(f"list {loaded.spec.source.url}")
             planned = look_and_plan(
-                ingestion, instance, lambda count: tell(f"list: {count:,} files")
+                ingestion, instance, lambda count: progress(f"list: {count:,} files")
             )
             if partition is not None:
                 _check_partition(loaded, instance, partition, named_keys=True)
             result = None
             if any(partition is None or partition in plan.keys for plan in planned.plans):
-                tell(f"start a run for {planned.files:,} files")
+                progress(f"start a run for {planned.files:,} files")
                 result = _execute(
-                    loaded, connections, instance, _tags(ingestion, planned, partition), tell
+                    loaded, connections, instance, _tags(ingestion, planned, partition), progress
                 )
             else:
-                # No run tells what the listing set aside.
+                # No run tells what the listing has quarantined.
                 report(instance, tick_events(instance, ingestion, asset_key(loaded)))
             return _report(ingestion, planned, result, known, time.monotonic() - began)
         finally:
@@ -184,12 +184,12 @@ def _execute(
     connections: Connections,
     instance: dg.DagsterInstance,
     tags: dict[str, str],
-    tell: Tell,
+    progress: Progress,
 ) -> dg.ExecuteInProcessResult:
     definitions = dg.Definitions(
         assets=[build_asset(loaded, connections), build_source(loaded)],
         resources=default_resources(loaded.mount),
-        loggers=progress_logger(tell),
+        loggers=progress_logger(progress),
     )
     return execute_here(
         definitions.resolve_implicit_global_asset_job_def(),
@@ -199,7 +199,7 @@ def _execute(
     )
 
 
-def _set_aside(ingestion: Ingestion) -> list[FileRow]:
+def _bad_files(ingestion: Ingestion) -> list[FileRow]:
     return list(ingestion.store.files.find(ingestion.id, statuses=("FAILED", "QUARANTINED")))
 
 
@@ -217,14 +217,14 @@ def _report(
     # A new one, or one that has failed once more.
     aside = tuple(
         row
-        for row in _set_aside(ingestion)
+        for row in _bad_files(ingestion)
         if known.get(row.id) != row.retry_count or (run_id and row.run_id == run_id)
     )
     if result is None and not aside:
         # What keeps the table empty is news, however old it is.
         counts = store.totals.counts(ingestion.id).get(ingestion.id, {})
         if "SUCCESS" not in counts or not counts["SUCCESS"].files:
-            aside = tuple(_set_aside(ingestion))
+            aside = tuple(_bad_files(ingestion))
     batches = store.batches.latest(ingestion.id, run_id=run_id, limit=10_000) if run_id else []
     recorded = tuple(batch for batch in reversed(batches) if batch.status == "RECORDED")
     return RunReport(
@@ -245,7 +245,7 @@ def _report(
         seconds=round(seconds, 3),
         batches=recorded,
         loaded=loaded,
-        set_aside=aside,
+        bad_files=aside,
         failure=None if result is None or result.success else failure_of(result),
         same_content=store.files.same_content(run_id=run_id) if run_id else {},
         note=planned.empty_because,

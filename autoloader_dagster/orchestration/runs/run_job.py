@@ -5,13 +5,13 @@ from typing import Any
 
 import dagster as dg
 
+from autoloader_dagster.loading.progress import Progress
 from autoloader_dagster.orchestration.instance import open_instance
 from autoloader_dagster.orchestration.jobs.all import build_jobs
 from autoloader_dagster.orchestration.jobs.base import op_name
 from autoloader_dagster.orchestration.resources import default_resources
 from autoloader_dagster.orchestration.runs.failures import RunFailure
 from autoloader_dagster.orchestration.runs.in_process import (
-    Tell,
     execute_here,
     failure_of,
     progress_logger,
@@ -35,17 +35,17 @@ class JobReport:
     failure: RunFailure | None = None
 
 
-def run_job_now(specs: SpecSet, name: str, config: dict[str, Any], tell: Tell) -> JobReport:
+def run_job_now(specs: SpecSet, name: str, config: dict[str, Any], progress: Progress) -> JobReport:
     """Run a job; ``DAGSTER_HOME`` must be set, see ``orchestration.home``.
 
     Args:
         specs: All specs.
         name: The job's name.
         config: Of its op; it names the ingestion.
-        tell: Told what is being done, for progress.
+        progress: Told what is being done.
     """
     definitions = dg.Definitions(
-        jobs=build_jobs(specs), resources=default_resources(), loggers=progress_logger(tell)
+        jobs=build_jobs(specs), resources=default_resources(), loggers=progress_logger(progress)
     )
     with open_instance() as instance:
         result = execute_here(

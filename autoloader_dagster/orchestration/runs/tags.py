@@ -53,7 +53,7 @@ def run_statuses(
 
 
 def has_failed(status: dg.DagsterRunStatus) -> bool:
-    """Whether a run ended badly, so that it may not have told of all that it loaded."""
+    """Whether a run ended badly, so that it may have told only of a part of what it loaded."""
     return status in _ENDED - {dg.DagsterRunStatus.SUCCESS}
 
 

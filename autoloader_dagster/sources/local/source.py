@@ -87,7 +87,7 @@ class LocalFileSource:
 
         Raises:
             SourceNotFound: The root is not there, or is neither a folder nor a file.
-            SourceAccessDenied: A folder may not be read.
+            SourceAccessDenied: No permission to read a folder.
             SourceUnavailable: The file system does not answer.
 
         A file whose name is not UTF-8, or whose time is of no year that a calendar has, is listed
@@ -110,7 +110,7 @@ class LocalFileSource:
 
         Raises:
             SourceNotFound: Files are gone because the root is.
-            SourceAccessDenied: A file may not be looked at.
+            SourceAccessDenied: No permission to look at a file.
             SourceUnavailable: The file system does not answer.
         """
         with ThreadPoolExecutor(_STAT_THREADS, "stat") as threads:
@@ -131,7 +131,7 @@ class LocalFileSource:
 
         Raises:
             FileChanged: The file is gone or is not the listed version any more.
-            SourceAccessDenied: The file may not be read.
+            SourceAccessDenied: No permission to read the file.
             SourceUnavailable: The file system does not answer.
         """
         with ExitStack() as on_error:

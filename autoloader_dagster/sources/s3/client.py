@@ -94,7 +94,7 @@ class S3Access:
     def spark_options(self, bucket: str) -> dict[str, str]:
         """S3A's options for this bucket alone, so that two connections can meet in one session.
 
-        Keys of a profile are resolved here, for the Spark server has no such profile.
+        Keys of a profile are resolved here, because the Spark server has no such profile.
 
         Raises:
             BotoCoreError: The profile has no usable credentials.

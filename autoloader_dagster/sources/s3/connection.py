@@ -19,9 +19,9 @@ _REGION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
 
 
 def _plain_url(value: str) -> str:
-    # Anywhere, for a password may hold slashes.
+    # Anywhere, because a password may contain slashes.
     if "@" in value:
-        raise ValueError("a user name or password stands in it; use access_key_id and its like")
+        raise ValueError("it contains a user name or password; use access_key_id and its like")
     try:
         parts = urlsplit(value)
         port_is_valid = parts.port is None or parts.port > 0
@@ -82,9 +82,9 @@ class S3Connection(ConnectionSection):
         if self.session_token and not self.access_key_id:
             raise KeyFault("is missing; session_token needs it", "access_key_id")
         if self.access_key_id and self.profile:
-            raise KeyFault("cannot stand beside access_key_id; keep one of them", "profile")
+            raise KeyFault("cannot be used with access_key_id; keep one of them", "profile")
         if self.anonymous and (self.access_key_id or self.profile):
-            raise KeyFault("cannot stand beside keys or a profile; keep one of them", "anonymous")
+            raise KeyFault("cannot be used with keys or a profile; keep one of them", "anonymous")
         return self
 
     def refused(self, tenant: str, rules: TenantRules) -> Iterator[tuple[str, str]]:
@@ -94,7 +94,7 @@ class S3Connection(ConnectionSection):
             # Signed with the worker's own credentials, whose token would go to any endpoint.
             yield (
                 "access_key_id",
-                f"is missing; tenant '{tenant}' may not use the worker's own credentials. Write "
+                f"is missing; tenant '{tenant}' must not use the worker's own credentials. Write "
                 "access_key_id and secret_access_key, or anonymous: true",
             )
 

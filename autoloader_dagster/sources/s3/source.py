@@ -29,7 +29,7 @@ class S3FileSource:
 
     The url ``s3://bucket/covid`` means what is below ``covid/``, never ``covid2/``; only if there
     is nothing below it and an object has exactly this key, it means that object. Times are whole
-    seconds, for that is all that a store says when it is asked about one object.
+    seconds, because that is all that a store says when it is asked about one object.
 
     Args:
         url: ``s3://bucket`` or ``s3://bucket/prefix/`` in raw characters.
@@ -194,8 +194,8 @@ class S3FileSource:
             following = answer.get("NextContinuationToken", "")
             if not following or following in seen:
                 raise SourceUnavailable(
-                    f"{self._located(place)}: the listing does not come to an end, for the store "
-                    "does not say where it goes on",
+                    f"{self._located(place)}: the listing does not end, because the store does not "
+                    "say where it goes on",
                     "Nothing was lost; if it stays so, it is a fault of the store.",
                 )
             seen.add(following)

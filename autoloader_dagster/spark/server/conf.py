@@ -86,7 +86,7 @@ def read_conf(path: Path) -> dict[str, str]:
     except (OSError, UnicodeDecodeError) as error:
         raise SparkSetupError(
             f"the Spark settings {path} cannot be read: {error}",
-            "Mend the file, or unset AUTOLOADER_SPARK_CONF.",
+            "Correct the file, or unset AUTOLOADER_SPARK_CONF.",
         ) from error
     conf = {}
     for number, raw in enumerate(lines, start=1):

@@ -36,7 +36,7 @@ class ServerStatus:
     """What there is of a server.
 
     Attributes:
-        state: ``starting`` also stands for the moment in which it stops.
+        state: ``starting`` also covers the moment in which it stops.
         address: Where it is, when it is running.
         in_use: Whether some process has a session on it.
         log: Its newest log.
@@ -160,7 +160,7 @@ class EmbeddedServer:
             if is_locked(folder.supervisor_lock):
                 raise SparkSetupError(
                     f"the embedded Spark server of {folder.root} does not end",
-                    f"End the process {address.supervisor_pid if address else ''} by hand.",
+                    f"End the process {address.supervisor_pid if address else ''} yourself.",
                 )
             self._clear()
             return stopped

@@ -48,7 +48,7 @@ def ensure_jars(
     """Have every jar in the cache, and answer where they are.
 
     A jar that is there is recognised by its size and by the checksum noted when it was verified;
-    one without that note is verified anew. Any number of processes may call this at once.
+    one without that note is verified again. Any number of processes may call this at once.
 
     Raises:
         SparkSetupError: A jar cannot be downloaded, or it is not the content that is pinned.
@@ -126,7 +126,7 @@ def _download(jar: Jar, scratch: Path, progress: Progress | None) -> Path:
             resolver=PythonResolver(progress_callback=report),
             repo_cache=Path(tempfile.mkdtemp(dir=scratch)),
             local_repos=[],
-            # A company's mirror stands in jgo's own settings file.
+            # A company's mirror is in jgo's own settings file.
             remote_repos=GlobalSettings.load().repositories or None,
         )
         group, artifact, version, *classifier = jar.coordinates.split(":")

@@ -103,7 +103,7 @@ def prepare(settings: Settings, progress: Progress | None) -> tuple[Launch, dict
     memory = heap(conf)
     jars = ensure_jars(settings.cache, progress)
     pyspark = _pyspark_home()
-    # The command line is everybody's to read, so neither the token nor a setting stands there.
+    # The command line is everybody's to read, so neither the token nor a setting is there.
     token = conf.pop(TOKEN, "") or token_urlsafe(32)
     try:
         for made in (folder.work_dir / "tmp", folder.work_dir / "local", settings.home):
@@ -207,7 +207,7 @@ def _check_user() -> None:
 
 def _check_port(port: str, conf_file: Path | None) -> None:
     if not port.isdigit() or int(port) > 65535:
-        raise SparkSetupError(f"{PORT} is '{port}', which is not a port", f"Mend {conf_file}.")
+        raise SparkSetupError(f"{PORT} is '{port}', which is not a port", f"Correct {conf_file}.")
     with socket.socket() as probe:
         # As Java does it: a port that was closed a minute ago is free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

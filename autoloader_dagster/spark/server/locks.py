@@ -1,7 +1,7 @@
 """Locks between processes. The kernel frees them when a process dies, however it dies.
 
 Every lock is a ``flock`` on a file that is never removed: a lock on a removed file excludes nobody.
-Only the standard library is imported here, for the supervisor must stay small.
+Only the standard library is imported here, because the supervisor must stay small.
 """
 
 import fcntl

@@ -136,7 +136,7 @@ class Supervisor:
             if held is None or changed != touched:
                 last_use, touched = time.monotonic(), changed
             elif time.monotonic() - last_use >= self._launch.idle_seconds:
-                # Kept to the end of this process: who wants a session now waits and starts anew.
+                # Kept to the end of this process: who wants a session now waits, and starts one.
                 self._in_use_lock = held
                 self._withdraw()
                 self._stop(f"nobody had a session for {self._launch.idle_seconds:.0f} s")

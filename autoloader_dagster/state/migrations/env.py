@@ -10,7 +10,7 @@ context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=Base.metadata,
     version_table=VERSION_TABLE,
-    # SQLite cannot alter a column: Alembic makes the table anew and copies it.
+    # SQLite cannot alter a column: Alembic rebuilds the table and copies it.
     render_as_batch=True,
     transaction_per_migration=bool(context.config.attributes.get(IN_USE)),
     # Other tables may live in the same PostgreSQL database; they are none of our business.

@@ -1,6 +1,6 @@
 """Files, batches and tables.
 
-The types are written out here and not taken from the models, for the models will move on.
+The types are written out here and not taken from the models, because the models will move on.
 """
 
 import sqlalchemy as sa

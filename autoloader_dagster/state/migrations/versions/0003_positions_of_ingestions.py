@@ -25,7 +25,7 @@ def upgrade() -> None:
         sa.Column("updated_at", _MOMENT, nullable=False),
         sa.PrimaryKeyConstraint("table", "ingestion_id", name="pk_followed_tables"),
     )
-    # Who shares a table follows it from its beginning once, for the old position may be past
+    # Who shares a table follows it from its beginning once, because the old position may be past
     # batches of which only another one had looked.
     op.execute(
         """
