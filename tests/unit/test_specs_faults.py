@@ -206,7 +206,7 @@ def test_a_file_that_is_no_spec(tmp_path: Path, text: str | bytes, fault: str) -
         ),
         (
             "partition: {every: hour, timezone: Europe/Berlin}",
-            ":8  partition.timezone: hourly partitions are in UTC only, because a local clock has one "
+            ":8  partition.timezone: hourly partitions are in UTC only, because local time has one "
             "hour twice a year",
         ),
         (
