@@ -97,7 +97,11 @@ class _Builder:
             return f"get(transform(array({keys}), _k{depth} -> {made}), 0)"
         if kind == "variant":
             return self._variant(place)
-        return typed(self.text(place.as_type("string")), sql_type, self.formats)
+        text = self.text(place.as_type("string"))
+        if sql_type == "string":
+            return text
+        # A lambda, because an expression that is used twice is evaluated twice.
+        return f"get(transform(array({text}), _x -> {typed('_x', sql_type, self.formats)}), 0)"
 
     def fits(self, place: Place, value: str, sql_type: str, depth: int) -> str:
         """Whether the value holds all of what is written."""
