@@ -24,7 +24,8 @@ from autoloader_dagster.orchestration.triggers import build_schedule, build_sens
 from autoloader_dagster.settings import Settings, check_remote, load_settings
 from autoloader_dagster.specs.connections import Connections
 from autoloader_dagster.specs.dagster_names import Mount
-from autoloader_dagster.specs.loader import LoadedSpec, SpecSet, load_specs
+from autoloader_dagster.specs.loader import load_specs
+from autoloader_dagster.specs.spec_set import LoadedSpec, SpecSet
 
 
 def build_definitions(

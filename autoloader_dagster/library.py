@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 from autoloader_dagster.settings import load_settings
-from autoloader_dagster.specs.loader import SpecSet
+from autoloader_dagster.specs.spec_set import SpecSet
 
 if TYPE_CHECKING:
     from autoloader_dagster.loading.ingestion import Ingestion

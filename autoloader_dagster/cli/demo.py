@@ -15,7 +15,7 @@ from autoloader_dagster.cli.run import raise_failure
 from autoloader_dagster.errors import AutoloaderError, UsageError
 from autoloader_dagster.settings import Settings, load_settings
 from autoloader_dagster.sources.base import source_kind
-from autoloader_dagster.specs.loader import LoadedSpec, SpecSet
+from autoloader_dagster.specs.spec_set import LoadedSpec, SpecSet
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

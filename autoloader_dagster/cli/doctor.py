@@ -18,7 +18,7 @@ from autoloader_dagster.errors import AutoloaderError
 from autoloader_dagster.loading.recovery.orphans import Orphan
 from autoloader_dagster.settings import Settings, load_settings
 from autoloader_dagster.sources.steady import SteadySource
-from autoloader_dagster.specs.loader import LoadedSpec, SpecSet
+from autoloader_dagster.specs.spec_set import LoadedSpec, SpecSet
 from autoloader_dagster.specs.values import shown_size
 
 UI_PORT = 3000

@@ -8,7 +8,7 @@ from autoloader_dagster.cli.output import say
 from autoloader_dagster.errors import SpecGone, SpecNotFound, StateError
 from autoloader_dagster.loading.recovery.orphans import Orphan, orphan_named, orphans_in
 from autoloader_dagster.settings import Settings
-from autoloader_dagster.specs.loader import LoadedSpec, SpecSet
+from autoloader_dagster.specs.spec_set import LoadedSpec, SpecSet
 
 
 def orphans_if_known(settings: Settings, specs: SpecSet) -> list[Orphan] | None:

@@ -3,7 +3,8 @@
 from typing import TYPE_CHECKING
 
 from autoloader_dagster.settings import Settings
-from autoloader_dagster.specs.loader import LoadedSpec, SpecSet, load_specs
+from autoloader_dagster.specs.loader import load_specs
+from autoloader_dagster.specs.spec_set import LoadedSpec, SpecSet
 
 if TYPE_CHECKING:
     from autoloader_dagster.loading.ingestion import Ingestion

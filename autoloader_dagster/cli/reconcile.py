@@ -17,7 +17,7 @@ from autoloader_dagster.cli.project import open_specs, source_base
 from autoloader_dagster.cli.render.shapes import FINDINGS
 from autoloader_dagster.cli.run import raise_failure
 from autoloader_dagster.settings import load_settings
-from autoloader_dagster.specs.loader import LoadedSpec
+from autoloader_dagster.specs.spec_set import LoadedSpec
 
 if TYPE_CHECKING:
     from autoloader_dagster.loading.recovery.reconcile import Reconciliation

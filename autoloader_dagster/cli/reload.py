@@ -8,7 +8,7 @@ from autoloader_dagster.cli.output import print_json, progress, say
 from autoloader_dagster.cli.project import open_ingestion, source_base
 from autoloader_dagster.cli.render.shapes import BATCHES_OF_RELOAD, LEFT, RELOADED, TO_RELOAD
 from autoloader_dagster.settings import Settings
-from autoloader_dagster.specs.loader import LoadedSpec, SpecSet
+from autoloader_dagster.specs.spec_set import LoadedSpec, SpecSet
 from autoloader_dagster.specs.values import shown_size
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from autoloader_dagster.cli.reload import not_loaded_again, reload_loaded
 from autoloader_dagster.cli.render.shapes import BATCHES_OF_RUN, FILES, SAME_CONTENT
 from autoloader_dagster.errors import UsageError
 from autoloader_dagster.settings import Settings, load_settings
-from autoloader_dagster.specs.loader import LoadedSpec, SpecSet
+from autoloader_dagster.specs.spec_set import LoadedSpec, SpecSet
 from autoloader_dagster.specs.values import shown_size
 
 if TYPE_CHECKING:

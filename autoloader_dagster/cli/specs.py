@@ -15,8 +15,8 @@ from autoloader_dagster.settings import Settings, load_settings
 from autoloader_dagster.spark.catalogs import catalogs_in, unknown_catalog
 from autoloader_dagster.spark.server.conf import server_conf
 from autoloader_dagster.specs.fault import SpecFault, shown_path
-from autoloader_dagster.specs.loader import BrokenSpec, LoadedSpec, SpecSet
 from autoloader_dagster.specs.model import Trigger
+from autoloader_dagster.specs.spec_set import BrokenSpec, LoadedSpec, SpecSet
 from autoloader_dagster.specs.table import Partition
 
 

@@ -11,7 +11,7 @@ from autoloader_dagster.cli.project import open_specs, open_state
 from autoloader_dagster.cli.render.shapes import BATCHES, STATUS
 from autoloader_dagster.loading.recovery.orphans import Orphan, orphans_in, spec_or_orphan
 from autoloader_dagster.settings import Settings, load_settings
-from autoloader_dagster.specs.loader import LoadedSpec
+from autoloader_dagster.specs.spec_set import LoadedSpec
 
 if TYPE_CHECKING:
     from autoloader_dagster.state.store import ProcessedFiles

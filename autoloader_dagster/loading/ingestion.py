@@ -10,8 +10,8 @@ from autoloader_dagster.batch_ids import BatchId
 from autoloader_dagster.iceberg.columns import Column
 from autoloader_dagster.loading.lakehouse import SPARK, Lakehouse, Table
 from autoloader_dagster.sources.base import FileSource
-from autoloader_dagster.specs.loader import LoadedSpec
 from autoloader_dagster.specs.model import IngestionSpec
+from autoloader_dagster.specs.spec_set import LoadedSpec
 from autoloader_dagster.state.store import ProcessedFiles
 
 if TYPE_CHECKING:

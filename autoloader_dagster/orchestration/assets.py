@@ -26,7 +26,7 @@ from autoloader_dagster.redaction import struck_errors
 from autoloader_dagster.sources.base import source_kind
 from autoloader_dagster.specs.connections import Connections
 from autoloader_dagster.specs.dagster_names import BROKEN_SPECS, Mount
-from autoloader_dagster.specs.loader import BrokenSpec, LoadedSpec
+from autoloader_dagster.specs.spec_set import BrokenSpec, LoadedSpec
 
 
 def asset_key(loaded: LoadedSpec) -> dg.AssetKey:

@@ -3,7 +3,7 @@
 import dagster as dg
 
 from autoloader_dagster.loading.placement import KEY_FORMATS, first_window
-from autoloader_dagster.specs.loader import LoadedSpec
+from autoloader_dagster.specs.spec_set import LoadedSpec
 from autoloader_dagster.specs.table import Partition
 from autoloader_dagster.state.records import PartitionKeys, PartitionRange, Partitions
 

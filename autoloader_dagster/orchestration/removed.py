@@ -29,7 +29,7 @@ from autoloader_dagster.orchestration.resources import (
 )
 from autoloader_dagster.orchestration.runs.failures import failure
 from autoloader_dagster.specs.fault import shown_path
-from autoloader_dagster.specs.loader import SpecSet
+from autoloader_dagster.specs.spec_set import SpecSet
 
 
 @dataclass(frozen=True, slots=True)

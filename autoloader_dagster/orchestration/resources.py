@@ -17,7 +17,7 @@ from autoloader_dagster.settings import Settings, check_remote, load_settings
 from autoloader_dagster.sources.steady import SteadySource
 from autoloader_dagster.specs.connections import Connections
 from autoloader_dagster.specs.dagster_names import ONLY_MOUNT, Mount
-from autoloader_dagster.specs.loader import LoadedSpec
+from autoloader_dagster.specs.spec_set import LoadedSpec
 from autoloader_dagster.state.store import ProcessedFiles
 
 if TYPE_CHECKING:

@@ -35,7 +35,7 @@ from autoloader_dagster.orchestration.resources import (
 from autoloader_dagster.redaction import strike, struck_errors
 from autoloader_dagster.sources.steady import PATIENCE_SECONDS
 from autoloader_dagster.specs.connections import Connections
-from autoloader_dagster.specs.loader import LoadedSpec
+from autoloader_dagster.specs.spec_set import LoadedSpec
 from autoloader_dagster.state.records import Discovery
 
 

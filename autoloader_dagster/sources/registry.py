@@ -8,8 +8,8 @@ from autoloader_dagster.specs.tenants import Fence
 
 if TYPE_CHECKING:
     from autoloader_dagster.specs.connections import Connections
-    from autoloader_dagster.specs.loader import LoadedSpec
     from autoloader_dagster.specs.model import IngestionSpec
+    from autoloader_dagster.specs.spec_set import LoadedSpec
 
 
 def open_source_of(loaded: "LoadedSpec", connections: "Connections") -> FileSource:

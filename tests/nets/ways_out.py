@@ -21,7 +21,8 @@ import yaml
 
 from autoloader_dagster.sources.local.kind import LocalSource
 from autoloader_dagster.sources.registry import open_source
-from autoloader_dagster.specs.loader import LoadedSpec, SpecSet, load_specs
+from autoloader_dagster.specs.loader import load_specs
+from autoloader_dagster.specs.spec_set import LoadedSpec, SpecSet
 
 _KEYS = {"access_key_id": "env:ACME_KEY", "secret_access_key": "env:ACME_SECRET"}
 _GOOD = {"default/root", "beta/orders"}

@@ -9,7 +9,8 @@ from autoloader_dagster.errors import SpecError
 from autoloader_dagster.formats.csv.options import CsvFormat
 from autoloader_dagster.formats.json.options import JsonFormat
 from autoloader_dagster.sources.local.kind import LocalSource
-from autoloader_dagster.specs.loader import BrokenSpec, LoadedSpec, load_specs
+from autoloader_dagster.specs.loader import load_specs
+from autoloader_dagster.specs.spec_set import BrokenSpec, LoadedSpec
 
 ROOT = Path(__file__).parents[2]
 

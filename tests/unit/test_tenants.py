@@ -10,7 +10,8 @@ import yaml
 from autoloader_dagster.cli.app import main
 from autoloader_dagster.errors import FileChanged, SourceAccessDenied, SpecError
 from autoloader_dagster.sources.registry import open_source
-from autoloader_dagster.specs.loader import SpecSet, load_specs
+from autoloader_dagster.specs.loader import load_specs
+from autoloader_dagster.specs.spec_set import SpecSet
 
 KEYS = {"access_key_id": "env:ACME_KEY", "secret_access_key": "env:ACME_SECRET"}
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from autoloader_dagster.errors import SpecNotFound
-from autoloader_dagster.specs.loader import LoadedSpec, SpecSet
+from autoloader_dagster.specs.spec_set import LoadedSpec, SpecSet
 
 if TYPE_CHECKING:
     from autoloader_dagster.state.store import ProcessedFiles

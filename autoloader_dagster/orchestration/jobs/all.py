@@ -13,7 +13,7 @@ from autoloader_dagster.orchestration.jobs.reconcile import RECONCILE
 from autoloader_dagster.orchestration.jobs.reload import RELOAD
 from autoloader_dagster.orchestration.jobs.status import DISMISS, RETRY
 from autoloader_dagster.orchestration.jobs.undo import UNDO
-from autoloader_dagster.specs.loader import SpecSet
+from autoloader_dagster.specs.spec_set import SpecSet
 
 JOBS = (UNDO, RETRY, DISMISS, RELOAD, RECONCILE)
 

@@ -26,7 +26,7 @@ from autoloader_dagster.orchestration.resources import (
 from autoloader_dagster.orchestration.runs.failures import failing_in_words
 from autoloader_dagster.orchestration.runs.tags import INGESTION_TAG, ended_runs
 from autoloader_dagster.redaction import struck_errors
-from autoloader_dagster.specs.loader import SpecSet
+from autoloader_dagster.specs.spec_set import SpecSet
 from autoloader_dagster.specs.values import IDENTIFIER
 
 # More than these nobody reads through; the name is typed in then.

@@ -38,7 +38,7 @@ from autoloader_dagster.orchestration.runs.in_process import (
 )
 from autoloader_dagster.orchestration.runs.tags import LISTED_TAG, tags_of
 from autoloader_dagster.specs.connections import Connections
-from autoloader_dagster.specs.loader import LoadedSpec
+from autoloader_dagster.specs.spec_set import LoadedSpec
 from autoloader_dagster.state.records import BatchRow, FileRow
 
 

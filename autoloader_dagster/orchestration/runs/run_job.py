@@ -17,7 +17,7 @@ from autoloader_dagster.orchestration.runs.in_process import (
     progress_logger,
 )
 from autoloader_dagster.orchestration.runs.tags import tags_of
-from autoloader_dagster.specs.loader import SpecSet
+from autoloader_dagster.specs.spec_set import SpecSet
 
 
 @dataclass(frozen=True, slots=True)
