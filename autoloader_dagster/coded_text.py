@@ -47,7 +47,8 @@ _CODINGS = (
     _Coding(
         re.compile(
             rf"(?=[A-Za-z0-9+/_%\\&\r\n-]{{{_LEAST}}}){_LETTERS}+"
-            rf"(?:(?:{_PLUS}|{_SLASH}|{_BREAK})+{_LETTERS}+)*"
+            # Nothing follows that could fail, so that nothing is tried twice.
+            rf"(?:{_PLUS}|{_SLASH}|{_BREAK}|{_LETTERS}+)*"
         ),
         bits=6,
         unit=4,

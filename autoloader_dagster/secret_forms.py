@@ -204,12 +204,13 @@ def _one_character(character: str) -> str:
     short = character.encode("unicode_escape", "surrogatepass").decode()
     if code < 128 and len(short) == 2:  # \n and its like
         escapes.append(short[1])
-    entities = [f"{_HASH}(?:{code}|[xX]{_hex(f'{code:x}')})"]
+    entities = [f"{_HASH}(?:0*{code}|[xX]0*{_hex(f'{code:x}')})"]
     if re.match("&[a-z]", named := html.escape(character)):
         entities.append(named[1:-1])
     if character == "'":
         entities.append("apos")
-    plain = [re.escape(character), percent]
+    # SQL and CSV double the quotes in a text.
+    plain = [re.escape(character) + ("{1,2}" if character in "'\"" else ""), percent]
     plain.append(f"{_AMPERSAND}(?:{'|'.join(entities)}){_SEMICOLON}")
     if code >= 128:  # its bytes as Latin-1 reads them
         plain.append(re.escape(raw.decode("latin-1")))

@@ -24,7 +24,7 @@ from autoloader_dagster.loading.ingestion import FileOutcome, Ingestion
 from autoloader_dagster.loading.notes import notes_on
 from autoloader_dagster.loading.placement import placer
 from autoloader_dagster.loading.recovery.moved_table import moved_in_state
-from autoloader_dagster.loading.schema_policy import decide
+from autoloader_dagster.loading.schema_policy import check_decision, decide
 from autoloader_dagster.sources.base import FileRef
 from autoloader_dagster.spark.errors import short
 from autoloader_dagster.spark.session import translate
@@ -227,6 +227,7 @@ def _read(
                 return _Read(tuple(known or ()), bad=bad)
             found = found_columns(frames.columns(readable, known or ()))
         decision = decide(spec, known, found)
+        check_decision(spec, decision)
         columns = decision.columns
 
         def take(some: Sequence[Readable]) -> list[Any]:

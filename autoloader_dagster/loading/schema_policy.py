@@ -51,22 +51,29 @@ def decide(
     """Decide how the table's columns follow the files.
 
     Args:
-        spec: Its hints and its partition columns.
+        spec: Its hints.
         table: The table's columns without the lineage columns; None if there is no table.
         found: The columns of the files.
 
     Raises:
         SpecError: A hint gives a column of the table a type that it cannot take, two hints give
-            one column two types, a hint looks like a mistyped name, or a new table would not have
-            a column of ``table.partition_by``.
+            one column two types, or a hint looks like a mistyped name.
     """
     known = tuple(table or ())
     hints = _apply_hints(spec, found.hints, found.names, known)
     add = columns_to_add(known, found.columns)
-    if table is None:
-        check_partition_by(spec, [column.name for column in add])
     kept = [replace(c, sql_type=hints.widen.get(c.name, c.sql_type)) for c in known]
     return SchemaDecision(table is None, add, hints.widen, (*kept, *add), hints.unmatched)
+
+
+def check_decision(spec: IngestionSpec, decision: SchemaDecision) -> None:
+    """Check what can be checked only once no further file leaves the batch.
+
+    Raises:
+        SpecError: A new table would not have a column of ``table.partition_by``.
+    """
+    if decision.create:
+        check_partition_by(spec, [column.name for column in decision.add])
 
 
 def columns_to_add(table: Sequence[Column], found: Sequence[Column]) -> tuple[Column, ...]:

@@ -18,6 +18,7 @@ from autoloader_dagster.errors import (
 )
 from autoloader_dagster.loading.ingestion import Ingestion
 from autoloader_dagster.orchestration.background import Background, Work
+from autoloader_dagster.specs.spec_set import LoadedSpec
 
 # With the listing before it, a tick stays within Dagster's minute.
 _LOOK_SECONDS = 15.0
@@ -30,16 +31,17 @@ _MET = {
     error.__name__ for error in (SourceUnavailable, SparkUnavailable, StateError, TableUnavailable)
 }
 
-# By ingestion. What is lost when this process ends costs some of the wait, and nothing else.
+# By the unique name of a spec. What is lost when this process ends costs some of the wait, and
+# nothing else.
 _seen: set[str] = set()
 _looks: Background[Work] = Background("look")
 _lock = threading.Lock()
 
 
-def note_outage(ingestion_id: str) -> None:
-    """Note that something that this ingestion needs does not answer now."""
+def note_outage(loaded: LoadedSpec) -> None:
+    """Note that something that this spec needs does not answer now."""
     with _lock:
-        _seen.add(ingestion_id)
+        _seen.add(loaded.names.unique)
 
 
 def has_met_outage(error: str) -> bool:
@@ -71,7 +73,7 @@ class Outage:
 
     def note(self, error: AutoloaderError) -> None:
         """Note what this tick has met."""
-        note_outage(self._ingestion.id)
+        note_outage(self._ingestion.loaded)
         self._well, self.fault = False, str(error)
 
     def is_over(self, *, met: bool = False) -> bool:
@@ -87,8 +89,8 @@ class Outage:
                 return False
             self._well = True
             with _lock:
-                self._was_seen = self._ingestion.id in _seen
-                _seen.discard(self._ingestion.id)
+                self._was_seen = self._ingestion.loaded.names.unique in _seen
+                _seen.discard(self._ingestion.loaded.names.unique)
         # Where nothing was looked at, nobody knows that what the run has met is over.
         return self._well and (self._was_seen or (met and self._look))
 
@@ -103,14 +105,15 @@ def look_now(
         seconds: A catalog that does not answer for so long is out of reach.
         patience: A look that an earlier tick began is given up after this, and another one begins.
     """
+    unique = ingestion.loaded.names.unique
     with _looks.lock:
-        look = _looks.at_work(ingestion.id)
+        look = _looks.at_work(unique)
         if look is not None and look.made_no_progress_for(patience):
-            _looks.give_up(ingestion.id)
+            _looks.give_up(unique)
             look = None
-        if look is None and not _looks.is_full(ingestion.id):
+        if look is None and not _looks.is_full(unique):
             look = Work()
-            _looks.begin(ingestion.id, look, lambda: _look(ingestion))
+            _looks.begin(unique, look, lambda: _look(ingestion))
     if look is None or not look.ended.wait(seconds):
         return TableUnavailable(
             f"the catalog of {ingestion.spec.table.name} does not answer within {seconds:.0f} s",

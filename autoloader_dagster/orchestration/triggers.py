@@ -146,7 +146,7 @@ def _plan(
             look = resources.spark_connect.is_running()
             tick = plan_tick(ingestion, context.instance, sensor=sensor, look=look)
     except StateError:
-        note_outage(loaded.ingestion_id)
+        note_outage(loaded)
         raise
     if tick.error is not None:
         context.log.error("the source was not listed: %s", strike(str(tick.error)))

@@ -18,6 +18,8 @@ T = TypeVar("T")
 # A page of a store takes seconds. A listing that makes no progress for so long waits for a
 # connection that is dead or a mount that is stuck.
 PATIENCE_SECONDS = 600.0
+# So few files are looked at within that time, however slow a store is.
+_STAT_AT_ONCE = 500
 
 
 def no_page_came(url: str, listed: int, seconds: float) -> SourceUnavailable:
@@ -71,7 +73,12 @@ class SteadySource:
         listed, pages = 0, _InThread(self.source.list_pages)
         try:
             while True:
-                page = pages.next(self.patience, no_page_came(self.url, listed, self.patience))
+                # A page that the filters leave empty is not handed on, and is progress too.
+                page = pages.next(
+                    self.patience,
+                    no_page_came(self.url, listed, self.patience),
+                    progress=lambda: self.source.left_out,
+                )
                 if page is None:
                     return
                 listed += len(page)
@@ -86,11 +93,15 @@ class SteadySource:
             f"for {_in_words(self.patience)}",
             "Check the store or the mount, and the network to it.",
         )
-        look = _InThread(lambda: iter([self.source.stat(paths)]))
+        parts = [paths[at : at + _STAT_AT_ONCE] for at in range(0, len(paths), _STAT_AT_ONCE)]
+        looks = _InThread(lambda: (self.source.stat(part) for part in parts))
+        found: dict[str, FileRef | None] = {}
         try:
-            return look.next(self.patience, error) or {}
+            for _ in parts:
+                found |= looks.next(self.patience, error) or {}
         finally:
-            look.end()
+            looks.end()
+        return found
 
     def open(self, ref: FileRef, start: int = 0, length: int | None = None) -> IO[bytes]:
         """As the source's."""
@@ -122,18 +133,30 @@ class _InThread(Generic[T]):
         except BaseException as error:
             self._answers.put((None, error))
 
-    def next(self, seconds: float, too_late: SourceUnavailable) -> T | None:
+    def next(
+        self,
+        seconds: float,
+        too_late: SourceUnavailable,
+        progress: Callable[[], object] = lambda: None,
+    ) -> T | None:
         """The next item; None after the last one.
 
         Args:
-            seconds: How long to wait for it.
+            seconds: How long to wait for it, or for progress.
             too_late: What is raised then.
+            progress: Another answer than before shows that the work goes on.
         """
         self._asked.put(True)
-        try:
-            item, error = self._answers.get(timeout=seconds)
-        except Empty:
-            raise too_late from None
+        seen = progress()
+        while True:
+            try:
+                item, error = self._answers.get(timeout=seconds)
+                break
+            except Empty:
+                now = progress()
+                if now == seen:
+                    raise too_late from None
+                seen = now
         if error is not None:
             raise error
         return item

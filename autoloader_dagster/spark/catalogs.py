@@ -53,8 +53,11 @@ def unavailable(
 
 def shown_address(address: str) -> str:
     """An address as it can be shown: without name, password and parameters."""
-    bare = re.split(r"[?;]", address)[0]
+    scheme = _SCHEME.match(address)
+    bare, *parameters = re.split(r"[?;]", address, maxsplit=1)
+    if any("@" in each for each in parameters):
+        # A password may contain ? and ; and then nobody can tell where the host begins.
+        return scheme[0] if scheme else ""
     if "@" not in bare:
         return bare
-    scheme = _SCHEME.match(bare)
     return (scheme[0] if scheme else "") + bare.rpartition("@")[2]

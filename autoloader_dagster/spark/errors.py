@@ -71,7 +71,7 @@ def catalog_error(
     return TableUnavailable(
         f"{named}{at} {failed}{in_vain}: {first_sentence(error)}",
         f"Check {check}. The catalog's settings are those of the Spark server "
-        "(spark.sql.catalog...). Nothing was changed, and files that wait load in the next run.",
+        "(spark.sql.catalog...). The next run finds out what was published, and loads what waits.",
     )
 
 

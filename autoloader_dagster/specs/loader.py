@@ -63,7 +63,10 @@ def load_specs(specs_dir: Path | str) -> SpecSet:
     return SpecSet(
         tuple(
             replace(
-                _loaded(draft, draft.spec), named_ingestions=named, fence=_fence(draft, allowed)
+                _loaded(draft, draft.spec),
+                named_ingestions=named,
+                fence=_fence(draft, allowed),
+                unread_tenants=frozenset(beyond),
             )
             for draft in drafts
             if draft.spec and draft.usable
@@ -85,6 +88,7 @@ def load_specs(specs_dir: Path | str) -> SpecSet:
         connections,
         allowed,
         specs_dir,
+        unread=frozenset(beyond),
     )
 
 

@@ -55,7 +55,7 @@ def _entries(folder: Path) -> tuple[list[Path], list[Path]]:
             (entry for entry in found if not entry.name.startswith(("_", "."))),
             key=lambda entry: entry.name,
         )
-    folders = [entry.name for entry in entries if entry.is_dir()]
+    folders = [entry.name for entry in entries if _is_folder(entry)]
     left_out = set(folders)
     files = [
         folder / entry.name
@@ -63,6 +63,13 @@ def _entries(folder: Path) -> tuple[list[Path], list[Path]]:
         if entry.name not in left_out and Path(entry.name).suffix.lower() in _SUFFIXES
     ]
     return files, [folder / name for name in folders]
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link in a circle, for example: reading it as a file shows what is wrong
+        return False
 
 
 def within_limits(

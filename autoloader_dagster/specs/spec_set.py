@@ -32,6 +32,7 @@ class LoadedSpec:
         text_hash: Digest of what the file says; comments and the order of keys do not change it.
         named_ingestions: Every ingestion that a spec of the folder names, the broken ones too.
         fence: Where its local files may be; None for everywhere.
+        unread_tenants: As ``SpecSet.unread``.
         mount: Where its folder is mounted in a Dagster project.
     """
 
@@ -42,6 +43,7 @@ class LoadedSpec:
     named_ingestions: frozenset[str] = frozenset()
     fence: Fence | None = None
     mount: Mount = ONLY_MOUNT
+    unread_tenants: frozenset[str] = frozenset()
 
     @property
     def ingestion_id(self) -> str:
@@ -90,6 +92,8 @@ class SpecSet:
         tenants: What each tenant may name.
         folder: The specs folder.
         mount: Where the folder is mounted in a Dagster project.
+        unread: Tenants with more spec files than the operator allows; nobody knows what the files
+            beyond name.
     """
 
     specs: tuple[LoadedSpec, ...]
@@ -98,6 +102,7 @@ class SpecSet:
     tenants: Tenants = field(default=Tenants())
     folder: Path = Path()
     mount: Mount = ONLY_MOUNT
+    unread: frozenset[str] = frozenset()
 
     @property
     def faults(self) -> tuple[SpecFault, ...]:

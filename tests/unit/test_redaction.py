@@ -143,6 +143,25 @@ def test_what_is_beside_a_secret_is_left_as_it_is() -> None:
     assert struck.endswith("wgYW5kIHRoZSByZXN0, *** and ***.")
 
 
+def test_runs_that_seem_to_be_coded_cost_little_time() -> None:
+    remember("nothing-of-this-is-here")
+    texts = ["%0A" * 20_000, ("A" + "\\n" * 5_000) * 10, "A%2B" * 20_000, "&#43;" * 20_000]
+    began = time.process_time()
+    for text in texts:
+        assert strike(text) == text
+    # It took minutes where each beginning of a run was tried.
+    assert time.process_time() - began < 20
+
+
+@pytest.mark.parametrize(
+    "shown",
+    ["'ab''cd!12'", '"ab\'cd!12"', "ab&#39;cd&#033;12", "ab&#x0027;cd!12"],
+)
+def test_quotes_that_are_doubled_and_entities_with_zeros_are_struck(shown: str) -> None:
+    remember("ab'cd!12")
+    assert "cd" not in strike(f"refused {shown} here")
+
+
 def test_a_large_text_and_many_secrets_cost_little_time() -> None:
     rng = random.Random(1)
     for _ in range(500):

@@ -284,6 +284,35 @@ def test_a_command_gives_a_source_up_that_does_not_answer(lake: Lake) -> None:
         list(steady.list_pages())
 
 
+def test_a_command_does_not_give_up_a_listing_that_chooses_nothing_for_long() -> None:
+    class Choosy:
+        """Meets many files and chooses none of them; then it hangs."""
+
+        left_out = 0
+        let_go = threading.Event()
+
+        def list_pages(self) -> Iterator[list[FileRef]]:
+            for _ in range(8):
+                self.let_go.wait(0.1)
+                self.left_out += 1_000
+            self.let_go.wait(60)
+            yield []
+
+        def stat(self, paths: Sequence[str]) -> dict[str, FileRef | None]:
+            self.let_go.wait(0.1)
+            return dict.fromkeys(paths)
+
+    source = Choosy()
+    steady = SteadySource(source, "/mnt/in", patience=0.3)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(SourceUnavailable, match="was given up"):
+        list(steady.list_pages())
+    assert source.left_out == 8_000
+    # A look at many files takes longer than one at a few.
+    paths = [f"/mnt/in/{number}" for number in range(3_000)]
+    assert steady.stat(paths) == dict.fromkeys(paths)
+    source.let_go.set()
+
+
 def test_commands_and_jobs_wait_for_a_source_as_long_as_a_tick_does(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -493,7 +522,7 @@ def test_files_that_failed_in_an_outage_are_asked_for_as_soon_as_it_is_over(lake
         # A run that fails although all is well waits as before.
         instance.report_run_failed(_add_run(instance, request))
         assert tick()[0] == 0
-        note_outage(ingestion.id)
+        note_outage(ingestion.loaded)
         assert tick() == (1, "")
 
 
@@ -520,7 +549,7 @@ def test_a_look_that_nobody_answers_is_given_up_and_another_one_begins(lake: Lak
         assert look_now(hung, 0.01, patience=0) is not None
     assert len(looks) == 3
     let_go.set()
-    wait_for(lambda: not _threads_of(ingestion.id), 20, "the end of the looks")
+    wait_for(lambda: not _threads_of(ingestion.loaded.names.unique), 20, "the end of the looks")
     assert look_now(ingestion, 20) is None
 
 

@@ -366,6 +366,15 @@ def test_a_huge_file_of_a_tenant_is_broken_alone(
     assert len(specs.faults) <= 101
 
 
+def test_a_link_in_a_circle_breaks_no_other_spec(site: Site) -> None:
+    for folder in (site.specs, site.specs / "acme"):
+        (folder / "loop.yaml").symlink_to(folder / "loop.yaml")
+        (folder / "loop").symlink_to(folder / "loop")
+    specs = site.load()
+    assert _ids(specs) == GOOD
+    assert {broken.path.name for broken in specs.broken} == {"loop.yaml"}
+
+
 def test_more_specs_than_a_tenant_may_have_are_not_read_and_are_named(site: Site) -> None:
     # With the spec that is there: ten, thirty, and thirty-one.
     for number in range(30):
@@ -382,6 +391,7 @@ def test_more_specs_than_a_tenant_may_have_are_not_read_and_are_named(site: Site
         specs.get("acme/z00")
     # What the state knows of them is not taken for that of deleted specs.
     assert {"acme/z00", "acme/z29", "acme/orders"} <= specs.specs[0].named_ingestions
+    assert specs.unread == specs.specs[0].unread_tenants == {"acme"}
 
     site.allow(max_specs=31)
     assert all("is not read" not in str(fault) for fault in site.load().faults)

@@ -13,7 +13,7 @@ from autoloader_dagster.loading.batch.reader import BatchReader
 from autoloader_dagster.loading.ingestion import Ingestion
 from autoloader_dagster.loading.lakehouse import Table
 from autoloader_dagster.loading.progress import Progress
-from autoloader_dagster.loading.schema_policy import SchemaDecision, decide
+from autoloader_dagster.loading.schema_policy import SchemaDecision, check_decision, decide
 
 _log = logging.getLogger(__name__)
 
@@ -62,6 +62,7 @@ def prepare_table(
         progress("counting bad rows")
         columns = [*(known or ()), *decision.add]
         members.leave_out_bad(reader.too_many_bad_rows(readable, columns))
+    check_decision(spec, decision)
     try:
         _carry_out(ingestion, table, decision)
     except TableError as error:

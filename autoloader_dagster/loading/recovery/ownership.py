@@ -107,6 +107,13 @@ def adopt(ingestion: Ingestion, old: str, *, dry_run: bool = True) -> Adopted:
         LoadError: Both have loaded the same file.
     """
     old = old if "/" in old else f"default/{old}"
+    tenant = old.partition("/")[0]
+    if tenant in ingestion.loaded.unread_tenants:
+        raise UsageError(
+            f"{old} has perhaps a spec of its own, because not all spec files of tenant '{tenant}' "
+            "are read",
+            "Ask the operator to raise max_specs in _tenant.yaml, or remove spec files.",
+        )
     if old == ingestion.id or old in ingestion.loaded.named_ingestions:
         raise UsageError(
             f"{old} has a spec of its own, so its state cannot be handed over",
