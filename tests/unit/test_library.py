@@ -130,7 +130,7 @@ def test_the_mount_of_the_pages_is_as_they_say(
 
 
 _SIGNATURES = {
-    "build_definitions": "(specs: autoloader_dagster.specs.loader.SpecSet, *, name: str = '', "
+    "build_definitions": "(specs: autoloader_dagster.specs.spec_set.SpecSet, *, name: str = '', "
     "key_prefix: collections.abc.Sequence[str] = (), group_name: str | None = None, "
     "tags: collections.abc.Mapping[str, str] | None = None, spark_remote: str | None = None, "
     "database_url: str | None = None, executor: "
@@ -138,10 +138,10 @@ _SIGNATURES = {
     "resources: collections.abc.Mapping[str, typing.Any] | None = None) -> "
     "dagster._core.definitions.definitions_class.Definitions",
     "load_specs": "(specs_dir: pathlib._local.Path | str) -> "
-    "autoloader_dagster.specs.loader.SpecSet",
-    "open_ingestion": "(specs: autoloader_dagster.specs.loader.SpecSet, name: str) -> "
+    "autoloader_dagster.specs.spec_set.SpecSet",
+    "open_ingestion": "(specs: autoloader_dagster.specs.spec_set.SpecSet, name: str) -> "
     "'Iterator[Ingestion]'",
-    "run": "(specs: autoloader_dagster.specs.loader.SpecSet, name: str, *, "
+    "run": "(specs: autoloader_dagster.specs.spec_set.SpecSet, name: str, *, "
     "partition: str | None = None, "
     "progress: collections.abc.Callable[[str], None] | None = None) -> 'RunReport'",
 }
