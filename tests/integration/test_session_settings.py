@@ -19,14 +19,13 @@ from autoloader_dagster.spark.session import connect
 from autoloader_dagster.spark.session_conf import SESSION_CONF, settle
 from autoloader_dagster.state.store import ProcessedFiles
 from tests.fixtures.lake import Lake
-from tests.fixtures.spark import CHEAP_SERVER, settings_for
+from tests.fixtures.spark import cheap_server, settings_for
 
 if TYPE_CHECKING:
     from pyspark.sql.connect.session import SparkSession as ConnectSession
 
 # A server of somebody else, with everything that could change a value, and little memory.
 _HOSTILE = {
-    **CHEAP_SERVER,
     "spark.driver.memory": "1g",
     "spark.sql.session.timeZone": "Asia/Kolkata",
     "spark.sql.ansi.enabled": "false",
@@ -109,7 +108,9 @@ def _load_all(lake: Lake) -> dict[str, list[tuple[Any, ...]]]:
 def test_a_servers_own_settings_change_no_value(lake: Lake, tmp_path: Path) -> None:
     expected = _load_all(lake)
     conf = tmp_path / "hostile.conf"
-    conf.write_text("".join(f"{key}={value}\n" for key, value in _HOSTILE.items()))
+    conf.write_text(
+        "".join(f"{key}={value}\n" for key, value in (cheap_server() | _HOSTILE).items())
+    )
     settings = settings_for(tmp_path / "home", AUTOLOADER_SPARK_CONF=str(conf))
     (tmp_path / "other").mkdir()
     store = ProcessedFiles(f"sqlite:///{tmp_path / 'other' / 'state.db'}")

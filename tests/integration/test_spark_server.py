@@ -24,7 +24,7 @@ from autoloader_dagster.spark.server.embedded import EmbeddedServer
 from autoloader_dagster.spark.server.locks import is_locked
 from autoloader_dagster.spark.session import SparkConnect, connect
 from tests.fixtures.s3 import S3Bucket
-from tests.fixtures.spark import settings_for
+from tests.fixtures.spark import cheap_conf, settings_for
 
 START_AND_USE = """
 import json, os, sys
@@ -45,7 +45,9 @@ def own(tmp_path: Path) -> Iterator[Callable[..., Settings]]:
     """Makes the settings of a server that belongs to this test alone; at the end it is stopped."""
     made = []
 
-    def make(name: str = "home", **environ: str) -> Settings:
+    def make(name: str = "home", cheap: bool = True, **environ: str) -> Settings:
+        if cheap:
+            environ.setdefault("AUTOLOADER_SPARK_CONF", str(cheap_conf(tmp_path)))
         made.append(settings_for(tmp_path / name, **environ))
         return made[-1]
 
@@ -60,7 +62,8 @@ def living(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
 
     Each test begins with ``ensure``, so it runs alone as well.
     """
-    settings = settings_for(tmp_path_factory.mktemp("living") / "home")
+    root = tmp_path_factory.mktemp("living")
+    settings = settings_for(root / "home", AUTOLOADER_SPARK_CONF=str(cheap_conf(root)))
     yield settings
     EmbeddedServer(settings).stop()
 
@@ -95,6 +98,7 @@ def test_processes_that_start_at_once_share_one_server_that_outlives_them(
     EmbeddedServer(settings).stop()
     cwd = tmp_path / "cwd"
     cwd.mkdir()
+    # They start the server with the settings of production.
     env = {**os.environ, "AUTOLOADER_HOME": str(settings.home)}
     starters = [
         # Had the server inherited the pipes, communicate() would wait for it.
@@ -198,7 +202,7 @@ def test_the_java_of_the_wheel_serves_under_the_c_locale(
     monkeypatch.setenv("LC_ALL", "C")
     file = tmp_path / "Zürich 1 é.csv"
     file.write_text("a\n1\n2\n")
-    settings = own()
+    settings = own(cheap=False)
     with connect(settings) as spark:
         spark.sql("CREATE NAMESPACE lake.n")
         spark.read.csv(str(file), header=True).writeTo("lake.n.t").using("iceberg").create()
@@ -420,8 +424,9 @@ def test_a_call_longer_than_the_servers_streams_is_not_cut(
 ) -> None:
     # The server ends each stream of answers after two minutes, here one second, and the client
     # asks for the rest; none of that may count as a failure.
-    conf = tmp_path / "spark.conf"
-    conf.write_text("spark.connect.execute.reattachable.senderMaxStreamDuration 1s\n")
+    conf = cheap_conf(tmp_path)
+    with conf.open("a") as more:
+        more.write("spark.connect.execute.reattachable.senderMaxStreamDuration 1s\n")
     with connect(own(AUTOLOADER_SPARK_CONF=str(conf))) as spark:
         started = time.monotonic()
         spark.sql("SELECT reflect('java.lang.Thread', 'sleep', 15000L)").collect()
