@@ -200,6 +200,7 @@ def _open_session(channel: "Channel", server: str, seconds: float) -> Iterator["
     from autoloader_dagster.spark.client import (
         BriefRetries,
         know_secrets_of_errors,
+        release_when_done,
         share_class_loader,
     )
 
@@ -221,6 +222,7 @@ def _open_session(channel: "Channel", server: str, seconds: float) -> Iterator["
     atexit.unregister(session.client._cleanup_ml_cache)  # noqa: SLF001
     session.client.set_retry_policies([BriefRetries()])
     know_secrets_of_errors(session)
+    release_when_done(session)
     try:
         try:
             # The first calls to the server, so they also tell whether the server answers.

@@ -13,7 +13,7 @@ import pytest
 
 from autoloader_dagster.errors import SparkSetupError
 from autoloader_dagster.settings import Settings
-from autoloader_dagster.spark.client import share_class_loader
+from autoloader_dagster.spark.client import release_when_done, share_class_loader
 from autoloader_dagster.spark.server.embedded import EmbeddedServer
 from autoloader_dagster.spark.session import connect
 from autoloader_dagster.spark.session_conf import SESSION_CONF, settle
@@ -175,3 +175,25 @@ def test_a_session_that_a_server_does_not_copy_is_used_as_it_is(lake: Lake) -> N
         # It is there already, so the server refuses to make it by copying another one.
         share_class_loader(cast("ConnectSession", spark))
         assert spark.range(3).count() == 3
+
+
+def test_the_answers_of_a_call_are_released_by_one_call(lake: Lake) -> None:
+    from pyspark.sql.connect.client.reattach import ExecutePlanResponseReattachableIterator
+
+    with connect(lake.settings) as spark:
+        session = cast("ConnectSession", spark)
+        stub, sent = session.client._stub, list[Any]()
+        release = stub.ReleaseExecute
+
+        def release_and_count(request: Any, **options: Any) -> Any:
+            sent.append(request)
+            return release(request, **options)
+
+        stub.ReleaseExecute = release_and_count
+        release_when_done(session)
+        assert spark.range(3).count() == 3
+        # Ends when all of them are sent.
+        ExecutePlanResponseReattachableIterator.shutdown()
+    assert ["release_all" if r.HasField("release_all") else "release_until" for r in sent] == [
+        "release_all"
+    ]
