@@ -12,6 +12,7 @@ instead of loading. A job that was killed has no answer.
 """
 
 import faulthandler
+import gc
 import json
 import os
 import resource
@@ -46,6 +47,8 @@ def main() -> None:
 
     _ = pandas, pyarrow, pyspark
     assert "grpc" not in sys.modules
+    # A worker's garbage is not among what was imported, and looking there would copy all of it.
+    gc.freeze()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(sys.argv[1])
