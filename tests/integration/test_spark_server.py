@@ -68,10 +68,6 @@ def living(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     EmbeddedServer(settings).stop()
 
 
-# They run in one process, one after the other.
-one_life = pytest.mark.xdist_group("one_life_of_a_spark_server")
-
-
 def await_that(condition: Callable[[], bool], seconds: float = 30) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
@@ -90,7 +86,6 @@ def remote_url(address: ServerAddress, token: str) -> str:
 # --- starting -----------------------------------------------------------------------------------
 
 
-@one_life
 def test_processes_that_start_at_once_share_one_server_that_outlives_them(
     living: Settings, tmp_path: Path
 ) -> None:
@@ -211,7 +206,6 @@ def test_the_java_of_the_wheel_serves_under_the_c_locale(
         assert asked.collect()[0][0].endswith("java-runtime")
 
 
-@one_life
 def test_the_garbage_collector_is_the_one_that_gets_most_done(living: Settings) -> None:
     assert _chosen_options(EmbeddedServer(living).ensure()) == ["-XX:+UseParallelGC"]
 
@@ -246,7 +240,6 @@ def test_an_idle_server_stops_but_not_while_a_session_is_open(own: Callable[...,
 # --- dying ----------------------------------------------------------------------------------------
 
 
-@one_life
 def test_a_killed_server_fails_the_call_in_seconds_and_the_next_use_starts_anew(
     living: Settings,
 ) -> None:
@@ -279,7 +272,6 @@ def test_a_killed_server_fails_the_call_in_seconds_and_the_next_use_starts_anew(
     assert server.ensure().pid != address.pid
 
 
-@one_life
 def test_java_does_not_outlive_a_killed_supervisor(living: Settings) -> None:
     settings = living
     server = EmbeddedServer(settings)
@@ -318,7 +310,6 @@ def test_a_left_over_process_is_ended_only_if_it_bears_our_mark(tmp_path: Path, 
         process.communicate(timeout=10)
 
 
-@one_life
 def test_a_server_that_hangs_is_an_error_and_can_be_stopped(
     living: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -339,7 +330,6 @@ def test_a_server_that_hangs_is_an_error_and_can_be_stopped(
     assert java_is_gone(address)
 
 
-@one_life
 def test_stop_ends_java_and_a_second_stop_finds_nothing(living: Settings) -> None:
     server = EmbeddedServer(living)
     server.stop()
