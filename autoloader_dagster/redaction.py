@@ -76,7 +76,7 @@ def remember(secret: str | None) -> None:
 
 def strike(text: str) -> str:
     """The text with ``***`` in the place of each secret that was remembered."""
-    if _memory.is_empty:
+    if _memory.is_empty or len(text) < SHORTEST:
         return text
     kept: list[str] = []
     end = 0

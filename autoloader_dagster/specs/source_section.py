@@ -18,7 +18,7 @@ class SourceSection(SpecModel):
         type: The kind, a name in ``autoloader_dagster.specs.registry``.
     """
 
-    credentials: ClassVar[re.Pattern[str]] = re.compile(r"[^/]*://.*@")
+    credentials: ClassVar[re.Pattern[str]] = re.compile(r"(?s)[^/]*://.*@")
 
     # Any, because each kind narrows it to its own name.
     type: Any

@@ -114,6 +114,8 @@ def test_any_error_of_spark_is_told_in_a_sentence_without_javas_stack(
         ),
         ("jdbc:oracle:thin:scott/tiger@//db:1521/x", "jdbc:oracle://db:1521/x"),
         ("jdbc:sqlserver://db:1433;password=p", "jdbc:sqlserver://db:1433"),
+        ("jdbc:postgresql://me:a\nb@db:1/x", "jdbc:postgresql://db:1/x"),
+        ("jdbc:postgresql://me:1/a@b@db:1/x", "jdbc:postgresql://db:1/x"),
         ("thrift://metastore:9083", "thrift://metastore:9083"),
         ("https://u:p;w@h/x", "https://"),
         ("jdbc:mysql://root:s3cr?etpass@db/x", "jdbc:mysql://"),

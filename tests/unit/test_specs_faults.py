@@ -450,6 +450,10 @@ def test_a_fault_in_a_section(tmp_path: Path, old: str, new: str, fault: str) ->
             "https://KEY:CAN/ARY@host/x",
             "it contains a user name or password; take it out and name a connection",
         ),
+        (
+            r'"https://KEY:CAN\nARY@host/x"',
+            "it contains a user name or password; take it out and name a connection",
+        ),
     ],
 )
 def test_an_address_that_is_wrong_is_never_repeated_with_its_secrets(
