@@ -88,6 +88,14 @@ def strike(text: str) -> str:
     return STRUCK.join([*kept, text[end:]]) if kept else text
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of an error without secrets, or the error's name if it has no text.
+
+    Base64 in lines holds a part of a secret in its first line, so the whole text is struck.
+    """
+    return (strike(str(error)).strip().splitlines() or [type(error).__name__])[0]
+
+
 @contextmanager
 def struck_errors() -> Iterator[None]:
     """Take the secrets out of an error that leaves the block, and out of its causes."""

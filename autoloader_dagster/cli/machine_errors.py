@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 
 from autoloader_dagster.errors import UsageError
+from autoloader_dagster.redaction import first_line
 
 _HINTS = {
     errno.EACCES: "Run the command as its owner, or set AUTOLOADER_HOME to a folder of yours.",
@@ -39,7 +40,7 @@ def machine_error(error: BaseException) -> UsageError | None:
 
 def _storage_error(error: BaseException) -> UsageError:
     home = os.environ.get("DAGSTER_HOME")
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    reason = first_line(error)
     return UsageError(
         f"Dagster's storage{f' in {home}' if home else ''} failed: {reason}",
         "Check that its disk has room and that this user may write there, or, if dagster.yaml "

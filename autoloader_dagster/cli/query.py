@@ -21,6 +21,7 @@ from autoloader_dagster.cli.output import (
 from autoloader_dagster.cli.project import open_specs
 from autoloader_dagster.errors import AutoloaderError, SpecError, TableError, UsageError
 from autoloader_dagster.iceberg.sql import quoted
+from autoloader_dagster.redaction import first_line
 from autoloader_dagster.settings import Settings, load_settings
 from autoloader_dagster.spark.catalogs import catalogs_in, unavailable
 from autoloader_dagster.spark.errors import is_of_catalog
@@ -166,8 +167,7 @@ def _only_reads(spark: "SparkSession", sql: str) -> bool:
 
 
 def _first_line(error: Exception) -> str:
-    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return re.sub(r"\s*SQLSTATE: \w+", "", line).rstrip(" ;")
+    return re.sub(r"\s*SQLSTATE: \w+", "", first_line(error)).rstrip(" ;")
 
 
 def _tables_in_words(spark: "SparkSession", settings: Settings) -> str:

@@ -8,6 +8,7 @@ import psycopg
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from autoloader_dagster.errors import StateError
+from autoloader_dagster.redaction import first_line
 
 DRIVER_ERRORS = (SQLAlchemyError, sqlite3.Error, psycopg.Error)
 
@@ -90,7 +91,7 @@ def explain(error: BaseException, place: str, password: str | None) -> StateErro
         password: Struck out of the driver's message, should it be there.
     """
     cause = (error.orig or error) if isinstance(error, DBAPIError) else error
-    detail = (str(cause).strip().splitlines() or [type(cause).__name__])[0]
+    detail = first_line(cause)
     if password:
         detail = detail.replace(password, "***")
     meaning, hint = _meaning(cause)

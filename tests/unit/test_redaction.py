@@ -8,6 +8,7 @@ import logging
 import random
 import re
 import secrets
+import sqlite3
 import sys
 import time
 import traceback
@@ -28,6 +29,7 @@ from autoloader_dagster.orchestration.resources import SparkConnectResource
 from autoloader_dagster.redaction import remember, strike, strike_error, struck_errors
 from autoloader_dagster.settings import Settings, check_remote, without_parameters
 from autoloader_dagster.state.database import Database
+from autoloader_dagster.state.failures import explain
 from tests.fixtures.spark import settings_for
 from tests.nets import talkative
 from tests.nets.canaries import FORMS, Secret, draw_secrets, seen, shown_as
@@ -214,6 +216,16 @@ def test_what_follows_the_beginning_of_a_long_secret_is_left_as_it_is() -> None:
     remember(short)
     remember(f"{short}={_unique('*')}{'x' * 300}")
     assert strike(f'["{short}"] here') == '["***"] here'
+
+
+def test_the_line_of_an_error_that_is_shown_holds_no_part_of_a_secret() -> None:
+    canaries = [secrets.token_hex(12), secrets.token_hex(12)]
+    secret = f"\ufeff{canaries[0]}\\xe0{canaries[1]}n{secrets.token_hex(12)}"
+    remember(secret)
+    code = base64.encodebytes(f"u:{secret}".encode()).decode()
+    error = explain(sqlite3.OperationalError(f"refused {code}"), "/x/state.db", None)
+    assert not seen(Secret(secret, tuple(canaries)), str(error))
+    assert "refused" in str(error)
 
 
 def test_a_line_of_a_secret_is_struck_too() -> None:
