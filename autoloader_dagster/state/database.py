@@ -319,7 +319,9 @@ def _passwords(url: URL) -> list[str]:
 def _written_passwords(url: str) -> list[str]:
     """The same as they are written in the address."""
     users = re.findall(r"(?s)://[^:/@]*:(.*)@", url)
-    return users + re.findall(r"(?i)[?&][^=]*pass[^=]*=([^&]*)", url)
+    # One with an & in it ends where the next parameter begins.
+    parameters = re.findall(r"(?is)[?&][^=]*pass[^=]*=(.*?)(?=&[\w.%-]+=|\Z)", url)
+    return [*users, *parameters, *(each.partition("&")[0] for each in parameters)]
 
 
 def _engine(url: URL) -> Engine:

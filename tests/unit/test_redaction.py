@@ -301,6 +301,20 @@ def test_a_password_with_a_line_break_in_the_databases_address_is_struck() -> No
         assert strike(f"no {form.format(*parts)} here") == "no *** here"
 
 
+@pytest.mark.parametrize("between", ["&<", "&", ";", "#", "\n"])
+@pytest.mark.parametrize("rest", ["", "&application_name=x"])
+def test_a_password_that_ends_a_parameter_too_early_is_struck_whole(
+    between: str, rest: str
+) -> None:
+    parts = [secrets.token_hex(7), secrets.token_hex(7)]
+    written = between.join(parts)
+    Database(f"postgresql://me@127.0.0.1:1/state?password={written}{rest}")
+    login = base64.b64encode(f"u:'{written}'".encode()).decode()
+    for text in (f"no {written} here", f"no {login} here"):
+        assert not seen(Secret(written, tuple(parts)), strike(text))
+    assert strike("application_name=x") == "application_name=x"
+
+
 def _foreign(secret: str) -> list[Exception]:
     cause = ValueError(f"Invalid header value {secret.encode()!r}")
     client = botocore.exceptions.ClientError(
