@@ -26,6 +26,17 @@ def test_each_file_that_the_page_names_is_there() -> None:
     assert missing == []
 
 
+def test_each_long_module_has_its_reason() -> None:
+    page = (_ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    reasons = re.findall(r"^\| `([a-z_/0-9]+\.py)` \| [^|]+ \|$", page, re.MULTILINE)
+    long = {
+        str(file.relative_to(_PACKAGE))
+        for file in _PACKAGE.rglob("*.py")
+        if len(file.read_text(encoding="utf-8").splitlines()) > 300
+    }
+    assert set(reasons) == long
+
+
 def _drawn(page: str) -> dict[str, set[str]]:
     """For each room, the rooms of the last column of its row."""
     rows = re.findall(r"^\| `(\w+)/` \|.*\|([^|]*)\|$", page, re.MULTILINE)

@@ -1,6 +1,6 @@
 """What Spark's CSV reader cannot take, and what is refused because of it."""
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from autoloader_dagster.formats.csv.options import CsvOptions
 from autoloader_dagster.formats.csv.records import records
@@ -9,13 +9,20 @@ from autoloader_dagster.formats.outcome import BadFile
 if TYPE_CHECKING:
     import numpy as np
 
-    from autoloader_dagster.formats.csv.record_scan import RecordScan
-
     Positions = np.ndarray[tuple[int], np.dtype[np.intp]]
 
 _LF, _CR = 10, 13
 # Spark's limit is 20,480. It fails the whole file, not the row.
 MAX_COLUMNS = 20_000
+
+
+class ScannedFile(Protocol):
+    """What is asked of a scan of a whole file; see ``RecordScan``."""
+
+    line_ends: set[str]
+    quoted_cr: bool
+    blank_lines: bool
+    begins_blank: bool
 
 
 def refuse_wide_records(
@@ -66,7 +73,7 @@ def lines_of_blanks(
     return starts[ends - starts > line_end]
 
 
-def refuse_lines_of_blanks(scan: "RecordScan", header: bool, width: int) -> None:
+def refuse_lines_of_blanks(scan: ScannedFile, header: bool, width: int) -> None:
     """Refuse what Spark's reader takes for a record in a file that it does not read line by line.
 
     Args:
@@ -90,7 +97,7 @@ def refuse_lines_of_blanks(scan: "RecordScan", header: bool, width: int) -> None
     )
 
 
-def line_end_of(scan: "RecordScan") -> Literal["lf", "crlf", "cr"]:
+def line_end_of(scan: ScannedFile) -> Literal["lf", "crlf", "cr"]:
     """What ends the records of a file that Spark does not read line by line.
 
     Raises:
