@@ -433,14 +433,14 @@ def test_a_listing_that_goes_round_in_a_circle_is_an_error(scripted_store: Scrip
     scripted_store.says(listing("in/a", truncated=True, token="one"))
     scripted_store.says(listing("in/b", truncated=True, token="two"))
     scripted_store.says(listing("in/a", truncated=True, token="one"))
-    with pytest.raises(SourceUnavailable, match="does not come to an end"):
+    with pytest.raises(SourceUnavailable, match="the listing does not end"):
         listed(source_at(scripted_store.endpoint))
     assert scripted_store.asked == 3
 
 
 def test_a_listing_that_stops_half_way_is_an_error(scripted_store: ScriptedStore) -> None:
     scripted_store.says(listing("in/a", truncated=True))
-    with pytest.raises(SourceUnavailable, match="does not come to an end"):
+    with pytest.raises(SourceUnavailable, match="the listing does not end"):
         listed(source_at(scripted_store.endpoint))
 
 
