@@ -43,7 +43,7 @@ PAGES = {
     "state": ("The state database", "Start the database|Wait until it has started"),
     "source": (
         "no answer|Connection refused|503|Service Unavailable",
-        "may reach it|the source|whether the endpoint",
+        "can reach it|the source|that the endpoint is running",
     ),
 }
 # Dagster ends a tick after a minute.

@@ -15,7 +15,7 @@ from autoloader_dagster.errors import (
 )
 from autoloader_dagster.specs.secrets import COPY_AGAIN
 
-_SAY_AGAIN = "It may go through later. If it stays so, see whether the endpoint is well."
+_SAY_AGAIN = "Try again later. If it fails again, check that the endpoint is running."
 _CORRECT_KEYS = "Correct the keys, or the variables that they come from."
 _DENIED = {
     "InvalidAccessKeyId": f"The store does not know this access_key_id. {_CORRECT_KEYS}",
@@ -142,14 +142,14 @@ def _from_sdk(error: Exception, place: S3Place) -> SourceError:
     if isinstance(error, sdk.SSLError):
         return SourceUnavailable(
             f"{place}: no secure connection ({error})",
-            "See that endpoint_url says https only where the store does, and that AWS_CA_BUNDLE "
+            "Check that endpoint_url says https only where the store does, and that AWS_CA_BUNDLE "
             "names the authority that signed its certificate.",
         )
     if isinstance(error, no_answer) or not isinstance(error, sdk.BotoCoreError):
         return SourceUnavailable(
             f"{place}: no answer ({error})",
-            "See that endpoint_url is right and that this machine may reach it; else it may go "
-            "through later.",
+            "Check that endpoint_url is right and that this machine can reach it; else try again "
+            "later.",
         )
     if isinstance(error, sdk.ParamValidationError):
         return SourceNotFound(

@@ -186,7 +186,7 @@ class S3FileSource:
             if "IsTruncated" not in answer:
                 raise SourceUnavailable(
                     f"{self._located(place)}: the answer is not a listing",
-                    "See that endpoint_url is an S3 server and that no proxy answers for it.",
+                    "Check that endpoint_url is an S3 server and that no proxy answers for it.",
                 )
             yield answer.get("Contents", [])
             if not answer["IsTruncated"]:
