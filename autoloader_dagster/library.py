@@ -49,12 +49,13 @@ def run(
         >>> report.status, report.files.loaded, report.rows
         ('SUCCESS', 1, 2)
     """
+    from autoloader_dagster.loading.progress import no_progress
     from autoloader_dagster.orchestration.home import ensure_dagster_home
     from autoloader_dagster.orchestration.runs.run_asset import run_now
 
     loaded = specs.get(name)
     ensure_dagster_home(load_settings())
-    return run_now(loaded, specs.connections, partition, progress or (lambda text: None))
+    return run_now(loaded, specs.connections, partition, progress or no_progress)
 
 
 @contextmanager

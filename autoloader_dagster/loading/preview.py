@@ -24,7 +24,7 @@ from autoloader_dagster.loading.ingestion import FileOutcome, Ingestion
 from autoloader_dagster.loading.notes import notes_on
 from autoloader_dagster.loading.placement import placer
 from autoloader_dagster.loading.recovery.moved_table import moved_in_state
-from autoloader_dagster.loading.schema_policy import check_decision, decide
+from autoloader_dagster.loading.schema_policy import check_decision, columns_to_add, decide
 from autoloader_dagster.sources.base import FileRef
 from autoloader_dagster.spark.errors import short
 from autoloader_dagster.spark.session import translate
@@ -121,15 +121,14 @@ def preview(ingestion: Ingestion, rows: int = 10, files: int = 3) -> Preview:
         for look in good
         if look.ref.path in read.bad
     ]
-    have = {column.name.lower() for column in known or ()}
+    new = {column.name for column in columns_to_add(known or (), read.columns)}
     return Preview(
         table=ingestion.spec.table.name,
         table_exists=known is not None,
         pending=pending,
         files=tuple(look.ref.path for look in good if look.ref.path not in read.bad),
         columns=tuple(
-            PreviewColumn(c.name, c.sql_type, c.original, c.name.lower() not in have)
-            for c in read.columns
+            PreviewColumn(c.name, c.sql_type, c.original, c.name in new) for c in read.columns
         ),
         rows=read.rows,
         bad_files=tuple(waiting + bad),

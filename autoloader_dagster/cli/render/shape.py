@@ -76,7 +76,7 @@ class Shape:
 
         Args:
             results: A row each.
-            title: Stands above the table.
+            title: Printed above the table.
             columns: Which columns, without ``>``, and in which order; all of them by default.
             base: What the addresses of the files begin with.
         """

@@ -11,7 +11,12 @@ from autoloader_dagster.loading.write_plan import WritePlan
 
 
 def write(
-    table: Table, attempt: Attempt, plan: WritePlan, frame: Callable[[], Any], *, by_key: bool
+    table: Table,
+    attempt: Attempt,
+    plan: WritePlan,
+    frame: Callable[[], Any] = lambda: None,
+    *,
+    by_key: bool = False,
 ) -> Written:
     """Delete and append on the branch as the plan says.
 

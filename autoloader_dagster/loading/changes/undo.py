@@ -196,7 +196,7 @@ class _Undoing:
         self._lease.check()
         deletes = rows if found else None
         planned = plan_undo(self._batch, deletes, _undone(self._files.values()), plan.rows)
-        write(self._table, attempt, planned, lambda: None, by_key=False)
+        write(self._table, attempt, planned)
         failpoints.reach("written")
         self._progress("counting the rows")
         (snapshot,) = own_chain(self._table, attempt, planned)
