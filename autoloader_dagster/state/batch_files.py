@@ -19,7 +19,7 @@ from sqlalchemy.orm import aliased
 from autoloader_dagster.batch_ids import BatchId
 from autoloader_dagster.errors import StateError
 from autoloader_dagster.redaction import strike
-from autoloader_dagster.state.batches import OPEN, is_loaded
+from autoloader_dagster.state.batches import OPEN, is_loaded, last_record_number
 from autoloader_dagster.state.claims import owned
 from autoloader_dagster.state.database import Database, now, one_of
 from autoloader_dagster.state.file_ids import read_ids, write_ids
@@ -182,6 +182,7 @@ class BatchFiles:
                     rows=sum(each.rows for each in files),
                     bytes=int(size or 0),
                     finished_at=moment,
+                    record_number=_next_record_number(connection, batch.ingestion_id),
                     error=None,
                     released_files=None,
                     # A file that is loaded again belongs to its new batch; this keeps the old one.
@@ -247,6 +248,7 @@ class BatchFiles:
                     rows=rows,
                     member_files=write_ids(undone),
                     finished_at=moment,
+                    record_number=_next_record_number(connection, ingestion_id),
                     error=None,
                 )
             )
@@ -299,6 +301,11 @@ def _add_batch(
             started_at=moment,
         )
     )
+
+
+def _next_record_number(connection: Connection, ingestion_id: str) -> int:
+    """The number of the next batch to be recorded. Hold the lock of the ingestion."""
+    return last_record_number(connection, ingestion_id) + 1
 
 
 def _batch_row(batch_id: BatchId) -> Any:

@@ -82,8 +82,9 @@ class Batches:
                 StoredBatch.ingestion_id == ingestion_id,
                 StoredBatch.status == "RECORDED",
                 StoredBatch.member_files.is_not(None),
+                StoredBatch.record_number.is_not(None),
             )
-            .order_by(StoredBatch.started_at.desc(), StoredBatch.id.desc())
+            .order_by(StoredBatch.record_number.desc())
             .limit(_SEARCHED)
         )
         ids = sorted(file_ids)
@@ -107,22 +108,22 @@ class Batches:
         with self._database.reading() as connection:
             return [BatchRow(**row) for row in connection.execute(latest).mappings()]
 
-    def since(
-        self, ingestion_id: str, moment: datetime | None, also: Collection[str], limit: int
+    def recorded_after(
+        self, ingestion_id: str, number: int, also: Collection[str], limit: int
     ) -> list[BatchRow]:
-        """The batches that began at a moment or later, the oldest first.
+        """The batches that were recorded after the one with this number, the oldest first.
 
         Args:
             ingestion_id: Whose batches.
-            moment: None for all of them.
-            also: Ids of earlier batches that are wanted too; they come first.
-            limit: The most that are given of those from the moment on.
+            number: A ``record_number``; 0 for all of them.
+            also: Ids of earlier batches that are wanted too, in whatever status; they come first.
+            limit: The most that are given of those after the number.
         """
         of_ingestion = StoredBatch.ingestion_id == ingestion_id
-        oldest_first = select(*_BATCH_COLUMNS).order_by(StoredBatch.started_at, StoredBatch.id)
-        later = oldest_first.where(of_ingestion).limit(limit)
-        if moment is not None:
-            later = later.where(StoredBatch.started_at >= moment)
+        oldest_first = select(*_BATCH_COLUMNS).order_by(StoredBatch.record_number, StoredBatch.id)
+        later = oldest_first.where(
+            of_ingestion, StoredBatch.record_number > number, StoredBatch.status == "RECORDED"
+        ).limit(limit)
         with self._database.reading() as connection:
             rows = [BatchRow(**row) for row in connection.execute(later).mappings()]
             missing = {*also} - {row.id for row in rows}
@@ -132,6 +133,13 @@ class Batches:
                 )
                 rows = [*(BatchRow(**row) for row in connection.execute(named).mappings()), *rows]
         return rows
+
+    def record_number(self, batch_id: BatchId) -> int | None:
+        """The number with which a batch was last recorded; None if it was not, or is not known."""
+        with self._database.reading() as connection:
+            return connection.scalar(
+                select(StoredBatch.record_number).where(StoredBatch.id == batch_id)
+            )
 
     def known(self, ids: Collection[str]) -> dict[str, KnownBatch]:
         """Whose they are and what became of them, for those batches that the state knows."""
@@ -207,6 +215,12 @@ def find(connection: Connection, batch_id: BatchId) -> Batch | None:
         lease_expires_at=row.lease_expires_at,
         files=_claimed_files(connection, members),
     )
+
+
+def last_record_number(connection: Connection, ingestion_id: str) -> int:
+    """The highest number of a batch that was recorded; 0 if none was."""
+    highest = select(func.max(StoredBatch.record_number))
+    return connection.scalar(highest.where(StoredBatch.ingestion_id == ingestion_id)) or 0
 
 
 def is_loaded(status: ColumnElement[str] | InstrumentedAttribute[str]) -> ColumnElement[bool]:

@@ -20,8 +20,6 @@ T = TypeVar("T")
 
 # How often the guard is asked again because other workers recorded batches meanwhile.
 _TRIES = 10
-# The largest prime below 2**31, so that the sum of many rests fits into 64 bits.
-_PRIME = 2_147_483_647
 
 
 def write_guarded(
@@ -62,15 +60,14 @@ def _recorded(connection: Connection, ingestion_id: str | None) -> tuple[Any, ..
 
     A batch that is over is RECORDED or RELEASED and never open again, so their number only grows.
     While it is the same, only a pair of batches could have changed places, one recorded and one
-    rolled back; their snapshots and the time of the last change tell that.
+    rolled back; the number of the one that was recorded tells that.
     """
     recorded = StoredBatch.status == "RECORDED"
     row = connection.execute(
         select(
             func.sum(case((recorded, 1), else_=0)),
             func.sum(case((StoredBatch.status == "RELEASED", 1), else_=0)),
-            func.sum(case((recorded, func.coalesce(StoredBatch.snapshot_id, 0) % _PRIME), else_=0)),
-            func.max(StoredBatch.finished_at),
+            func.max(StoredBatch.record_number),
         ).where(StoredBatch.ingestion_id == ingestion_id)
     ).one()
     return tuple(row)

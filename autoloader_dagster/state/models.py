@@ -97,6 +97,9 @@ class StoredBatch(Base):
     bytes: Mapped[int]
     started_at: Mapped[datetime]
     finished_at: Mapped[datetime | None]
+    # The order in which the batches of an ingestion were recorded, from 1. A clock does not give
+    # it, because a clock can jump back. A batch that is recorded again gets a new number.
+    record_number: Mapped[int | None] = mapped_column(BigInteger)
     error: Mapped[str | None]
     # Ids of the files that were given back, as ranges. A worker that was thought dead may still
     # publish them, and then this says what its commit holds.
@@ -108,6 +111,7 @@ class StoredBatch(Base):
     __table_args__ = (
         Index(None, "status", "lease_expires_at"),
         Index(None, "ingestion_id", "started_at"),
+        Index(None, "ingestion_id", "record_number"),
         Index(None, "run_id"),
     )
 

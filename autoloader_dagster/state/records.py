@@ -445,4 +445,5 @@ class BatchRow:
     bytes: int
     started_at: datetime
     finished_at: datetime | None
+    record_number: int | None
     error: str | None

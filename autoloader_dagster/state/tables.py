@@ -12,7 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import aliased
 
 from autoloader_dagster.errors import FilesInUse, LoadError
-from autoloader_dagster.state.batches import OPEN
+from autoloader_dagster.state.batches import OPEN, last_record_number
 from autoloader_dagster.state.database import Database, lock_ingestion, now
 from autoloader_dagster.state.models import StoredBatch, StoredFile, StoredTable
 from autoloader_dagster.state.records import (
@@ -258,10 +258,18 @@ def _move(connection: Connection, old: str, new: str, tenant: str) -> None:
             StoredTable.ingestion_id == new, StoredTable.table.in_(tables.scalar_subquery())
         )
     )
-    for model in (StoredFile, StoredBatch):
-        connection.execute(
-            update(model).where(model.ingestion_id == old).values(ingestion_id=new, tenant=tenant)
-        )
+    # After those that the new name has recorded already, so that none counts as told.
+    after = last_record_number(connection, new)
+    connection.execute(
+        update(StoredBatch)
+        .where(StoredBatch.ingestion_id == old)
+        .values(ingestion_id=new, tenant=tenant, record_number=StoredBatch.record_number + after)
+    )
+    connection.execute(
+        update(StoredFile)
+        .where(StoredFile.ingestion_id == old)
+        .values(ingestion_id=new, tenant=tenant)
+    )
     connection.execute(
         update(StoredTable).where(StoredTable.ingestion_id == old).values(ingestion_id=new)
     )

@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Collection
-from datetime import datetime
 
 from sqlalchemy import func, select
 
@@ -65,16 +64,16 @@ class Totals:
             ).one()
         return BadRows(int(rows), files, worst)
 
-    def last_loads(self, ingestion_id: str) -> dict[str | None, datetime]:
-        """For each partition with loaded files when the last of their batches was recorded."""
+    def last_loads(self, ingestion_id: str) -> dict[str | None, int]:
+        """The ``record_number`` of the last batch of each partition with loaded files."""
         last = (
-            select(StoredFile.partition_key, func.max(StoredBatch.finished_at))
+            select(StoredFile.partition_key, func.max(StoredBatch.record_number))
             .join(StoredBatch, StoredBatch.id == StoredFile.batch_id)
             .where(StoredFile.ingestion_id == ingestion_id, StoredFile.status == "SUCCESS")
             .group_by(StoredFile.partition_key)
         )
         with self._database.reading() as connection:
-            return {key: moment for key, moment in connection.execute(last) if moment is not None}
+            return {key: number for key, number in connection.execute(last) if number is not None}
 
     def partition_totals(
         self, ingestion_id: str, keys: Collection[str | None] | None = None

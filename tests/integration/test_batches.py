@@ -2,6 +2,7 @@
 
 import multiprocessing
 import re
+from collections.abc import Collection
 from datetime import timedelta
 from typing import Any
 
@@ -18,7 +19,7 @@ from autoloader_dagster.state import (
     RemovedFile,
     TableState,
 )
-from autoloader_dagster.state.records import KnownBatch
+from autoloader_dagster.state.records import Batch, KnownBatch
 from tests.integration.state_steps import (
     BASE_TIME,
     INGESTION,
@@ -324,6 +325,7 @@ def test_a_batch_that_was_thought_dead_takes_its_files_back(state: ProcessedFile
     assert lost is not None
     state.batch_files.record(zombie.batch_id, 7, [LoadedFile(file.id, 1) for file in lost.files], 1)
 
+    assert _recorded_after(state, 0) == [zombie.batch_id]
     rest = state.batches.get(successor.batch_id)
     assert rest is not None
     assert names(file.path for file in rest.files) == ["c.csv"]
@@ -335,6 +337,50 @@ def test_a_batch_that_was_thought_dead_takes_its_files_back(state: ProcessedFile
     late = RemovedFile(lost.files[0].id, "QUARANTINED", "BadFile", "why")
     state.batch_files.remove(successor.batch_id, "successor", [late], RETRIES)
     assert statuses(state, "a.csv") == {"v1": "SUCCESS"}
+
+
+def test_batches_are_numbered_in_the_order_in_which_they_are_recorded(
+    state: ProcessedFiles,
+) -> None:
+    batches: list[Batch] = []
+    for name in ("a.csv", "b.csv", "c.csv"):
+        discover(state, ref(name))
+        batches.append(claimed(state))
+    for batch in batches[::-1]:
+        state.batch_files.record(batch.batch_id, 7, [LoadedFile(batch.files[0].id, 1)], 1)
+    ids = [batch.batch_id for batch in batches]
+    assert _recorded_after(state, 0) == ids[::-1]
+    assert _recorded_after(state, 2) == ids[:1]
+    assert _recorded_after(state, 2, {ids[1]}) == [ids[1], ids[0]]
+
+    # One that main lost is none of them, until it is recorded again.
+    state.rollbacks.requeue_batches([ids[2]], "rolled back")
+    assert _recorded_after(state, 0) == [ids[1], ids[0]]
+    state.batch_files.record(ids[2], 8, [LoadedFile(batches[2].files[0].id, 1)], 1)
+    assert _recorded_after(state, 3) == [ids[2]]
+    assert state.batches.of_files(INGESTION, [each.files[0].id for each in batches]) == [
+        ids[1],
+        ids[0],
+        ids[2],
+    ]
+
+
+def test_batches_of_an_old_name_are_numbered_after_those_of_the_new_one(
+    state: ProcessedFiles,
+) -> None:
+    for name in ("a.csv", "b.csv"):
+        discover(state, ref(name))
+        load(state)
+    state.tables.hand_over(INGESTION, "acme/after", "acme", really=True)
+    discover(state, ref("c.csv"))
+    last = load(state)
+    state.tables.hand_over(INGESTION, "acme/after", "acme", really=True)
+    rows = state.batches.recorded_after("acme/after", 2, (), 10)
+    assert [(row.id, row.record_number) for row in rows] == [(last.batch_id, 3)]
+
+
+def _recorded_after(state: ProcessedFiles, number: int, also: Collection[str] = ()) -> list[str]:
+    return [row.id for row in state.batches.recorded_after(INGESTION, number, also, 10)]
 
 
 def test_a_batch_that_the_state_lost_can_be_recorded(state: ProcessedFiles) -> None:

@@ -89,6 +89,8 @@ def test_a_state_of_the_first_revision_is_upgraded_with_its_batches(state_url: s
                 "lease_owner, lease_expires_at, files, bytes, started_at, snapshot_id) VALUES "
                 f"('b1', 'acme', '{INGESTION}', 'r', 't', 'RECORDED', 1, 'w', '{moment}', 1, 10, "
                 f"'{moment}', 7), "
+                f"('b0', 'acme', '{INGESTION}', 'r', 't', 'RECORDED', 1, 'w', '{moment}', 1, 10, "
+                f"'{moment}', 6), "
                 f"('b2', 'acme', 'acme/one', 'r', 'shared', 'RECORDED', 1, 'w', '{moment}', 1, 10, "
                 f"'{moment}', 8), "
                 f"('b3', 'acme', 'acme/two', 'r', 'shared', 'RECORDED', 1, 'w', '{moment}', 1, 10, "
@@ -119,6 +121,8 @@ def test_a_state_of_the_first_revision_is_upgraded_with_its_batches(state_url: s
     batch = state.batches.get("b1")
     assert batch is not None
     assert (batch.kind, [file.path for file in batch.files]) == ("load", ["a.csv"])
+    recorded = state.batches.recorded_after(INGESTION, 0, (), 9)
+    assert [(row.id, row.record_number) for row in recorded] == [("b0", 1), ("b1", 2)]
     assert state.tables.get("t", INGESTION) == TableState("uuid", 7)
     # One of those who share a table may not have seen all that the position was past.
     assert state.tables.get("shared", "acme/one") == TableState("other", None)

@@ -9,6 +9,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from sqlalchemy import create_engine, text
 
 from autoloader_dagster.errors import UsageError
 from autoloader_dagster.loading.changes.dismiss import dismiss
@@ -24,7 +25,7 @@ from autoloader_dagster.orchestration.resources import (
 )
 from autoloader_dagster.orchestration.runs import locks as run_locks
 from autoloader_dagster.orchestration.runs.run_job import op_name
-from autoloader_dagster.orchestration.runs.told import Told, read_told, write_told
+from autoloader_dagster.orchestration.runs.told import read_told
 from autoloader_dagster.orchestration.triggers import build_sensor
 from autoloader_dagster.specs.loader import load_specs
 from autoloader_dagster.state.records import Batch, Claim, LoadedFile, RemovedFile
@@ -523,14 +524,54 @@ def test_batches_that_are_told_are_not_looked_at_again(shown: Shown) -> None:
     assert event.partition == _DAYS[2]
 
 
-def test_a_position_that_a_wrong_clock_left_hides_nothing(shown: Shown) -> None:
-    ahead = datetime.now(timezone.utc) + timedelta(days=400)
-    write_told(shown.instance, shown.key, Told(ahead))
-    write_ids(shown.lake.folder(), f"{_DAYS[0]}.csv", 1)
+def test_a_batch_is_told_of_although_the_clock_was_set_back(shown: Shown) -> None:
+    """Its run died, and the batches before it seem to be younger."""
+    for day in _DAYS[:2]:
+        _load_untold(shown, day)
+    for _ in range(2):
+        shown.tick()
+    assert read_told(shown.instance, shown.key).open == {}
+
+    _load_untold(shown, _DAYS[2])
+    url = f"sqlite:///{shown.lake.root / 'state.db'}"
+    with create_engine(url).begin() as connection:
+        yesterday = datetime.now(timezone.utc) - timedelta(days=1)
+        last = "(SELECT batch_id FROM processed_files ORDER BY id DESC LIMIT 1)"
+        connection.execute(
+            text(f"UPDATE batches SET started_at = :t, finished_at = :t WHERE id = {last}"),
+            {"t": yesterday.replace(tzinfo=None)},
+        )
+    shown.tick()
+    assert _rows(shown.events())[_DAYS[2]] == (10, 30)
+
+
+@pytest.mark.parametrize("lost", ["forgotten", "restored"])
+def test_batches_of_a_state_that_begins_again_are_told_of(shown: Shown, lost: str) -> None:
+    """The position of Dagster is ahead of the batches, or names another one."""
+    for day in _DAYS[:2]:
+        _load_untold(shown, day)
+    for _ in range(2):
+        shown.tick()
+    if lost == "forgotten":
+        shown.lake.store.tables.forget(shown.ingestion.id)
+    else:
+        url = f"sqlite:///{shown.lake.root / 'state.db'}"
+        with create_engine(url).begin() as connection:
+            connection.execute(text("DELETE FROM processed_files"))
+            connection.execute(text("DELETE FROM batches WHERE record_number = 2"))
+    for day in _DAYS:
+        (shown.lake.folder() / f"{day}.csv").unlink(missing_ok=True)
+    for day in _DAYS[2:]:
+        _load_untold(shown, day)
+    shown.tick()
+    assert {*_rows(shown.events())} == {*_DAYS}
+
+
+def _load_untold(shown: Shown, day: str) -> None:
+    """Load a file of a day in a run that died."""
+    write_ids(shown.lake.folder(), f"{day}.csv", 1)
     discover(shown.ingestion)
     shown.load(rows=10, run=dg.DagsterRunStatus.FAILURE)
-    shown.tick()
-    assert _rows(shown.events()) == {_DAYS[0]: (10, 10)}
 
 
 def _run_of(shown: Shown, batch_id: str) -> str:

@@ -11,7 +11,7 @@ they are now. So a lost home costs an event a partition, however many batches th
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 from functools import cached_property
 
 import dagster as dg
@@ -20,7 +20,7 @@ from autoloader_dagster.loading.ingestion import BatchOutcome, FileOutcome, Inge
 from autoloader_dagster.orchestration import metadata as keys
 from autoloader_dagster.orchestration.row_counts import known_table_rows, row_counts
 from autoloader_dagster.orchestration.runs.tags import has_failed, run_statuses
-from autoloader_dagster.orchestration.runs.told import read_told, write_told
+from autoloader_dagster.orchestration.runs.told import Told, read_told, write_told
 from autoloader_dagster.state.records import BatchRow
 
 # Of one look. What is left is looked at by the next one. No batch begins once so many events are
@@ -30,8 +30,6 @@ _TOLD_AT_ONCE = 50
 _PAGE = 1_000
 # After so many looks an event is taken for written, although its time says that it is too old.
 _LOOKS = 3
-# A released batch may be found in the table after all, if its worker was only slow.
-_RELEASED_FOR = timedelta(days=1)
 # Between the clock of the state and that of whoever writes events.
 _CLOCKS_DIFFER = timedelta(days=2)
 
@@ -47,45 +45,46 @@ def missed_events(
         key: Its asset.
         told_now: Batches that this run tells of by itself.
     """
-    now = datetime.now(timezone.utc)
     told = read_told(instance, key)
-    batches = ingestion.store.batches.since(ingestion.id, told.since(now), told.open, _BATCHES)
+    stored = ingestion.store.batches
+    if not told.is_of(stored):
+        told = Told()
+    batches = stored.recorded_after(ingestion.id, told.number, told.open, _BATCHES)
     runs = run_statuses(instance, {batch.run_id for batch in batches})
     known = _Known(ingestion, runs)
-    moment = told.moment
+    number, last = told.number, told.batch_id
     still_open: dict[str, int] = {}
     at_once = 0
-    for number, batch in enumerate(batches):
+    for place, batch in enumerate(batches):
         looks = told.open.get(batch.id, 0)
         if at_once >= _TOLD_AT_ONCE:
-            rest = {each.id for each in batches[number:]}
+            rest = {each.id for each in batches[place:]}
             still_open |= {name: count for name, count in told.open.items() if name in rest}
             break
         run = runs.get(batch.run_id)
-        done = looks == _LOOKS or _is_settled(batch, run, now) or known.is_behind(batch)
-        if not done and (batch.id in told_now or not _has_died(batch, run)):
+        done = looks == _LOOKS or _is_settled(batch, run) or known.is_behind(batch)
+        if not done and (batch.id in told_now or not _has_died(run)):
             still_open[batch.id] = looks
         elif not done and (events := list(_tell(instance, ingestion, key, batch, known))):
             at_once += len(events)
             # Dagster writes them after this, so the next look sees whether it did.
             still_open[batch.id] = looks + 1
             yield from events
-        moment = batch.started_at if moment is None else max(moment, batch.started_at)
-    after = told.moved(moment, still_open)
+        if batch.record_number is not None and batch.record_number > number:
+            number, last = batch.record_number, batch.id
+    after = told.moved(number, last, still_open)
     if after != told:
         write_told(instance, key, after)
 
 
-def _is_settled(batch: BatchRow, run: dg.DagsterRunStatus | None, now: datetime) -> bool:
-    """Whether there is nothing to tell of a batch, and never will be."""
-    if batch.status == "RELEASED":
-        return now - batch.started_at > _RELEASED_FOR
-    return batch.status == "RECORDED" and run is dg.DagsterRunStatus.SUCCESS
+def _is_settled(batch: BatchRow, run: dg.DagsterRunStatus | None) -> bool:
+    """Whether there is nothing to tell of a batch, unless it is recorded again."""
+    return batch.status != "RECORDED" or run is dg.DagsterRunStatus.SUCCESS
 
 
-def _has_died(batch: BatchRow, run: dg.DagsterRunStatus | None) -> bool:
+def _has_died(run: dg.DagsterRunStatus | None) -> bool:
     """Whether a recorded batch is told by no run: its own died, or this Dagster has none."""
-    return batch.status == "RECORDED" and (run is None or has_failed(run))
+    return run is None or has_failed(run)
 
 
 class _Known:
@@ -102,16 +101,16 @@ class _Known:
         self, batch: BatchRow, partitions: Collection[str | None]
     ) -> Collection[str | None]:
         """The partitions of a batch that it tells of: of an unknown run, where it was the last."""
-        finished = batch.finished_at
-        if self.knows(batch) or finished is None:
+        number = batch.record_number
+        if self.knows(batch) or number is None:
             return partitions
-        return [each for each in partitions if self._last_loads.get(each, finished) <= finished]
+        return [each for each in partitions if self._last_loads.get(each, number) <= number]
 
     def is_behind(self, batch: BatchRow) -> bool:
         """Whether a batch of an unknown run loaded nothing that a later one has not told."""
         if self.knows(batch) or batch.kind == "undo" or batch.status != "RECORDED":
             return False
-        return batch.finished_at not in self._moments
+        return batch.record_number not in self._last_numbers
 
     @cached_property
     def table_rows(self) -> int:
@@ -119,11 +118,11 @@ class _Known:
         return known_table_rows(self._ingestion)
 
     @cached_property
-    def _last_loads(self) -> dict[str | None, datetime]:
+    def _last_loads(self) -> dict[str | None, int]:
         return self._ingestion.store.totals.last_loads(self._ingestion.id)
 
     @cached_property
-    def _moments(self) -> set[datetime]:
+    def _last_numbers(self) -> set[int]:
         return set(self._last_loads.values())
 
     def how(self, batch: BatchRow, done: str, died: str) -> str:
