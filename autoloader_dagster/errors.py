@@ -17,7 +17,7 @@
     ├── TableError                the table or its catalog refuses or cannot be reached
     │   ├── TableUnavailable      out of reach, not permitted, or no room left (exit code 2)
     │   ├── CommitUnknown         whether a write was committed is not known; it is tried again
-    │   └── PublishConflict       main has moved since the batch was read; the batch is tried again
+    │   └── PublishConflict       another writer was faster; the batch is tried again
     ├── LoadError                 a batch could not be loaded, and not because of one file
     │   ├── LeaseLost             another worker has taken the batch over; this one stops
     │   ├── NotLoaded             there is nothing of these files to undo or to load again
@@ -122,7 +122,7 @@ class CommitUnknown(TableError):
 
 
 class PublishConflict(TableError):
-    """Main has moved since the batch was read."""
+    """Another writer of the table was faster, so the batch is written again on what it left."""
 
 
 class MainMoved(PublishConflict):

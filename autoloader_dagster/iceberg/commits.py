@@ -21,6 +21,11 @@ _UNKNOWN = re.compile(
 _TRIES = 10
 
 
+def is_refused(error: BaseException) -> bool:
+    """Whether the catalog refused a commit because another one was faster."""
+    return bool(_REFUSED.search(f"{error} {error.__cause__ or ''}"))
+
+
 def is_open(error: BaseException) -> bool:
     """Whether the error leaves open what became of a commit, or says only that it came too late.
 

@@ -17,6 +17,9 @@ METADATA_PROPERTIES = {
     "write.metadata.delete-after-commit.enabled": "true",
     "write.metadata.previous-versions-max": "100",
 }
+# All branches of a table share its metadata, so workers meet at each commit. A commit that is
+# refused too often throws away what the batch has written. Iceberg tries four times by default.
+COMMIT_PROPERTIES = {"commit.retry.num-retries": "20", "commit.retry.max-wait-ms": "5000"}
 
 
 class TableProperties(Statements):

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from autoloader_dagster.errors import CommitUnknown, TableError, TableUnavailable
-from autoloader_dagster.iceberg.commits import is_open, tries
+from autoloader_dagster.errors import CommitUnknown, PublishConflict, TableError, TableUnavailable
+from autoloader_dagster.iceberg.commits import is_open, is_refused, tries
 from autoloader_dagster.iceberg.sql import literal, quoted
 from autoloader_dagster.spark.catalogs import (
     catalogs_in,
@@ -145,7 +145,12 @@ class Statements:
 
     @contextmanager
     def known_outcome(self, branch: str) -> "Iterator[None]":
-        """Raise ``CommitUnknown`` if an error leaves open whether a write was committed."""
+        """Tell an error that leaves open whether a write was committed from other ones.
+
+        Raises:
+            PublishConflict: The catalog refused the write, because other writers were faster.
+            CommitUnknown: Nobody knows whether it was committed.
+        """
         try:
             yield
         except Exception as error:
@@ -153,6 +158,12 @@ class Statements:
                 raise
             # Not repeated here, because that could write the rows twice.
             self.refresh()
+            if is_refused(error):
+                raise PublishConflict(
+                    f"a write to branch {branch} of {self.name} was refused, because other "
+                    f"writers of the table were faster: {short(error)}",
+                    "Nothing was published; its files wait for the next run.",
+                ) from error
             raise CommitUnknown(
                 f"nobody knows whether a write to branch {branch} of {self.name} was committed: "
                 f"{short(error)}",

@@ -18,7 +18,11 @@ from autoloader_dagster.iceberg.history import (
 )
 from autoloader_dagster.iceberg.lineage import LINEAGE_COLUMNS
 from autoloader_dagster.iceberg.originals import properties_for
-from autoloader_dagster.iceberg.properties import METADATA_PROPERTIES, TABLE_ID_PROPERTY
+from autoloader_dagster.iceberg.properties import (
+    COMMIT_PROPERTIES,
+    METADATA_PROPERTIES,
+    TABLE_ID_PROPERTY,
+)
 from autoloader_dagster.iceberg.sql import literal, quoted
 from autoloader_dagster.iceberg.statements import listed
 from autoloader_dagster.iceberg.table_columns import TableColumns, field
@@ -58,6 +62,7 @@ class IcebergTable(TableColumns):
             "format-version": "2",
             TABLE_ID_PROPERTY: secrets.token_hex(16),
             **METADATA_PROPERTIES,
+            **COMMIT_PROPERTIES,
             **properties_for({c.name: c.original or c.name for c in columns}),
             **properties,
         }

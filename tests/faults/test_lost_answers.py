@@ -28,9 +28,11 @@ from tests.fixtures.catalogs import Catalog, Catalogs
 from tests.fixtures.lake import Lake
 from tests.fixtures.project import served_project
 from tests.fixtures.proxy import Refusal, When
-from tests.fixtures.refusals import unauthorized_http
+from tests.fixtures.refusals import OVERTAKEN_HTTP, unauthorized_http
 
 CLI = "autoloader_dagster.cli.app"
+# The batch's own append, not the delete before it.
+APPEND = re.compile(rb'"action":"add-snapshot".*"autoloader.batch-id"', re.DOTALL)
 
 
 @pytest.fixture
@@ -111,14 +113,34 @@ def test_answers_that_are_lost_each_time_end_the_run_and_nothing_is_published(
     catalog = catalogs.by_name["restlake"]
     landing = loaded(lake, catalog, "stubborn")
     landing.change()
-    # The batch's own append, not the delete before it.
-    append = re.compile(rb'"action":"add-snapshot".*"autoloader.batch-id"', re.DOTALL)
-    with catalog.proxy.losing(append, None, "after") as loss:
+    with catalog.proxy.losing(APPEND, None, "after") as loss:
         (said,) = landing.load()
     assert said.startswith("CommitUnknown: nobody knows whether a write to branch autoloader_")
     assert loss.seen == 3
     assert len(landing.waiting()) == 2
     assert landing.load() == []
+    assert not landing.check(), str(landing.check())
+
+
+def test_an_append_that_is_refused_again_and_again_is_tried_until_others_pause(
+    lake: Lake, catalogs: Catalogs
+) -> None:
+    """Many workers commit to one table, and Iceberg gives up after its own tries."""
+    catalog = catalogs.by_name["restlake"]
+    landing = loaded(lake, catalog, "crowded")
+    with connect(lake.settings) as spark:
+        name = landing.ingestion.spec.table.name
+        properties = {
+            row.key: row.value for row in spark.sql(f"show tblproperties {name}").collect()
+        }
+        assert properties["commit.retry.num-retries"] == "20"
+        spark.sql(f"alter table {name} set tblproperties ('commit.retry.num-retries' = '1')")
+    landing.change()
+    # Two tries of Iceberg in each of four attempts.
+    refused = range(1, 2 * 4 + 1)
+    with catalog.proxy.losing(APPEND, refused, "before", OVERTAKEN_HTTP) as loss:
+        assert landing.load() == []
+    assert loss.seen == refused.stop
     assert not landing.check(), str(landing.check())
 
 
