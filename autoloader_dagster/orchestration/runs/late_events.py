@@ -11,7 +11,7 @@ they are now. So a lost home costs an event a partition, however many batches th
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from functools import cached_property
 
 import dagster as dg
@@ -51,7 +51,7 @@ def missed_events(
         told = Told()
     batches = stored.recorded_after(ingestion.id, told.number, told.open, _BATCHES)
     runs = run_statuses(instance, {batch.run_id for batch in batches})
-    known = _Known(ingestion, runs)
+    look = _Look(instance, ingestion, key, runs)
     number, last = told.number, told.batch_id
     still_open: dict[str, int] = {}
     at_once = 0
@@ -62,10 +62,10 @@ def missed_events(
             still_open |= {name: count for name, count in told.open.items() if name in rest}
             break
         run = runs.get(batch.run_id)
-        done = looks == _LOOKS or _is_settled(batch, run) or known.is_behind(batch)
+        done = looks == _LOOKS or _is_settled(batch, run) or look.is_behind(batch)
         if not done and (batch.id in told_now or not _has_died(run)):
             still_open[batch.id] = looks
-        elif not done and (events := list(_tell(instance, ingestion, key, batch, known))):
+        elif not done and (events := list(look.events(batch))):
             at_once += len(events)
             # Dagster writes them after this, so the next look sees whether it did.
             still_open[batch.id] = looks + 1
@@ -87,33 +87,129 @@ def _has_died(run: dg.DagsterRunStatus | None) -> bool:
     return run is None or has_failed(run)
 
 
-class _Known:
-    """The runs that this Dagster knows, and what is to be told of batches of other ones."""
+class _Look:
+    """One look at the batches of an asset, and what is to be told of them.
 
-    def __init__(self, ingestion: Ingestion, runs: Mapping[str, dg.DagsterRunStatus]) -> None:
+    Args:
+        instance: The Dagster instance whose events are looked at.
+        ingestion: Whose batches.
+        key: Its asset.
+        runs: The status of those of their runs that this Dagster knows.
+    """
+
+    def __init__(
+        self,
+        instance: dg.DagsterInstance,
+        ingestion: Ingestion,
+        key: dg.AssetKey,
+        runs: Mapping[str, dg.DagsterRunStatus],
+    ) -> None:
+        self._instance = instance
         self._ingestion = ingestion
+        self._key = key
         self._runs = runs
-
-    def knows(self, batch: BatchRow) -> bool:
-        return batch.run_id in self._runs
-
-    def telling(
-        self, batch: BatchRow, partitions: Collection[str | None]
-    ) -> Collection[str | None]:
-        """The partitions of a batch that it tells of: of an unknown run, where it was the last."""
-        number = batch.record_number
-        if self.knows(batch) or number is None:
-            return partitions
-        return [each for each in partitions if self._last_loads.get(each, number) <= number]
 
     def is_behind(self, batch: BatchRow) -> bool:
         """Whether a batch of an unknown run loaded nothing that a later one has not told."""
-        if self.knows(batch) or batch.kind == "undo" or batch.status != "RECORDED":
+        if self._knows(batch) or batch.kind == "undo" or batch.status != "RECORDED":
             return False
         return batch.record_number not in self._last_numbers
 
+    def events(self, batch: BatchRow) -> Iterator[dg.AssetMaterialization]:
+        """What no event tells of a batch yet."""
+        return self._of_undo(batch) if batch.kind == "undo" else self._of_load(batch)
+
+    def _of_load(self, batch: BatchRow) -> Iterator[dg.AssetMaterialization]:
+        seconds = (
+            (batch.finished_at - batch.started_at).total_seconds() if batch.finished_at else 0.0
+        )
+        files = self._ingestion.store.files
+        outcome = BatchOutcome(
+            batch.id,
+            batch.snapshot_id,
+            tuple(
+                FileOutcome(
+                    path=row.file_path,
+                    partition_key=row.partition_key,
+                    status=row.status,
+                    bytes=row.bytes_read or 0,
+                    rows=row.rows or 0,
+                    bad_rows=row.bad_rows or 0,
+                )
+                for row in files.find(self._ingestion.id, ("SUCCESS",), batch_id=batch.id)
+            ),
+            seconds,
+        )
+        groups = keys.by_partition(outcome)
+        for partition, counts in self._untold(batch, groups).items():
+            yield dg.AssetMaterialization(
+                asset_key=self._key,
+                partition=partition,
+                description=self._how(batch, "loaded", "published this"),
+                metadata=keys.partition_metadata(outcome, groups[partition], batch.table)
+                | counts
+                | self._run(batch),
+            )
+
+    def _of_undo(self, batch: BatchRow) -> Iterator[dg.AssetMaterialization]:
+        recorded = self._ingestion.store.batches.get(batch.id)
+        files = Counter(file.partition_key for file in recorded.files) if recorded else Counter()
+        for partition, counts in self._untold(batch, files).items():
+            yield dg.AssetMaterialization(
+                asset_key=self._key,
+                partition=partition,
+                description=self._how(batch, "undone", "undone this"),
+                metadata={
+                    keys.FILES: dg.MetadataValue.int(files[partition]),
+                    keys.BATCH_ID: dg.MetadataValue.text(batch.id),
+                    keys.SNAPSHOT_ID: dg.MetadataValue.text(str(batch.snapshot_id or "")),
+                    **self._run(batch),
+                    **counts,
+                },
+            )
+
+    def _untold(
+        self, batch: BatchRow, partitions: Collection[str | None]
+    ) -> dict[str | None, dict[str, dg.MetadataValue]]:
+        """The row counts of those partitions of a batch that an event is to tell of."""
+        telling = self._telling(batch, partitions)
+        told = self._told(batch, telling) if telling else set()
+        untold = [each for each in telling if each not in told]
+        return row_counts(self._ingestion, untold, self._table_rows) if untold else {}
+
+    def _telling(self, batch: BatchRow, partitions: Collection[str | None]) -> list[str | None]:
+        """The partitions of a batch that it tells of: of an unknown run, where it was the last."""
+        number = batch.record_number
+        if self._knows(batch) or number is None:
+            return list(partitions)
+        return [each for each in partitions if self._last_loads.get(each, number) <= number]
+
+    def _told(self, batch: BatchRow, partitions: Sequence[str | None]) -> set[str | None]:
+        """The partitions of a batch that an event tells of, by few queries for all of them."""
+        named = [each for each in partitions if each is not None]
+        since = min(batch.started_at, datetime.now(timezone.utc)) - _CLOCKS_DIFFER
+        chosen = dg.AssetRecordsFilter(
+            self._key, asset_partitions=named or None, after_timestamp=since.timestamp()
+        )
+        told: set[str | None] = set()
+        cursor: str | None = None
+        while len(told) < len(partitions):
+            page = self._instance.fetch_materializations(chosen, limit=_PAGE, cursor=cursor)
+            for record in page.records:
+                event = record.asset_materialization
+                batch_id = event.metadata.get(keys.BATCH_ID) if event else None
+                if event is not None and batch_id is not None and batch_id.value == batch.id:
+                    told.add(event.partition)
+            if not page.has_more:
+                break
+            cursor = page.cursor
+        return told
+
+    def _knows(self, batch: BatchRow) -> bool:
+        return batch.run_id in self._runs
+
     @cached_property
-    def table_rows(self) -> int:
+    def _table_rows(self) -> int:
         """Rows of the whole table, counted once for all events of a look."""
         return known_table_rows(self._ingestion)
 
@@ -125,130 +221,16 @@ class _Known:
     def _last_numbers(self) -> set[int]:
         return set(self._last_loads.values())
 
-    def how(self, batch: BatchRow, done: str, died: str) -> str:
+    def _how(self, batch: BatchRow, done: str, died: str) -> str:
         """What happened, for the description of an event."""
-        if self.knows(batch):
+        if self._knows(batch):
             return f"told late: run {batch.run_id} died after it had {died}"
         if batch.run_id:
             return f"{done} by run {batch.run_id}, which this Dagster does not know"
         return f"{done} by batch {batch.id}, whose run is not known"
 
-    def run(self, batch: BatchRow) -> dict[str, dg.MetadataValue]:
+    def _run(self, batch: BatchRow) -> dict[str, dg.MetadataValue]:
         """The run, as metadata of an event; Dagster has no page for an unknown one."""
-        if self.knows(batch):
+        if self._knows(batch):
             return {keys.LOADED_BY_RUN: dg.MetadataValue.dagster_run(batch.run_id)}
         return {keys.LOADED_BY_RUN: dg.MetadataValue.text(batch.run_id)} if batch.run_id else {}
-
-
-def _tell(
-    instance: dg.DagsterInstance,
-    ingestion: Ingestion,
-    key: dg.AssetKey,
-    batch: BatchRow,
-    known: _Known,
-) -> Iterator[dg.AssetMaterialization]:
-    tell = _undone if batch.kind == "undo" else _loaded
-    return tell(instance, ingestion, key, batch, known)
-
-
-def _loaded(
-    instance: dg.DagsterInstance,
-    ingestion: Ingestion,
-    key: dg.AssetKey,
-    batch: BatchRow,
-    known: _Known,
-) -> Iterator[dg.AssetMaterialization]:
-    seconds = (batch.finished_at - batch.started_at).total_seconds() if batch.finished_at else 0.0
-    outcome = BatchOutcome(
-        batch.id,
-        batch.snapshot_id,
-        tuple(
-            FileOutcome(
-                path=row.file_path,
-                partition_key=row.partition_key,
-                status=row.status,
-                bytes=row.bytes_read or 0,
-                rows=row.rows or 0,
-                bad_rows=row.bad_rows or 0,
-            )
-            for row in ingestion.store.files.find(ingestion.id, ("SUCCESS",), batch_id=batch.id)
-        ),
-        seconds,
-    )
-    groups = keys.by_partition(outcome)
-    partitions = known.telling(batch, groups)
-    for partition, counts in _untold(instance, ingestion, key, partitions, batch, known).items():
-        yield dg.AssetMaterialization(
-            asset_key=key,
-            partition=partition,
-            description=known.how(batch, "loaded", "published this"),
-            metadata=keys.partition_metadata(outcome, groups[partition], batch.table)
-            | counts
-            | known.run(batch),
-        )
-
-
-def _undone(
-    instance: dg.DagsterInstance,
-    ingestion: Ingestion,
-    key: dg.AssetKey,
-    batch: BatchRow,
-    known: _Known,
-) -> Iterator[dg.AssetMaterialization]:
-    recorded = ingestion.store.batches.get(batch.id)
-    files = Counter(file.partition_key for file in recorded.files) if recorded else Counter()
-    partitions = known.telling(batch, files)
-    for partition, counts in _untold(instance, ingestion, key, partitions, batch, known).items():
-        yield dg.AssetMaterialization(
-            asset_key=key,
-            partition=partition,
-            description=known.how(batch, "undone", "undone this"),
-            metadata={
-                keys.FILES: dg.MetadataValue.int(files[partition]),
-                keys.BATCH_ID: dg.MetadataValue.text(batch.id),
-                keys.SNAPSHOT_ID: dg.MetadataValue.text(str(batch.snapshot_id or "")),
-                **known.run(batch),
-                **counts,
-            },
-        )
-
-
-def _untold(
-    instance: dg.DagsterInstance,
-    ingestion: Ingestion,
-    key: dg.AssetKey,
-    partitions: Collection[str | None],
-    batch: BatchRow,
-    known: _Known,
-) -> dict[str | None, dict[str, dg.MetadataValue]]:
-    """The row counts of those partitions of a batch that no event tells of."""
-    told = _told(instance, key, list(partitions), batch) if partitions else set()
-    untold = [each for each in partitions if each not in told]
-    return row_counts(ingestion, untold, known.table_rows) if untold else {}
-
-
-def _told(
-    instance: dg.DagsterInstance,
-    key: dg.AssetKey,
-    partitions: Sequence[str | None],
-    batch: BatchRow,
-) -> set[str | None]:
-    """The partitions of a batch that an event tells of, by few queries for all of them."""
-    named = [each for each in partitions if each is not None]
-    since = batch.started_at - _CLOCKS_DIFFER
-    chosen = dg.AssetRecordsFilter(
-        key, asset_partitions=named or None, after_timestamp=since.timestamp()
-    )
-    told: set[str | None] = set()
-    cursor: str | None = None
-    while len(told) < len(partitions):
-        page = instance.fetch_materializations(chosen, limit=_PAGE, cursor=cursor)
-        for record in page.records:
-            event = record.asset_materialization
-            batch_id = event.metadata.get(keys.BATCH_ID) if event else None
-            if event is not None and batch_id is not None and batch_id.value == batch.id:
-                told.add(event.partition)
-        if not page.has_more:
-            break
-        cursor = page.cursor
-    return told
