@@ -263,13 +263,12 @@ def _move(connection: Connection, old: str, new: str, tenant: str) -> None:
     connection.execute(
         update(StoredBatch)
         .where(StoredBatch.ingestion_id == old)
-        .values(ingestion_id=new, tenant=tenant, record_number=StoredBatch.record_number + after)
+        .values(record_number=StoredBatch.record_number + after)
     )
-    connection.execute(
-        update(StoredFile)
-        .where(StoredFile.ingestion_id == old)
-        .values(ingestion_id=new, tenant=tenant)
-    )
+    for model in (StoredFile, StoredBatch):
+        connection.execute(
+            update(model).where(model.ingestion_id == old).values(ingestion_id=new, tenant=tenant)
+        )
     connection.execute(
         update(StoredTable).where(StoredTable.ingestion_id == old).values(ingestion_id=new)
     )
