@@ -23,6 +23,7 @@ from autoloader_dagster.cli import (
     files,
     query,
     reconcile,
+    reload,
     retry,
     run,
     spark,
@@ -71,6 +72,7 @@ app.command()(run.run)
 app.command()(retry.retry)
 app.command()(dismiss.dismiss)
 app.command()(undo.undo)
+app.command()(reload.reload)
 app.command()(reconcile.reconcile)
 app.command()(adopt.adopt)
 app.command()(state.status)

@@ -1,36 +1,40 @@
-"""``run --reload``: load partitions again that are loaded, after saying which."""
+"""``reload``: load again what is loaded, after saying which files."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from autoloader_dagster.cli.amend import confirmed, print_left
+import typer
+
+from autoloader_dagster.cli.amend import YesOption, confirmed, print_left
+from autoloader_dagster.cli.files import Name
 from autoloader_dagster.cli.interrupts import ending_in_order
-from autoloader_dagster.cli.output import print_json, progress, say
-from autoloader_dagster.cli.project import open_ingestion, source_base
+from autoloader_dagster.cli.orphans import spec_named
+from autoloader_dagster.cli.output import JsonOption, print_json, progress, say
+from autoloader_dagster.cli.project import open_ingestion, open_specs, source_base
 from autoloader_dagster.cli.render.shapes import BATCHES_OF_RELOAD, LEFT, RELOADED, TO_RELOAD
-from autoloader_dagster.settings import Settings
-from autoloader_dagster.specs.spec_set import LoadedSpec, SpecSet
+from autoloader_dagster.cli.run import raise_failure
+from autoloader_dagster.settings import load_settings
 from autoloader_dagster.specs.values import shown_size
 
 if TYPE_CHECKING:
     from autoloader_dagster.loading.changes.reload import ReloadPlan
     from autoloader_dagster.loading.ingestion import BatchOutcome
-    from autoloader_dagster.orchestration.runs.run_job import JobReport
 
 
-def reload_loaded(
-    loaded: LoadedSpec,
-    specs: SpecSet,
-    settings: Settings,
-    partition: str | None,
-    *,
-    yes: bool,
-    as_json: bool,
-) -> "JobReport | None":
-    """Say what would be loaded again, ask, and do it.
+def reload(
+    name: Name,
+    partition: Annotated[
+        str | None, typer.Option(metavar="KEY", help="Only this partition; default all.")
+    ] = None,
+    yes: YesOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Load again what is loaded, and replace its rows; without --yes only say what.
 
-    Returns:
-        The job's report; None if nothing was done.
+    Example: autoloader reload orders --partition 2026-01-05 --yes
     """
+    settings = load_settings()
+    specs = open_specs(settings)
+    loaded = spec_named(specs, settings, name)
     base = source_base(loaded)
     keys = [partition] if partition is not None else []
     with ending_in_order(), progress() as tell:
@@ -55,22 +59,18 @@ def reload_loaded(
                 print_json(_plan_json(plan))
             elif plan.files:
                 say("nothing was changed; --yes does it")
-            return None
+            raise typer.Exit(0 if plan.files else 1)
         ensure_dagster_home(settings)
         config = {"ingestion": loaded.ingestion_id, "partitions": keys, "dry_run": False}
         report = run_job_now(specs, RELOAD_JOB, config, tell)
-    if report.failure is None:
-        if as_json:
-            print_json(_outcomes_json(plan, report))
-        else:
-            _print_outcomes(plan, report, base)
-    return report
-
-
-def not_loaded_again(report: "JobReport") -> bool:
-    """Whether a file was asked for and is not loaded again."""
+    raise_failure(report)
     outcomes: list[BatchOutcome] = report.value
-    return any(file.status != "SUCCESS" for outcome in outcomes for file in outcome.files)
+    if as_json:
+        print_json(_outcomes_json(plan, outcomes, report.run_id))
+    else:
+        _print_outcomes(plan, outcomes, report.run_id, base)
+    if any(file.status != "SUCCESS" for outcome in outcomes for file in outcome.files):
+        raise typer.Exit(1)
 
 
 def _print_plan(plan: "ReloadPlan", base: str) -> None:
@@ -82,15 +82,16 @@ def _print_plan(plan: "ReloadPlan", base: str) -> None:
     )
 
 
-def _print_outcomes(plan: "ReloadPlan", report: "JobReport", base: str) -> None:
-    outcomes: list[BatchOutcome] = report.value
+def _print_outcomes(
+    plan: "ReloadPlan", outcomes: "list[BatchOutcome]", run_id: str, base: str
+) -> None:
     kept = [file for each in outcomes for file in each.files if file.status != "SUCCESS"]
     LEFT.print_some(kept, f"{len(kept):,} files were not loaded again", base=base)
     batches = ", ".join(each.batch_id for each in outcomes if each.batch_id)
     say(
         f"{plan.ingestion_id}: {sum(len(each.loaded) for each in outcomes):,} files loaded again, "
         f"{sum(each.rows for each in outcomes):,} rows; batches {batches}; "
-        f"run {report.run_id[:8]} {sum(each.seconds for each in outcomes):.1f} s"
+        f"run {run_id[:8]} {sum(each.seconds for each in outcomes):.1f} s"
     )
 
 
@@ -107,14 +108,15 @@ def _plan_json(plan: "ReloadPlan") -> dict[str, Any]:
     }
 
 
-def _outcomes_json(plan: "ReloadPlan", report: "JobReport") -> dict[str, Any]:
-    outcomes: list[BatchOutcome] = report.value
+def _outcomes_json(
+    plan: "ReloadPlan", outcomes: "list[BatchOutcome]", run_id: str
+) -> dict[str, Any]:
     files = [file for outcome in outcomes for file in outcome.files]
     return {
         "ingestion": plan.ingestion_id,
         "table": plan.table,
         "dry_run": False,
-        "run_id": report.run_id,
+        "run_id": run_id,
         "rows": sum(outcome.rows for outcome in outcomes),
         "files": RELOADED.json_list(file for file in files if file.status == "SUCCESS"),
         "left": LEFT.json_list(file for file in files if file.status != "SUCCESS"),

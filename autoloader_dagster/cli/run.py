@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from autoloader_dagster import errors
-from autoloader_dagster.cli.amend import YesOption
 from autoloader_dagster.cli.interrupts import ending_in_order
 from autoloader_dagster.cli.orphans import spec_named
 from autoloader_dagster.cli.output import (
@@ -21,7 +20,6 @@ from autoloader_dagster.cli.output import (
     warn,
 )
 from autoloader_dagster.cli.project import open_specs, source_base
-from autoloader_dagster.cli.reload import not_loaded_again, reload_loaded
 from autoloader_dagster.cli.render.shapes import BATCHES_OF_RUN, FILES, SAME_CONTENT
 from autoloader_dagster.errors import UsageError
 from autoloader_dagster.settings import Settings, load_settings
@@ -47,15 +45,8 @@ def run(
     partition: Annotated[
         str | None, typer.Option(metavar="KEY", help="Only this partition; default all.")
     ] = None,
-    reload: Annotated[
-        bool,
-        typer.Option(
-            "--reload",
-            help="Load what is loaded once more, its rows replaced; without --yes only say what.",
-        ),
-    ] = False,
-    yes: YesOption = False,
     as_json: JsonOption = False,
+    moved: Annotated[bool, typer.Option("--reload", "--yes", "-y", hidden=True)] = False,
 ) -> None:
     """Load what is pending, as a run of the Dagster asset in this process.
 
@@ -63,28 +54,22 @@ def run(
 
     Example: autoloader run orders customers
     """
+    if moved:
+        raise UsageError(
+            "'run' has no --reload and no --yes",
+            "'autoloader reload NAME' loads again what is loaded.",
+        )
     one = len(names or ()) == 1
     if everything == bool(names):
         raise UsageError(
             "'run' needs the names of specs, or --all" if not names else "--all is all specs",
             "Give the names of specs, or --all without names.",
         )
-    if not one and (partition is not None or reload):
-        raise UsageError(
-            f"{'--reload' if reload else '--partition'} is for one spec", "Name one spec."
-        )
+    if not one and partition is not None:
+        raise UsageError("--partition is for one spec", "Name one spec.")
     settings = load_settings()
     specs = open_specs(settings)
     chosen = _chosen(specs, settings, names or [])
-    if reload:
-        again = reload_loaded(chosen[0], specs, settings, partition, yes=yes, as_json=as_json)
-        if again is not None:
-            raise_failure(again)
-            if not_loaded_again(again):
-                raise typer.Exit(1)
-        return
-    if yes:
-        raise UsageError("--yes is for --reload, and does nothing else", "Leave it out.")
     with ending_in_order(), progress() as tell:
         tell("start")
         from autoloader_dagster.orchestration.home import ensure_dagster_home

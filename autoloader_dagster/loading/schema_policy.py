@@ -154,7 +154,7 @@ def _check_widening(spec: IngestionSpec, hint: str, wanted: str, column: str, ha
         f"Set the hint to {have} or remove it. To have {wanted}: load into a new table (set "
         f"table.name, then autoloader reconcile {spec.name} --yes); or drop the column "
         f"(ALTER TABLE {spec.table.name} DROP COLUMN {quoted(column)}) and "
-        f"load the files again (autoloader run {spec.name} --reload).",
+        f"load the files again (autoloader reload {spec.name}).",
     )
 
 

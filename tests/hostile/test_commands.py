@@ -124,5 +124,5 @@ def test_commands_act_on_exactly_the_named_files_and_show_names_as_they_are(
     new = {path: number + 100_000 for path, number in numbers.items()}
     assert _loaded(spark_settings) == Counter(new.items())
     _run(project, "reconcile", "odd", "--json")
-    _run(project, "run", "odd", "--reload", "--yes", "--json")
+    _run(project, "reload", "odd", "--yes", "--json")
     assert _loaded(spark_settings) == Counter(new.items())

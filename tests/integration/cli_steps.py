@@ -8,11 +8,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import typer
 import yaml
 
+from autoloader_dagster.cli.app import app
 from tests.fixtures.forks import FORKED
 
 _SECONDS = 120
+
+
+def commands() -> dict[str, Any]:
+    """Every command by what is typed for it, such as ``db upgrade``."""
+    found: dict[str, Any] = {}
+    for name, command in vars(typer.main.get_command(app))["commands"].items():
+        inner = getattr(command, "commands", {})
+        found |= {f"{name} {sub}": each for sub, each in inner.items()} or {name: command}
+    return found
 
 
 @dataclass(frozen=True)

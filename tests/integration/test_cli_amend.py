@@ -1,4 +1,4 @@
-"""``undo``, ``retry`` and ``trace`` as a person uses them, and their jobs by GraphQL."""
+"""``undo``, ``reload``, ``retry``, ``trace`` as a person uses them, and their jobs by GraphQL."""
 
 import json
 import shlex
@@ -194,16 +194,17 @@ def test_a_partition_is_loaded_again(project: Project, spark_settings: Settings)
         (project.folder() / f"2026-01-0{day}.csv").write_text(f"id\n{day}\n")
     assert project.run("run", "daily").code == 0
 
-    asked = project.run("run", "daily", "--reload", "--partition", "2026-01-02")
+    asked = project.run("reload", "daily", "--partition", "2026-01-02")
     assert asked.code == 0, asked.err
     assert "1 files, 5 B, would be loaded again" in asked.out
     assert asked.out.endswith("nothing was changed; --yes does it\n")
-    nothing = project.run("run", "daily", "--reload", "--partition", "2026-01-03", "--yes")
+    planned = project.run("reload", "daily", "--json")
+    assert (planned.code, planned.json["dry_run"], planned.json["rows"]) == (0, True, 2)
+    nothing = project.run("reload", "daily", "--partition", "2026-01-03", "--yes")
     assert nothing.code == 1
     assert "nothing of this is loaded" in nothing.err
-    assert project.run("run", "daily", "--yes").code == 2
 
-    done = project.run("run", "daily", "--reload", "--partition", "2026-01-02", "--yes", "--json")
+    done = project.run("reload", "daily", "--partition", "2026-01-02", "--yes", "--json")
     assert done.code == 0, done.err
     assert [file["partition"] for file in done.json["files"]] == ["2026-01-02"]
     assert _rows(spark_settings, "lake.amend.daily") == 2
@@ -220,10 +221,13 @@ def test_a_partition_is_loaded_again(project: Project, spark_settings: Settings)
     assert _checked_by(project, "daily") == {done.json["run_id"]}
 
     (project.folder() / "2026-01-02.csv").unlink()
-    gone = project.run("run", "daily", "--reload", "--yes", "--json")
+    gone = project.run("reload", "daily", "--yes", "--json")
     assert gone.code == 1, "a file that was asked for is not in the source any more"
     assert [file["partition"] for file in gone.json["files"]] == ["2026-01-01"]
     assert "2026-01-02.csv" in gone.json["left"][0]["path"]
+    none_left = project.run("reload", "daily", "--partition", "2026-01-02", "--yes")
+    assert none_left.code == 1, "none of the files that were asked for can be loaded again"
+    assert "2026-01-02.csv" in none_left.out
     assert _rows(spark_settings, "lake.amend.daily") == 2
 
 

@@ -13,13 +13,7 @@ import pytest
 
 from autoloader_dagster import errors
 from autoloader_dagster.errors import exit_code
-from tests.integration.cli_steps import Project
-
-_COMMANDS = (
-    "demo", "up", "validate", "list", "files", "preview", "run", "retry", "undo", "status",
-    "reconcile", "history", "trace", "query", "doctor", "db upgrade", "db current", "spark start",
-    "spark stop", "spark status",
-)  # fmt: skip
+from tests.integration.cli_steps import Project, commands
 
 
 @pytest.fixture
@@ -27,7 +21,7 @@ def project(tmp_path: Path) -> Project:
     return Project(tmp_path, tmp_path / "home")
 
 
-@pytest.mark.parametrize("command", _COMMANDS)
+@pytest.mark.parametrize("command", sorted(commands()))
 def test_every_command_explains_itself(project: Project, command: str) -> None:
     done = project.run(*command.split(), "--help")
     assert done.code == 0
@@ -77,6 +71,17 @@ def test_wrong_usage_is_exit_2(project: Project) -> None:
         assert done.code == 2, arguments
         assert "error:" in done.err.lower()
         assert not done.out
+
+
+@pytest.mark.parametrize("option", ["--reload", "--yes", "-y"])
+def test_what_run_did_once_names_the_command_that_does_it_now(
+    project: Project, option: str
+) -> None:
+    project.spec("orders")
+    done = project.run("run", "orders", option, "--partition", "2026-01-02")
+    assert (done.code, done.out) == (2, "")
+    assert "autoloader reload" in done.err
+    assert option not in project.run("run", "--help").out
 
 
 def test_an_impossible_setting_is_exit_2(project: Project) -> None:

@@ -2,6 +2,7 @@
 
 import gzip
 import json as jsonlib
+from datetime import datetime, timezone
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,6 +10,7 @@ import psycopg
 import pytest
 from pyspark.errors import PySparkException
 
+from autoloader_dagster.batch_ids import BatchId
 from autoloader_dagster.errors import SparkError, SpecError, TableUnavailable
 from autoloader_dagster.formats.csv.delimiter import other_delimiter
 from autoloader_dagster.formats.frame import Readable
@@ -19,11 +21,13 @@ from autoloader_dagster.iceberg.lineage import SourceFile
 from autoloader_dagster.iceberg.table import IcebergTable
 from autoloader_dagster.loading.batch.bad_rows import bad_row, name_bad_rows
 from autoloader_dagster.loading.partition_columns import check_partition_by
+from autoloader_dagster.loading.recovery.reconcile import advice
 from autoloader_dagster.spark.catalogs import shown_address
 from autoloader_dagster.spark.errors import known, short
 from autoloader_dagster.specs.format import Format
 from autoloader_dagster.specs.loader import load_specs
 from autoloader_dagster.state.failures import explain
+from autoloader_dagster.state.records import Difference
 from tests.integration.cli_steps import Project
 from tests.unit.look_steps import csv, folder, json, listed, look_at_bytes
 
@@ -46,6 +50,25 @@ def test_an_error_while_reading_a_file_is_told_by_its_causes() -> None:
     )
     assert short(Exception("no rows left\n\tat x")) == "no rows left"
     assert short(ValueError()) == "ValueError"
+
+
+@pytest.mark.parametrize(
+    ("partition", "command"),
+    [
+        (None, "autoloader reload orders"),
+        ("2026-01-02", "autoloader reload orders --partition 2026-01-02"),
+        ("$(a) b", "autoloader reload orders --partition '$(a) b'"),
+    ],
+)
+def test_a_file_with_too_few_rows_is_loaded_again_by_a_command_that_can_be_copied(
+    partition: str | None, command: str
+) -> None:
+    batch = BatchId("20260102T000000Z-abcdef")
+    changed = datetime(2026, 1, 2, tzinfo=timezone.utc)
+    found = Difference("fewer", "/in/a.csv", changed, batch, partition, 1, 0, 2, 7, "SUCCESS")
+    assert advice(found, "orders") == (
+        f"batch {batch} loaded 2 rows, and the table has 1 of them; load it again: {command}"
+    )
 
 
 _OUT_OF_REACH = """(org.apache.iceberg.exceptions.RESTException) Error occurred while processing GET request

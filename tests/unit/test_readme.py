@@ -6,10 +6,9 @@ import textwrap
 from pathlib import Path
 
 import pytest
-import typer
 
-from autoloader_dagster.cli.app import app
 from autoloader_dagster.specs.loader import load_specs
+from tests.integration.cli_steps import commands
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -17,15 +16,6 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 def _blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
-
-
-def _commands() -> set[str]:
-    group = typer.main.get_command(app)
-    found = set()
-    for name, command in group.commands.items():  # pyright: ignore[reportAttributeAccessIssue]
-        inner = getattr(command, "commands", None)
-        found |= {f"{name} {sub}" for sub in inner} if inner else {name}
-    return found
 
 
 def test_the_spec_of_five_minutes_is_a_good_spec(tmp_path: Path) -> None:
@@ -38,7 +28,7 @@ def test_the_spec_of_five_minutes_is_a_good_spec(tmp_path: Path) -> None:
     assert loaded.connections.names("default") == ["landing"]
 
 
-@pytest.mark.parametrize("command", sorted(_commands()))
+@pytest.mark.parametrize("command", sorted(commands()))
 def test_every_command_is_in_the_readme(command: str) -> None:
     assert re.search(rf"autoloader (?:[a-z]+`? and `autoloader )?{command}\b", README) or (
         command == "demo" and "script/demo" in README
@@ -47,7 +37,7 @@ def test_every_command_is_in_the_readme(command: str) -> None:
 
 def test_every_command_of_the_readme_exists() -> None:
     said = set(re.findall(r"autoloader ((?:db|spark) [a-z]+|[a-z]+)", "\n".join(_blocks("bash"))))
-    assert said <= _commands() | {"demo"}
+    assert said <= commands().keys() | {"demo"}
 
 
 def test_every_setting_is_in_the_readme() -> None:
@@ -92,18 +82,20 @@ def test_the_specs_of_a_page_load(page: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_the_commands_of_a_page_exist(page: Path) -> None:
-    group = typer.main.get_command(app)
+    known = commands()
     for block in _fenced(page, "bash"):
         for line in block.splitlines():
             words = shlex.split(line, comments=True)
             if words[:1] != ["autoloader"]:
                 continue
-            command = group.commands[words[1]]  # pyright: ignore[reportAttributeAccessIssue]
-            rest = words[2:]
-            if getattr(command, "commands", None):
-                command, rest = command.commands[rest[0]], rest[1:]
-            options = {name for parameter in command.params for name in parameter.opts}
-            assert {word for word in rest if word.startswith("--")} <= options, line
+            command = known.get(words[1]) or known[" ".join(words[1:3])]
+            options = {
+                name
+                for parameter in command.params
+                if not getattr(parameter, "hidden", False)
+                for name in parameter.opts
+            }
+            assert {word for word in words if word.startswith("--")} <= options, line
 
 
 def test_every_page_is_in_the_index() -> None:

@@ -144,7 +144,7 @@ def test_commands_on_a_deleted_spec_show_what_the_state_knows(
         assert said in out, command
         assert "autoloader adopt NEW --from acme/orders" in out, command
     # What needs the spec fails, and says the same.
-    for command in ("run", "files", "preview", "undo", "retry", "reconcile"):
+    for command in ("run", "files", "preview", "undo", "reload", "retry", "reconcile"):
         capsys.readouterr()
         assert main([command, "orders"]) == 1
         assert said in " ".join(capsys.readouterr().err.split()), command

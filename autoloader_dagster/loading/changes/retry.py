@@ -129,7 +129,7 @@ def _why_not(
     there: Mapping[str, FileRef | None],
 ) -> str | None:
     if row.status == "SUCCESS":
-        return "is loaded; use 'autoloader run --reload' to load it again"
+        return "is loaded; use 'autoloader reload' to load it again"
     if row.status not in RETRIABLE:
         return what_it_is(row)
     now = there.get(row.file_path)
@@ -141,7 +141,7 @@ def _why_not(
     if loaded is not None and on_change in ("ignore", "fail"):
         return (
             f"has another version that is loaded, and source.on_change is '{on_change}'; use "
-            "'autoloader run --reload' to put this one in its place"
+            "'autoloader reload' to put this one in its place"
         )
     return None
 

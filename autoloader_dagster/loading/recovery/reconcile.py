@@ -6,6 +6,7 @@ never deleted here; where the table has too many, how to remove them is told.
 
 import itertools
 import logging
+import shlex
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
@@ -168,9 +169,10 @@ def advice(difference: Difference, name: str) -> str:
     if d.kind == "missing":
         return f"loaded by batch {d.batch_id}, and the table has no row of it; {update} requeues it"
     if d.kind == "fewer":
+        option = f" --partition {shlex.quote(d.partition_key)}" if d.partition_key else ""
         return (
             f"batch {d.batch_id} loaded {d.recorded_rows} rows, and the table has {d.rows} of them;"
-            f" 'autoloader run {name} --reload' loads its partition {d.partition_key} again"
+            f" load it again: autoloader reload {name}{option}"
         )
     if d.kind == "double":
         return (
