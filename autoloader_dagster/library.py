@@ -86,8 +86,7 @@ def open_ingestion(specs: SpecSet, name: str) -> "Iterator[Ingestion]":
         (1, 1)
     """
     from autoloader_dagster.loading.ingestion import Ingestion
-    from autoloader_dagster.sources.registry import open_source_of
-    from autoloader_dagster.sources.steady import SteadySource
+    from autoloader_dagster.sources.registry import steady_source_of
     from autoloader_dagster.spark.session import connect
     from autoloader_dagster.state.store import ProcessedFiles
 
@@ -97,7 +96,7 @@ def open_ingestion(specs: SpecSet, name: str) -> "Iterator[Ingestion]":
         store.set_up()
         yield Ingestion(
             loaded=loaded,
-            source=SteadySource(open_source_of(loaded, specs.connections), loaded.spec.source.url),
+            source=steady_source_of(loaded, specs.connections),
             store=store,
             connect=lambda: connect(settings),
             staging_dir=settings.staging_dir,

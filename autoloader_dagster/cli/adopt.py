@@ -30,10 +30,10 @@ def adopt(
     specs = open_specs(settings)
     ingestion = open_ingestion(spec_named(specs, settings, name), specs, settings)
     try:
-        plan = hand_over(ingestion, old)
+        plan = hand_over(ingestion, old, unread=specs.unread)
         counts = f"{plan.state.files:,} files and {plan.state.batches:,} batches"
         if confirmed(yes, as_json, f"Hand {counts} of {plan.old} over to {plan.new}?"):
-            plan = hand_over(ingestion, old, dry_run=False)
+            plan = hand_over(ingestion, old, unread=specs.unread, dry_run=False)
     finally:
         ingestion.store.close()
     if as_json:

@@ -17,7 +17,6 @@ from autoloader_dagster.cli.project import open_specs
 from autoloader_dagster.errors import AutoloaderError
 from autoloader_dagster.loading.recovery.orphans import Orphan
 from autoloader_dagster.settings import Settings, load_settings
-from autoloader_dagster.sources.steady import SteadySource
 from autoloader_dagster.specs.spec_set import LoadedSpec, SpecSet
 from autoloader_dagster.specs.values import shown_size
 
@@ -260,11 +259,11 @@ def _orphans(orphans: list[Orphan]) -> Finding:
 
 
 def _source(loaded: LoadedSpec, specs: SpecSet, settings: Settings) -> Finding:
-    from autoloader_dagster.sources.registry import open_source_of
+    from autoloader_dagster.sources.registry import steady_source_of
 
     name, source = f"source of {loaded.ingestion_id}", loaded.spec.source
     # So that a mount or a host that hangs cannot hold the doctor up.
-    steady = SteadySource(open_source_of(loaded, specs.connections), source.url, _SOURCE_SECONDS)
+    steady = steady_source_of(loaded, specs.connections, _SOURCE_SECONDS)
     page = next(steady.list_pages(), None)
     if not page:
         return Finding(

@@ -16,7 +16,7 @@ from autoloader_dagster.cli.project import open_ingestion, open_specs, source_ba
 from autoloader_dagster.cli.render.shapes import FILES, PREVIEW_BAD_FILES, PREVIEW_COLUMNS
 from autoloader_dagster.errors import UsageError
 from autoloader_dagster.settings import load_settings
-from autoloader_dagster.specs.values import shown_size
+from autoloader_dagster.specs.values import shown_counts, shown_size
 
 if TYPE_CHECKING:
     from autoloader_dagster.loading.preview import Preview
@@ -72,7 +72,7 @@ def files(
     if len(rows) == shown and known > len(rows):
         say(f"… the first {len(rows):,} of {known:,}; --status and --limit choose others")
     words = ", ".join(
-        f"{total.files:,} {name.lower()}" for name, total in sorted(totals.items()) if total.files
+        shown_counts({name.lower(): total.files for name, total in sorted(totals.items())})
     )
     listed = note or f"{found.listed:,} files listed, {shown_size(found.bytes_listed)}"
     say(f"{listed}; known: {words or 'none'}")

@@ -18,6 +18,7 @@ from autoloader_dagster.cli.render.shapes import FINDINGS
 from autoloader_dagster.cli.run import raise_failure
 from autoloader_dagster.settings import load_settings
 from autoloader_dagster.specs.spec_set import LoadedSpec
+from autoloader_dagster.specs.values import shown_counts
 
 if TYPE_CHECKING:
     from autoloader_dagster.loading.recovery.reconcile import Reconciliation
@@ -65,15 +66,13 @@ def _print(loaded: LoadedSpec, found: "Reconciliation") -> None:
         columns=("file", "difference", "meaning"),
         base=source_base(loaded),
     )
-    words = [f"{count:,} {kind}" for kind, count in found.found.items() if count]
-    words += [
-        f"{len(each):,} {what}"
-        for each, what in (
-            (found.stale_batches, "batches without a worker"),
-            (found.leftover_branches, "leftover branches"),
-        )
-        if each
-    ]
+    words = shown_counts(
+        {
+            **found.found,
+            "batches without a worker": len(found.stale_batches),
+            "leftover branches": len(found.leftover_branches),
+        }
+    )
     what = ", ".join(words) if words else "nothing differs"
     left = sum(found.left.values())
     after = "; the state was updated" if found.applied and words else ""

@@ -24,7 +24,7 @@ from autoloader_dagster.cli.render.shapes import BATCHES_OF_RUN, FILES, SAME_CON
 from autoloader_dagster.errors import UsageError
 from autoloader_dagster.settings import Settings, load_settings
 from autoloader_dagster.specs.spec_set import LoadedSpec, SpecSet
-from autoloader_dagster.specs.values import shown_size
+from autoloader_dagster.specs.values import shown_counts, shown_size
 
 if TYPE_CHECKING:
     from autoloader_dagster.orchestration.runs.run_asset import RunReport
@@ -201,18 +201,16 @@ def print_report(report: "RunReport", base: str) -> None:
     words = [f"{files.loaded:,} files loaded"] if report.run_id else [nothing]
     if report.loaded:
         words.append(f"{report.rows:,} rows from {shown_size(report.bytes)}")
-    words += [
-        f"{count:,} {what}"
-        for count, what in (
-            (report.bad_rows, "rows with something in _rescued"),
-            (files.unchanged, "files unchanged"),
-            (files.failed, "failed"),
-            (files.quarantined, "quarantined"),
-            (files.skipped, "skipped"),
-            (files.held, "held"),
-        )
-        if count
-    ]
+    words += shown_counts(
+        {
+            "rows with something in _rescued": report.bad_rows,
+            "files unchanged": files.unchanged,
+            "failed": files.failed,
+            "quarantined": files.quarantined,
+            "skipped": files.skipped,
+            "held": files.held,
+        }
+    )
     words += [report.note] if report.note else []
     run_id = f"run {report.run_id[:8]} " if report.run_id else ""
     say(f"{report.ingestion}: {', '.join(words)}; {run_id}{report.seconds:.1f} s")

@@ -23,6 +23,7 @@ from autoloader_dagster.orchestration.runs.tags import (
     runs_for_pending,
     tags_of,
 )
+from autoloader_dagster.specs.values import shown_counts
 from autoloader_dagster.state.records import Discovery
 
 RANGE_START = "dagster/asset_partition_range_start"
@@ -200,14 +201,12 @@ def counts_in_words(planned: Planned) -> str:
         return planned.empty_because
     found = planned.discovery
     words = [f"{found.listed:,} files listed", f"{found.unchanged:,} unchanged"]
-    words += [
-        f"{count:,} {name}"
-        for count, name in (
-            (found.held, "held"),
-            (found.quarantined, "quarantined"),
-            (found.skipped, "skipped"),
-            (found.in_flight, "being loaded"),
-        )
-        if count
-    ]
+    words += shown_counts(
+        {
+            "held": found.held,
+            "quarantined": found.quarantined,
+            "skipped": found.skipped,
+            "being loaded": found.in_flight,
+        }
+    )
     return ", ".join(words)

@@ -14,7 +14,6 @@ from autoloader_dagster.loading.ingestion import Ingestion
 from autoloader_dagster.orchestration.runs import locks as run_locks
 from autoloader_dagster.orchestration.runs.tags import UNWATCHED_TAG, has_step_processes
 from autoloader_dagster.settings import Settings, check_remote, load_settings
-from autoloader_dagster.sources.steady import SteadySource
 from autoloader_dagster.specs.connections import Connections
 from autoloader_dagster.specs.dagster_names import ONLY_MOUNT, Mount
 from autoloader_dagster.specs.spec_set import LoadedSpec
@@ -205,13 +204,12 @@ def open_ingestion(
         settings: Those of the process by default.
         steady: Whether to give the source up when it does not answer; see ``SteadySource``.
     """
-    from autoloader_dagster.sources.registry import open_source_of
+    from autoloader_dagster.sources.registry import open_source_of, steady_source_of
 
     settings = settings or load_settings()
-    source = open_source_of(loaded, connections)
     return Ingestion(
         loaded=loaded,
-        source=SteadySource(source, loaded.spec.source.url) if steady else source,
+        source=(steady_source_of if steady else open_source_of)(loaded, connections),
         store=resources.processed_files.store,
         connect=resources.spark_connect.session,
         staging_dir=settings.staging_dir,

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from autoloader_dagster.sources.base import FileSource, source_kind
 from autoloader_dagster.sources.filters import FileFilter
+from autoloader_dagster.sources.steady import PATIENCE_SECONDS, SteadySource
 from autoloader_dagster.specs.tenants import Fence
 
 if TYPE_CHECKING:
@@ -21,6 +22,17 @@ def open_source_of(loaded: "LoadedSpec", connections: "Connections") -> FileSour
     name = loaded.spec.source.named_connection
     connection = None if name is None else connections.get(loaded.tenant, name).resolve()
     return open_source(loaded.spec, connection, loaded.fence)
+
+
+def steady_source_of(
+    loaded: "LoadedSpec", connections: "Connections", patience: float = PATIENCE_SECONDS
+) -> SteadySource:
+    """The same source, which is given up when it does not answer for ``patience`` seconds.
+
+    Raises:
+        SpecError: As ``open_source_of``.
+    """
+    return SteadySource(open_source_of(loaded, connections), loaded.spec.source.url, patience)
 
 
 def open_source(

@@ -66,7 +66,6 @@ def load_specs(specs_dir: Path | str) -> SpecSet:
                 _loaded(draft, draft.spec),
                 named_ingestions=named,
                 fence=_fence(draft, allowed),
-                unread_tenants=frozenset(beyond),
             )
             for draft in drafts
             if draft.spec and draft.usable

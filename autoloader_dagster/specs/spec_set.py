@@ -32,7 +32,6 @@ class LoadedSpec:
         text_hash: Digest of what the file says; comments and the order of keys do not change it.
         named_ingestions: Every ingestion that a spec of the folder names, the broken ones too.
         fence: Where its local files may be; None for everywhere.
-        unread_tenants: As ``SpecSet.unread``.
         mount: Where its folder is mounted in a Dagster project.
     """
 
@@ -43,7 +42,6 @@ class LoadedSpec:
     named_ingestions: frozenset[str] = frozenset()
     fence: Fence | None = None
     mount: Mount = ONLY_MOUNT
-    unread_tenants: frozenset[str] = frozenset()
 
     @property
     def ingestion_id(self) -> str:

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from difflib import get_close_matches
 from pathlib import Path
@@ -62,6 +62,11 @@ def shown_size(count: float) -> str:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1000
     return f"{count:.1f} TB"
+
+
+def shown_counts(counts: Mapping[str, int]) -> list[str]:
+    """Each count that is not zero, with its name, as ``3 quarantined``."""
+    return [f"{count:,} {name}" for name, count in counts.items() if count]
 
 
 def _parse_size(value: Any) -> Any:

@@ -62,8 +62,9 @@ def test_a_renamed_spec_loads_nothing_again_and_adopts_the_state_of_its_old_name
     write_ids(folder, "b.csv", 2)
     old = lake.ingestion("before")
     lake.load(old)
+    other = lake.ingestion("other", source={"type": "local", "url": str(folder)})
     with pytest.raises(UsageError, match="has a spec of its own"):
-        adopt(lake.ingestion("other", source={"type": "local", "url": str(folder)}), "before")
+        adopt(other, "before", unread=())
     renamed = _renamed(lake, "before", "after")
     write_ids(folder, "c.csv", 3)
 
@@ -74,10 +75,10 @@ def test_a_renamed_spec_loads_nothing_again_and_adopts_the_state_of_its_old_name
     assert not tick.run_requests
     assert "autoloader adopt default/after --from" in str(tick.skip_message)
     assert lake.statuses(renamed)["a.csv"] == "DISCOVERED"
-    plan = adopt(renamed, "before")
+    plan = adopt(renamed, "before", unread=())
     assert (plan.state.files, plan.state.batches, plan.done) == (2, 1, False)
     assert lake.statuses(old)["a.csv"] == "SUCCESS"
-    assert adopt(renamed, "default/before", dry_run=False).done
+    assert adopt(renamed, "default/before", unread=(), dry_run=False).done
 
     assert owned_in_state(renamed) is None
     assert len(_tick(lake, renamed, state_url).run_requests or ()) == 1
@@ -92,7 +93,7 @@ def test_a_renamed_spec_loads_nothing_again_and_adopts_the_state_of_its_old_name
     again = replace(_renamed_again(lake), store=lost)
     with pytest.raises(LoadError, match="--from default/after"):
         lake.load(again)
-    assert adopt(again, "default/after", dry_run=False).done
+    assert adopt(again, "default/after", unread=(), dry_run=False).done
     assert sum(batch.rows for batch in lake.load(again)) == 0
     assert lake.ids("before") == Counter([1, 2, 3])
     lost.close()

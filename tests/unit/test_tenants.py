@@ -391,7 +391,7 @@ def test_more_specs_than_a_tenant_may_have_are_not_read_and_are_named(site: Site
         specs.get("acme/z00")
     # What the state knows of them is not taken for that of deleted specs.
     assert {"acme/z00", "acme/z29", "acme/orders"} <= specs.specs[0].named_ingestions
-    assert specs.unread == specs.specs[0].unread_tenants == {"acme"}
+    assert specs.unread == {"acme"}
 
     site.allow(max_specs=31)
     assert all("is not read" not in str(fault) for fault in site.load().faults)
@@ -399,6 +399,18 @@ def test_more_specs_than_a_tenant_may_have_are_not_read_and_are_named(site: Site
     assert "max_specs" in str(site.load().faults[0])
     (site.specs / "_tenant.yaml").unlink()
     assert len(site.load().broken) == 30, "without the file nobody is limited"
+
+
+def test_the_state_of_a_spec_that_is_perhaps_there_is_not_handed_over(
+    site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(30):
+        (site.specs / "acme" / f"z{number:02}.yaml").write_text("{broken")
+    site.allow(max_specs=1)
+    monkeypatch.setenv("AUTOLOADER_SPECS_DIR", str(site.specs))
+    monkeypatch.setenv("AUTOLOADER_HOME", str(site.specs.parent / "home"))
+    assert main(["adopt", "acme/orders", "--from", "acme/gone", "--yes"]) == 2
+    assert "acme/gone has perhaps a spec of its own" in capsys.readouterr().err
 
 
 def test_a_tenant_cannot_allow_itself_anything(site: Site) -> None:

@@ -5,6 +5,7 @@ tenant's folder knows none of them, and would load all of them again. So a table
 carries the name of its ingestion as a property, which a lost state cannot lose.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from autoloader_dagster.errors import NotLoaded, TableOwned, UsageError
@@ -92,12 +93,15 @@ class Adopted:
     done: bool
 
 
-def adopt(ingestion: Ingestion, old: str, *, dry_run: bool = True) -> Adopted:
+def adopt(
+    ingestion: Ingestion, old: str, *, unread: Collection[str], dry_run: bool = True
+) -> Adopted:
     """Hand the state of an ingestion that has no spec any more over to this one.
 
     Args:
         ingestion: The one with a spec.
         old: ``tenant/name`` of the other; a name alone is of the tenant ``default``.
+        unread: Tenants of which not all spec files are read; see ``SpecSet``.
         dry_run: Only say what would be handed over.
 
     Raises:
@@ -108,7 +112,7 @@ def adopt(ingestion: Ingestion, old: str, *, dry_run: bool = True) -> Adopted:
     """
     old = old if "/" in old else f"default/{old}"
     tenant = old.partition("/")[0]
-    if tenant in ingestion.loaded.unread_tenants:
+    if tenant in unread:
         raise UsageError(
             f"{old} has perhaps a spec of its own, because not all spec files of tenant '{tenant}' "
             "are read",
