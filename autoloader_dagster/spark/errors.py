@@ -2,6 +2,7 @@
 
 import re
 import sys
+from collections.abc import Iterable
 
 from autoloader_dagster.errors import (
     AutoloaderError,
@@ -107,15 +108,23 @@ def _is_of_spark(error: BaseException) -> bool:
 
 def first_sentence(error: BaseException) -> str:
     """What ``short`` gives, without the class and the code of the error."""
-    text = _STATE_CODE.sub("", _IN_BRACKETS.sub("", short(error)))
-    return text.rstrip(" ;")
+    return _joined(_STATE_CODE.sub("", _IN_BRACKETS.sub("", each)) for each in _parts(error))
 
 
 def short(error: BaseException) -> str:
     """What a person needs of a server's error: what failed, its first cause and its last one."""
+    return _joined(_parts(error))
+
+
+def _joined(parts: Iterable[str]) -> str:
+    """The parts with a colon between them, each without the full stop or the colon at its end."""
+    return ": ".join(dict.fromkeys(part.rstrip(" .:;") or part for part in parts))
+
+
+def _parts(error: BaseException) -> list[str]:
     lines = [line.strip() for line in strike(str(error)).splitlines() if line.strip()]
     if not lines:
-        return type(error).__name__
+        return [type(error).__name__]
     # It repeats the file's name, which is known here, and says nothing else.
     head = "Spark cannot read the file" if NAMED_FILE.search(lines[0]) else lines[0][:400]
     causes = list(
@@ -125,4 +134,4 @@ def short(error: BaseException) -> str:
             if line.startswith("Caused by: ")
         )
     )
-    return ": ".join([head, *dict.fromkeys(causes[:1] + causes[-1:])])
+    return [head, *causes[:1], *causes[-1:]]

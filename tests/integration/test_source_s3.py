@@ -467,7 +467,7 @@ def test_a_busy_store_is_tried_again(scripted_store: ScriptedStore) -> None:
 
 def test_a_store_that_stays_busy_is_unavailable(scripted_store: ScriptedStore) -> None:
     scripted_store.says(refusal("SlowDown"), 503)
-    with pytest.raises(SourceUnavailable, match=r"SlowDown: Because\..*\n.*Try again later"):
+    with pytest.raises(SourceUnavailable, match=r"SlowDown: Because\)\n.*Try again later"):
         listed(source_at(scripted_store.endpoint))
     assert scripted_store.asked == 5
 

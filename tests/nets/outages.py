@@ -48,8 +48,9 @@ PAGES = {
 }
 # Dagster ends a tick after a minute.
 TICK_SECONDS = 55
-# A page that shows one of these tells of a fault of ours, not of an outage.
-_OURS = re.compile("Traceback|unexpected (?!eof)|fault of autoloader")
+# A page that shows one of these tells of a fault of ours, not of an outage. The last is a cause
+# that was put after a sentence.
+_OURS = re.compile(r"Traceback|unexpected (?!eof)|fault of autoloader|\w\.[:;,] ")
 
 
 @dataclass

@@ -67,6 +67,13 @@ def test_a_footer_longer_than_the_tail_is_read_in_two_steps(tmp_path):
             "its footer has 16,777,215",
         ),
         (
+            lambda d: (
+                d[:-18] + (int.from_bytes(d[-8:-4], "little") - 10).to_bytes(4, "little") + b"PAR1"
+            ),
+            "CorruptParquet",
+            "No more data to read; deliver it again",
+        ),
+        (
             lambda d: d[:-200] + b"\xff" * 192 + d[-8:],
             "CorruptParquet",
             "footer that cannot be read",

@@ -23,7 +23,7 @@ from autoloader_dagster.loading.batch.bad_rows import bad_row, name_bad_rows
 from autoloader_dagster.loading.partition_columns import check_partition_by
 from autoloader_dagster.loading.recovery.reconcile import advice
 from autoloader_dagster.spark.catalogs import shown_address
-from autoloader_dagster.spark.errors import known, short
+from autoloader_dagster.spark.errors import first_sentence, known, short
 from autoloader_dagster.specs.format import Format
 from autoloader_dagster.specs.loader import load_specs
 from autoloader_dagster.state.failures import explain
@@ -50,6 +50,40 @@ def test_an_error_while_reading_a_file_is_told_by_its_causes() -> None:
     )
     assert short(Exception("no rows left\n\tat x")) == "no rows left"
     assert short(ValueError()) == "ValueError"
+
+
+@pytest.mark.parametrize(
+    ("message", "kept", "sentence"),
+    [
+        (
+            "(org.apache.iceberg.jdbc.UncheckedSQLException) Failed to get table lake.a.b.\n\n"
+            "JVM stacktrace:\n\tat x\n"
+            "Caused by: org.postgresql.util.PSQLException: An I/O error occurred while sending to "
+            "the backend.\n"
+            "Caused by: java.net.SocketException: Broken pipe",
+            "(org.apache.iceberg.jdbc.UncheckedSQLException) Failed to get table lake.a.b: An I/O "
+            "error occurred while sending to the backend: Broken pipe",
+            "Failed to get table lake.a.b: An I/O error occurred while sending to the backend: "
+            "Broken pipe",
+        ),
+        (
+            "[INTERNAL_ERROR] The phase planning failed. SQLSTATE: XX000\n"
+            "Caused by: java.io.IOException: Cannot write the log:\n"
+            "Caused by: java.io.IOException: The disk is full.",
+            "[INTERNAL_ERROR] The phase planning failed. SQLSTATE: XX000: Cannot write the log: "
+            "The disk is full",
+            "[INTERNAL_ERROR] The phase planning failed: Cannot write the log: The disk is full",
+        ),
+        ("Broken pipe.\nCaused by: java.io.IOException: Broken pipe", "Broken pipe", "Broken pipe"),
+        ("no rows left;", "no rows left", "no rows left"),
+        ("...", "...", "..."),
+    ],
+)  # fmt: skip
+def test_the_causes_of_a_server_are_parted_by_one_colon(
+    message: str, kept: str, sentence: str
+) -> None:
+    assert short(Exception(message)) == kept
+    assert first_sentence(Exception(message)) == sentence
 
 
 @pytest.mark.parametrize(
@@ -112,7 +146,7 @@ def test_an_error_of_a_catalog_is_told_by_its_causes() -> None:
          TableUnavailable, "Spark failed: No space left on device"),
         ("[INTERNAL_ERROR] The Spark SQL phase planning failed. SQLSTATE: XX000\n\n"
          "JVM stacktrace:\n\tat org.apache.x", SparkError,
-         "Spark failed: [INTERNAL_ERROR] The Spark SQL phase planning failed."),
+         "Spark failed: [INTERNAL_ERROR] The Spark SQL phase planning failed"),
         ("(java.lang.NullPointerException) \n\tat org.apache.x", SparkError,
          "Spark failed: (java.lang.NullPointerException)"),
     ],

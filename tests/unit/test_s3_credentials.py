@@ -7,7 +7,7 @@ from pathlib import Path
 from secrets import token_hex
 
 import pytest
-from botocore.exceptions import HTTPClientError
+from botocore.exceptions import ClientError, HTTPClientError
 
 from autoloader_dagster.errors import SourceAccessDenied, SourceError, SourceUnavailable
 from autoloader_dagster.redaction import strike
@@ -83,6 +83,20 @@ def test_a_request_that_http_cannot_carry_is_no_outage() -> None:
     assert not isinstance(caught.value, SourceUnavailable)
     assert "canary" not in str(caught.value)
     assert "later" not in caught.value.hint
+
+
+def test_the_words_of_a_store_go_into_a_sentence_without_their_full_stop() -> None:
+    told = {"Code": "InvalidRequest", "Message": "Please use AWS4-HMAC-SHA256."}
+    refused = ClientError(
+        {"Error": told, "ResponseMetadata": {"HTTPStatusCode": 400}},  # pyright: ignore[reportArgumentType]
+        "ListObjectsV2",
+    )
+    place = S3Place("s3://bucket/in/", ENDPOINT, None, "orders")
+    with pytest.raises(SourceError) as caught, told_as_source_errors(place):
+        raise refused
+    assert caught.value.what.endswith(
+        "refuses the request (InvalidRequest: Please use AWS4-HMAC-SHA256, HTTP 400)"
+    )
 
 
 def test_a_broken_token_of_a_profile_is_named(tmp_path: Path) -> None:

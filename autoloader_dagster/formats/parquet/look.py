@@ -86,7 +86,7 @@ def _read_footer(content: Content) -> _Footer:
     except (pa.ArrowException, OSError, ValueError) as error:
         if file.failure is not None:
             raise file.failure from None
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = str(error).splitlines()[0].rstrip(" .") if str(error) else type(error).__name__
         raise BadFile(
             "CorruptParquet", f"has a footer that cannot be read: {reason}; deliver it again"
         ) from error

@@ -74,7 +74,7 @@ def _from_answer(error: Exception, place: S3Place) -> SourceError:
     """The store answered, and the answer is an error."""
     response = getattr(error, "response", {})
     code = str(response.get("Error", {}).get("Code", ""))
-    said = str(response.get("Error", {}).get("Message", ""))
+    said = str(response.get("Error", {}).get("Message", "")).rstrip(" .")
     status = int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     why = f"{code}: {said}" if said else code
     if code == "NoSuchBucket":
