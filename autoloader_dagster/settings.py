@@ -78,12 +78,9 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     """
     env = os.environ if environ is None else environ
     home = _path("AUTOLOADER_HOME", env.get("AUTOLOADER_HOME") or ".autoloader")
-    if "?" in str(home):
-        # SQLite's addresses end there: the state and the catalog would be somewhere else.
-        raise UsageError(
-            f"AUTOLOADER_HOME is {home}, and its path contains a ?",
-            "Set it to a folder without ? in its path.",
-        )
+    # SQLite's addresses end at a ?: the state and the catalog would be somewhere else. Hadoop takes
+    # a folder with a : for an address, and so Spark could read no copy of a file.
+    check_path("AUTOLOADER_HOME", home, "?:")
     remote = env.get("SPARK_REMOTE") or None
     if remote:
         check_remote(remote)
@@ -110,6 +107,19 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         cache=_cache(env, home),
         spark_idle_seconds=float(idle),
     )
+
+
+def check_path(variable: str, path: Path, refused: str) -> None:
+    """Refuse a path that one of the programs which get it would take for another one.
+
+    Raises:
+        UsageError: One of the refused characters is in it.
+    """
+    if found := next((character for character in refused if character in str(path)), None):
+        raise UsageError(
+            f"{variable} is {path}, and its path contains a {found}",
+            f"Set it to a folder without {found} in its path.",
+        )
 
 
 def check_remote(remote: str) -> None:

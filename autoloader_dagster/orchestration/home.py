@@ -8,7 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from autoloader_dagster.errors import UsageError
-from autoloader_dagster.settings import Settings
+from autoloader_dagster.settings import Settings, check_path
 from autoloader_dagster.spark.server.locks import try_lock
 
 CONFIG_NAME = "dagster.yaml"
@@ -35,11 +35,8 @@ def ensure_dagster_home(settings: Settings) -> Path:
             f"DAGSTER_HOME is '{set_by_user}', and Dagster wants an absolute path",
             f"Set it to {home.absolute()}, or unset it to use {settings.dagster_home}.",
         )
-    if "?" in str(home):
-        raise UsageError(
-            f"DAGSTER_HOME is {home}, and its path contains a ?",
-            "Set it to a folder without ? in its path.",
-        )
+    # Dagster finds its dagster.yaml by a pattern: with [ or * it would go on with other settings.
+    check_path("DAGSTER_HOME", home, "?[*")
     try:
         home.mkdir(parents=True, exist_ok=True)
         if not set_by_user:

@@ -1,6 +1,7 @@
 """Dagster's home: the project's dagster.yaml is linked into it, or the default one put there."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,13 @@ def test_a_dagster_home_that_is_set_is_used_as_it_is(
     home = ensure_dagster_home(settings_for(here / ".autoloader"))
     assert home == here / "own"
     assert list(home.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["what?", "a[1]", "a*"])
+def test_a_home_whose_settings_dagster_would_not_find_is_refused(here: Path, name: str) -> None:
+    with pytest.raises(UsageError, match=r"DAGSTER_HOME is .*, and its path contains a [?[*]"):
+        ensure_dagster_home(replace(settings_for(here), home=here / name))
+    assert list(here.iterdir()) == []
 
 
 def test_a_home_that_cannot_be_made_is_an_error_that_names_it(here: Path) -> None:

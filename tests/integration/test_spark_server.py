@@ -184,6 +184,21 @@ def test_a_home_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
         EmbeddedServer(settings_for(tmp_path / "file" / "home")).ensure()
 
 
+def test_a_home_of_any_name_has_its_log_and_its_tables_in_it(
+    own: Callable[..., Settings], tmp_path: Path
+) -> None:
+    cheap_conf(tmp_path)
+    before = {*tmp_path.iterdir()}
+    settings = own("Zoë's 100%d, a;b #1 ${x} %20")
+    with connect(settings) as spark:
+        spark.sql("CREATE NAMESPACE lake.n")
+        spark.range(3).repartition(2).writeTo("lake.n.t").using("iceberg").create()
+        assert spark.table("lake.n.t").count() == 3
+    log = EmbeddedServer(settings).status().log
+    assert "Spark Connect server started" in log.read_text()
+    assert {*tmp_path.iterdir()} - before == {settings.home}
+
+
 def test_the_java_of_the_wheel_serves_under_the_c_locale(
     own: Callable[..., Settings], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

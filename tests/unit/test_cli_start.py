@@ -91,11 +91,15 @@ def test_an_impossible_setting_is_exit_2(project: Project) -> None:
     assert "\n  -> Set it to sc://" in done.err
 
 
-def test_a_home_with_a_question_mark_is_refused(project: Project) -> None:
+@pytest.mark.parametrize("character", "?:")
+def test_a_home_that_sqlite_or_spark_would_take_for_another_is_refused(
+    project: Project, character: str
+) -> None:
     project.spec("orders")
-    done = project.run("status", AUTOLOADER_HOME=str(project.root / "what?"))
+    home = project.root / f"what{character}"
+    done = project.run("status", AUTOLOADER_HOME=str(home))
     assert done.code == 2
-    assert "its path contains a ?" in done.err
+    assert f"AUTOLOADER_HOME is {home}, and its path contains a {character}\n" in done.err
     assert not list(project.root.glob("what*"))
 
 

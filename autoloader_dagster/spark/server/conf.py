@@ -58,7 +58,8 @@ def server_conf(settings: Settings, work_dir: Path) -> dict[str, str]:
         "spark.sql.shuffle.partitions": "8",
         "spark.sql.sources.parallelPartitionDiscovery.threshold": "100000",
         "spark.sql.files.openCostInBytes": str(64 << 10),
-        "spark.local.dir": str(work_dir / "local"),
+        # Spark reads a comma as the end of a folder. Its working folder is work_dir.
+        "spark.local.dir": "local",
         "spark.sql.warehouse.dir": str(work_dir / "spark-warehouse"),
     }
     if settings.spark_conf:
@@ -110,7 +111,9 @@ def write_conf(path: Path, conf: dict[str, str]) -> None:
     """Write the file that Spark starts with, for its owner's eyes: it may hold secrets."""
     text = "".join(f"{key}={_escaped(value)}\n" for key, value in conf.items())
     path.unlink(missing_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    # Spark reads UTF-8, whatever the locale is.
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(text)
 
 

@@ -50,6 +50,8 @@ _JAVA_OPTIONS = [
 ]
 
 # The one line at INFO is the supervisor's sign that the server takes calls, and on which port.
+# The log is named from the working folder: log4j reads letters beyond ASCII, % and ${x} of a home's
+# name as something else.
 _LOG4J = """\
 rootLogger.level = warn
 rootLogger.appenderRef.file.ref = file
@@ -113,7 +115,8 @@ def prepare(settings: Settings, progress: Progress | None) -> tuple[Launch, dict
             Path(tables).mkdir(parents=True, exist_ok=True)
         _make_catalog(settings.catalog_db)
         write_conf(folder.conf_file, conf)
-        folder.log4j_file.write_text(_LOG4J.format(log=folder.log_file))
+        log = os.path.relpath(folder.log_file, folder.work_dir)
+        folder.log4j_file.write_text(_LOG4J.format(log=log), encoding="utf-8")
     except (OSError, sqlite3.Error) as error:
         raise SparkSetupError(
             f"the embedded Spark server's folders and catalog cannot be made: {error}",
