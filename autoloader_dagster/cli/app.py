@@ -34,7 +34,7 @@ from autoloader_dagster.cli import (
     up,
 )
 from autoloader_dagster.cli.machine_errors import machine_error
-from autoloader_dagster.cli.output import print_error, say, screen
+from autoloader_dagster.cli.output import is_utf_8, print_error, say, screen
 from autoloader_dagster.cli.streams import ReaderGone, standard_streams
 from autoloader_dagster.spark.errors import known as spark_error
 
@@ -105,7 +105,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(arguments: Sequence[str] | None) -> int:
     failpoints.arm_from(os.environ)
-    code = app(args=arguments, prog_name="autoloader", standalone_mode=False)
+    # Some terminals have no width yet. Rich would print nothing at a width of 0.
+    if not os.environ.get("COLUMNS", "1").strip("0"):
+        del os.environ["COLUMNS"]
+    try:
+        code = app(args=arguments, prog_name="autoloader", standalone_mode=False)
+    except UnicodeEncodeError as error:
+        given = sys.argv[1:] if arguments is None else arguments
+        if wrong := next((each for each in given if not is_utf_8(each)), None):
+            raise errors.UsageError(
+                f"the argument {wrong!a} is not UTF-8", "Write it in UTF-8."
+            ) from error
+        raise
     return code if isinstance(code, int) else 0
 
 

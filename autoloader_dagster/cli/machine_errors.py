@@ -4,6 +4,7 @@ import errno
 import os
 import sqlite3
 from collections.abc import Iterator
+from pathlib import Path
 
 from autoloader_dagster.errors import UsageError
 from autoloader_dagster.redaction import first_line
@@ -28,6 +29,10 @@ _HINTS |= {
 def machine_error(error: BaseException) -> UsageError | None:
     """The error for people if the machine is the cause of it; None if it is not."""
     for each in _causes(error):
+        if isinstance(each, FileNotFoundError) and each.filename is None and not _has_folder():
+            return UsageError(
+                "the working folder does not exist any more", "Change to a folder that exists."
+            )
         if isinstance(each, sqlite3.Error) or _is_of_a_database(each):
             # The state's own errors never come as far as this, and Dagster's have no name of ours.
             return _storage_error(each)
@@ -36,6 +41,14 @@ def machine_error(error: BaseException) -> UsageError | None:
             what = f"{each.filename}: {reason}" if each.filename else f"the machine says: {reason}"
             return UsageError(what, _HINTS[each.errno])
     return None
+
+
+def _has_folder() -> bool:
+    try:
+        Path.cwd()
+    except OSError:
+        return False
+    return True
 
 
 def _storage_error(error: BaseException) -> UsageError:

@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from autoloader_dagster.cli.streams import characters_as_they_are, has_all_characters
 from autoloader_dagster.cli.table import print_columns, table_width
 from autoloader_dagster.errors import AutoloaderError
 from autoloader_dagster.specs.values import shown_size
@@ -42,6 +43,11 @@ def screen(*, stderr: bool = False) -> Console:
     return Console(file=stream, width=width, highlight=False, emoji=False)
 
 
+def is_utf_8(text: str) -> bool:
+    """Whether a text, which came as bytes of any kind, is UTF-8."""
+    return _SURROGATE.search(text) is None
+
+
 def literal(text: str) -> str:
     """A text whose control characters are escaped, so that a name cannot steer the terminal."""
     return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
@@ -64,17 +70,28 @@ def print_json(data: Any) -> None:
     integer from 2**53 on is text too, because many programs keep no more bits of a number. A struct
     is an object, bytes are hexadecimal, and a key that is no text becomes one.
     """
-    text = json.dumps(_jsonable(data), indent=2, ensure_ascii=False, default=str, allow_nan=False)
+    text = json.dumps(
+        _jsonable(data),
+        indent=2,
+        ensure_ascii=not has_all_characters(sys.stdout),
+        default=str,
+        allow_nan=False,
+    )
     # A name that is not UTF-8 holds them, and stdout would write bytes that are not JSON.
     text = _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
     sys.stdout.write(text + "\n")
 
 
 def print_csv(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """CSV with a header on stdout: a null is an empty cell, a list or a struct is JSON."""
+    """CSV with a header on stdout: a null is an empty cell, a list or a struct is JSON.
+
+    Raises:
+        UsageError: The encoding of stdout lacks a character.
+    """
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows([_csv_cell(value) for value in row] for row in rows)
+    with characters_as_they_are():
+        writer.writerow(columns)
+        writer.writerows([_csv_cell(value) for value in row] for row in rows)
 
 
 def print_table(

@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any, TextIO, cast
 
 from autoloader_dagster.errors import UsageError
@@ -36,6 +36,14 @@ class _Output:
             return
         try:
             call()
+        except UnicodeEncodeError as error:
+            self._failed = True
+            self._discard()
+            raise UsageError(
+                "the output cannot be written to stdout: its encoding "
+                f"{error.encoding} has no {error.object[error.start]!a}",
+                "Set PYTHONIOENCODING=utf-8.",
+            ) from error
         except OSError as error:
             self._failed = True
             self._discard()
@@ -92,9 +100,41 @@ def standard_streams() -> Iterator[None]:
     sys.stdout = cast(TextIO, _Output(before[1] or _opened(os.O_RDONLY, "w")))
     sys.stderr = cast(TextIO, _Messages(before[2] or _opened(os.O_WRONLY, "w")))
     try:
-        yield
+        # A character that the terminal does not have is no reason to show nothing.
+        with _errors("backslashreplace"):
+            yield
     finally:
         sys.stdin, sys.stdout, sys.stderr = before
+
+
+def has_all_characters(stream: TextIO) -> bool:
+    """Whether the encoding of a stream has every character; a stream without one takes them all."""
+    return (stream.encoding or "utf-8").lower().replace("_", "-").startswith("utf")
+
+
+def characters_as_they_are() -> AbstractContextManager[None]:
+    """Within, a character that the encoding of stdout lacks is an error.
+
+    Raises:
+        UsageError: There was one.
+    """
+    return _errors("strict")
+
+
+@contextmanager
+def _errors(handler: str) -> Iterator[None]:
+    """Have stdout treat so what its encoding lacks, if it lacks anything."""
+    stream: Any = sys.stdout
+    if has_all_characters(stream) or not hasattr(stream, "reconfigure"):
+        yield
+        return
+    before = stream.errors
+    stream.reconfigure(errors=handler)
+    try:
+        yield
+    finally:
+        with suppress(OSError, ValueError):
+            stream.reconfigure(errors=before)
 
 
 def _opened(flags: int, mode: str) -> TextIO:

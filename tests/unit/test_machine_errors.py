@@ -1,6 +1,7 @@
 """What the machine refuses is said as that, and never as a fault of this package."""
 
 import errno
+import json
 import os
 import resource
 import sqlite3
@@ -95,6 +96,48 @@ def test_a_full_disk_of_dagster_is_named(project: Project) -> None:
     assert done.returncode == 2
     assert f"error: Dagster's storage in {project.home / 'dagster'} failed: " in done.stderr
     assert "Check that its disk has room" in done.stderr
+
+
+def test_a_working_folder_that_was_removed_is_named(project: Project) -> None:
+    for home in (str(project.home), ".autoloader"):
+        gone = project.root / "gone"
+        gone.mkdir()
+        done = _run(
+            project,
+            "list",
+            prefix=["sh", "-c", 'cd "$0" && rmdir "$0" && exec "$@"', str(gone)],
+            AUTOLOADER_HOME=home,
+        )
+        assert done.returncode == 2
+        assert "error: the working folder does not exist any more\n  -> " in done.stderr
+
+
+def test_an_argument_that_is_not_utf_8_is_named(project: Project) -> None:
+    (project.root / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    for command in (["trace", "orders"], ["adopt", "orders", "--from"]):
+        done = _run(project, *command, "b\udcff")
+        assert done.returncode == 2, command
+        assert r"error: the argument 'b\udcff' is not UTF-8" in done.stderr, command
+
+
+def test_a_terminal_that_tells_no_width_gets_all_lines(project: Project) -> None:
+    for arguments in (["list"], ["--help"]):
+        expected = _run(project, *arguments, COLUMNS="80")
+        for columns in ("0", "00", ""):
+            done = _run(project, *arguments, COLUMNS=columns)
+            assert done.returncode == 0
+            assert len(done.stdout.split()) >= len(expected.stdout.split()) // 2, columns
+
+
+def test_an_encoding_that_lacks_a_character_loses_no_line(project: Project) -> None:
+    (project.folder() / "na\u00efve \U0001f600.csv").write_text("id\n1\n")
+    done = _run(project, "files", "orders", PYTHONIOENCODING="ascii")
+    assert done.returncode == 0, done.stderr
+    assert r"na\xefve \U0001f600.csv" in done.stdout
+    done = _run(project, "files", "orders", "--json", PYTHONIOENCODING="ascii")
+    assert done.returncode == 0, done.stderr
+    paths = [file["path"] for file in json.loads(done.stdout)["files"]]
+    assert f"{project.folder()}/na\u00efve \U0001f600.csv" in paths
 
 
 def test_the_cause_is_found_below_other_errors(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from autoloader_dagster.cli.output import (
     say,
 )
 from autoloader_dagster.cli.query import result_json
+from autoloader_dagster.cli.streams import standard_streams
 from autoloader_dagster.errors import UsageError
 
 _NAMES = ("[red]a[/red]", "[/]", ":smile:", "[link=x]y[/link]", "a\\\\", "[bold", "${x}",
@@ -74,6 +75,15 @@ def test_csv_holds_the_values_as_they_are(capsys: pytest.CaptureFixture[str]) ->
     assert main(["query", "select 1", "--csv", "--json"]) == 2
 
 
+def test_csv_alters_no_character_that_the_encoding_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="latin-1")
+    monkeypatch.setattr("sys.stdout", stream)
+    with standard_streams():
+        print_csv(["a"], [["\u00fc"]])
+        with pytest.raises(UsageError, match=r"stdout: its encoding latin-1 has no '\\u20ac'"):
+            print_csv(["a"], [["5 \u20ac"]])
+
+
 def test_json_holds_what_json_has_no_value_for(capsys: pytest.CaptureFixture[str]) -> None:
     def refuse(constant: str) -> None:
         raise ValueError(f"{constant} is no JSON")
@@ -106,7 +116,7 @@ def test_doctor_and_usage_errors_show_names_as_they_are(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("AUTOLOADER_HOME", str(tmp_path / ":key:[red]x[/]"))
+    monkeypatch.setenv("AUTOLOADER_SPECS_DIR", str(tmp_path / ":key:[red]x[/]"))
     main(["doctor"])
     assert ":key:[red]x[/]" in capsys.readouterr().out
     assert main(["files", "x", "--:key:[red]"]) == 2
