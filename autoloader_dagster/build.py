@@ -50,7 +50,7 @@ def build_definitions(
         specs: The specs.
         name: Ends the names of sensors, schedules, jobs and resources. A project that has assets
             of its own, or several folders of specs, gives each folder a name.
-        key_prefix: What the keys of all assets begin with.
+        key_prefix: What the keys of all assets begin with, one part or several.
         group_name: Group of the assets; by default one of each namespace or tenant.
         tags: Tags of the assets; a spec can set others of these names.
         spark_remote: Spark Connect server of these specs; default ``SPARK_REMOTE``.
@@ -71,7 +71,8 @@ def build_definitions(
     """
     if spark_remote is not None:
         check_remote(spark_remote)
-    mount = Mount(name, tuple(key_prefix), group_name, tuple((tags or {}).items()))
+    prefix = [key_prefix] if isinstance(key_prefix, str) and key_prefix else key_prefix
+    mount = Mount(name, tuple(prefix), group_name, tuple((tags or {}).items()))
     specs = specs.mounted(mount)
     built: list[_Built] = []
     refused: dict[str, str] = {}

@@ -52,11 +52,10 @@ class IngestionSpecsComponent(dg.Component, dg.Model, dg.Resolvable):
             UsageError: An attribute cannot be used.
         """
         folder = Path(context.path)
-        prefix = [self.key_prefix] if isinstance(self.key_prefix, str) else self.key_prefix
         return build_definitions(
             load_specs(folder / self.specs_dir),
             name=self.name or re.sub(r"\W", "_", folder.name, flags=re.ASCII),
-            key_prefix=prefix or (),
+            key_prefix=self.key_prefix or (),
             group_name=self.group_name,
             tags=self.tags,
             spark_remote=self.spark_remote,

@@ -186,6 +186,12 @@ def test_what_dagster_does_not_take_is_refused(
         build_definitions(load_specs(folder), **attributes)
 
 
+def test_a_prefix_of_one_word_is_one_part_of_the_keys(folder: Path) -> None:
+    definitions = build_definitions(load_specs(folder), name="a", key_prefix="raw")
+    keys = {key.to_user_string() for key in definitions.resolve_all_asset_keys()}
+    assert keys >= {"raw/shop/orders", "raw/source_a/default/orders"}
+
+
 def test_a_table_that_has_the_key_of_a_mount_s_files_is_broken_alone(folder: Path) -> None:
     write_spec(folder, "clash", table={"name": "lake.source_a.default.orders"})
     definitions = build_definitions(load_specs(folder), name="a")
