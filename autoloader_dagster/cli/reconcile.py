@@ -85,7 +85,7 @@ def _print(loaded: LoadedSpec, found: "Reconciliation") -> None:
 
 
 def _findings(loaded: LoadedSpec, found: "Reconciliation") -> list[dict[str, Any]]:
-    from autoloader_dagster.loading.recovery.reconcile import advice
+    from autoloader_dagster.loading.recovery.advice import advice
 
     return [each._asdict() | {"meaning": advice(each, loaded.spec.name)} for each in found.findings]
 

@@ -12,6 +12,7 @@ import pytest
 from autoloader_dagster import failpoints
 from autoloader_dagster.loading.changes.undo import undo
 from autoloader_dagster.loading.ingestion import Ingestion
+from autoloader_dagster.loading.lakehouse import SPARK
 from autoloader_dagster.loading.recovery.reconcile import reconcile
 from autoloader_dagster.sources.base import FileRef, FileSource
 from autoloader_dagster.state.store import ProcessedFiles
@@ -38,6 +39,33 @@ class _Meanwhile:
 
 def _while_listed(ingestion: Ingestion, happens: Callable[[], object]) -> Ingestion:
     return replace(ingestion, source=_Meanwhile(ingestion.source, happens))
+
+
+class _Scanned:
+    """Tables that let something happen once their rows were read, once."""
+
+    def __init__(self, happens: Callable[[], object]) -> None:
+        self.happens = happens
+
+    def table(self, session: Any, name: str) -> Any:
+        return _ScannedTable(SPARK.table(session, name), self)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(SPARK, name)
+
+
+class _ScannedTable:
+    def __init__(self, table: Any, scanned: _Scanned) -> None:
+        self._table = table
+        self._scanned = scanned
+
+    def rows_of_files(self, at: int | None = None) -> Iterator[Any]:
+        yield from list(self._table.rows_of_files(at))
+        happens, self._scanned.happens = self._scanned.happens, lambda: None
+        happens()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._table, name)
 
 
 @pytest.fixture
@@ -90,6 +118,33 @@ def test_reconcile_reinstates_nothing_that_was_taken_out_after_its_scan(busy_lak
     ]
     assert busy_lake.load(ingestion) == []
     assert busy_lake.ids("taken_out") == Counter([3, 20, 21])
+
+
+@pytest.mark.parametrize("apply", [False, True])
+@pytest.mark.parametrize("during", ["listing", "scan"])
+def test_reconcile_tells_no_difference_that_others_make_beside_it(
+    busy_lake: Lake, during: str, apply: bool
+) -> None:
+    folder = busy_lake.folder()
+    write_ids(folder, "undone.csv", 1)
+    ingestion = busy_lake.ingestion("scanned")
+    busy_lake.load(ingestion)
+    write_ids(folder, "new.csv", 2)
+
+    def others() -> None:
+        undo(ingestion, ["undone.csv"], run_id="undo")
+        busy_lake.load(ingestion)
+
+    if during == "listing":
+        beside = _while_listed(ingestion, others)
+    else:
+        beside = replace(ingestion, lakehouse=_Scanned(others))
+    found = reconcile(beside, apply)
+
+    assert (found.found, found.findings) == ({}, ())
+    assert found.agrees
+    assert (found.files_in_table, found.rows_in_table) == (1, 1)
+    assert busy_lake.ids("scanned") == Counter([2])
 
 
 def test_reconcile_requeues_nothing_that_came_back_after_its_scan(busy_lake: Lake) -> None:

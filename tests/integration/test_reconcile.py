@@ -11,7 +11,8 @@ from autoloader_dagster.batch_ids import branch_name
 from autoloader_dagster.errors import SourceNotFound, TableError
 from autoloader_dagster.loading.discover import discover
 from autoloader_dagster.loading.ingestion import Ingestion
-from autoloader_dagster.loading.recovery.reconcile import Reconciliation, advice, reconcile
+from autoloader_dagster.loading.recovery.advice import advice
+from autoloader_dagster.loading.recovery.reconcile import Reconciliation, reconcile
 from autoloader_dagster.state.records import Difference
 from autoloader_dagster.state.store import ProcessedFiles
 from tests.fixtures import by_hand

@@ -51,10 +51,17 @@ class MainRead:
         Raises:
             MainMoved: It is not.
         """
-        now = self.table.head() if self.table.exists() else None
+        now = self._head_now()
         if now != self.head:
             raise MainMoved(
                 f"main of {self.table.name} moved from {self.head or 'no table'} to "
                 f"{now or 'no table'} while the state was compared with it",
                 "Nothing was changed. Run the command again.",
             )
+
+    def is_current(self) -> bool:
+        """Whether main is still where it was read."""
+        return self._head_now() == self.head
+
+    def _head_now(self) -> int | None:
+        return self.table.head() if self.table.exists() else None

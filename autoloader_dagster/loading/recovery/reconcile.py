@@ -6,7 +6,6 @@ never deleted here; where the table has too many, how to remove them is told.
 
 import itertools
 import logging
-import shlex
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
@@ -126,7 +125,8 @@ def reconcile(
             ingestion.source.list_pages(),
             _of_others(ingestion, table) if exists else (),
         ) as comparison:
-            found = left = comparison.compare()
+            found, read = _compare(ingestion, comparison, read, apply)
+            left = found
             findings = _tell(comparison, on_difference)
             if apply:
                 read = _mend(ingestion, comparison, read)
@@ -155,38 +155,6 @@ def reconcile(
                 catch_up(ingestion, table)
                 drop_branches(table, branches)
     return result
-
-
-def advice(difference: Difference, name: str) -> str:
-    """What a difference means and how to correct it, for people.
-
-    Args:
-        difference: The difference.
-        name: The ingestion's name, for the commands.
-    """
-    d = difference
-    update = f"'autoloader reconcile {name} --yes'"
-    if d.kind == "missing":
-        return f"loaded by batch {d.batch_id}, and the table has no row of it; {update} requeues it"
-    if d.kind == "fewer":
-        option = f" --partition {shlex.quote(d.partition_key)}" if d.partition_key else ""
-        return (
-            f"batch {d.batch_id} loaded {d.recorded_rows} rows, and the table has {d.rows} of them;"
-            f" load it again: autoloader reload {name}{option}"
-        )
-    if d.kind == "double":
-        return (
-            f"{d.rows} rows of batch {d.batch_id} are too many in the table; take the file out by "
-            f"'autoloader undo {name}', then {update} holds what is left against the state"
-        )
-    if d.kind == "unrecorded":
-        return f"the table has {d.rows} rows of it by batch {d.batch_id}; {update} records them"
-    if d.kind == "unknown":
-        return (
-            f"the table has {d.rows} rows of it by batch '{d.batch_id}', and neither the state nor "
-            f"the source has this version; {update} records those that a batch of ours loaded"
-        )
-    return "loaded, and not in the source any more; its rows stay"
 
 
 def _tell(
@@ -218,6 +186,39 @@ def _of_others(ingestion: Ingestion, table: Table) -> Collection[str]:
     return of_others(ingestion, owners_in(table.history())) if ingestion.spec.table.shared else ()
 
 
+def _compare(
+    ingestion: Ingestion, comparison: Comparison, read: MainRead, apply: bool
+) -> tuple[dict[DifferenceKind, int], MainRead]:
+    """Compare, and again if main may have moved: what others load or take out is no difference.
+
+    Returns:
+        The differences by kind, and the reading that the comparison holds.
+    """
+    found = comparison.compare()
+    for _ in range(_READINGS - 1):
+        if not any(found.get(kind) for kind in FAULTS) or (apply and read.is_current()):
+            break
+        before, read = found, _read_again(ingestion, comparison, read.table, apply)
+        found = comparison.compare()
+        # Nothing is written because of it, so two readings that agree are enough.
+        if not apply and found == before:
+            break
+    return found, read
+
+
+def _read_again(
+    ingestion: Ingestion, comparison: Comparison, table: Table, apply: bool
+) -> MainRead:
+    """Put the rows that the table has now in the place of those that were read before."""
+    read = _read_main(ingestion, table) if apply else MainRead(table, None)
+    there = read.head is not None or (not apply and table.columns_if_exists() is not None)
+    comparison.read_table(
+        table.rows_of_files(read.head) if there else (),
+        _of_others(ingestion, table) if there else (),
+    )
+    return read
+
+
 def _mend(ingestion: Ingestion, comparison: Comparison, read: MainRead) -> MainRead:
     """Bring the state up to the table. If main moves meanwhile, the table is read again.
 
@@ -226,12 +227,7 @@ def _mend(ingestion: Ingestion, comparison: Comparison, read: MainRead) -> MainR
     """
     for number in range(_READINGS):
         if number:
-            read = _read_main(ingestion, read.table)
-            there = read.head is not None
-            comparison.read_table(
-                read.table.rows_of_files(read.head) if there else (),
-                _of_others(ingestion, read.table) if there else (),
-            )
+            read = _read_again(ingestion, comparison, read.table, True)
         try:
             _mend_by(ingestion, comparison, read)
             break

@@ -12,7 +12,8 @@ from autoloader_dagster.loading.changes.select_files import LeftAsItIs
 from autoloader_dagster.loading.changes.undo import UndoOutcome
 from autoloader_dagster.loading.changes.undo_plan import LoadedVersion, UndoPlan
 from autoloader_dagster.loading.ingestion import BatchOutcome
-from autoloader_dagster.loading.recovery.reconcile import Reconciliation, advice
+from autoloader_dagster.loading.recovery.advice import advice
+from autoloader_dagster.loading.recovery.reconcile import Reconciliation
 from autoloader_dagster.orchestration import metadata as keys
 
 ROWS_TAKEN_OUT = "autoloader/rows_taken_out"
