@@ -81,29 +81,19 @@ def test_the_own_code_location_without_a_folder_of_specs_is_empty(tmp_path: Path
 
 
 _LIGHT = """
-import sys, time
-began = time.perf_counter()
+import sys
 import autoloader_dagster
-took = time.perf_counter() - began
 heavy = {"dagster", "pyspark", "pydantic", "sqlalchemy", "yaml", "boto3"} & set(sys.modules)
 assert not heavy, heavy
 assert "run" in dir(autoloader_dagster)
-print(took)
 """
 
 
 def test_importing_the_package_imports_nothing_heavy() -> None:
-    times = []
-    # The machine may be busy; the fastest of some tells what it costs.
-    for _ in range(5):
-        done = subprocess.run(
-            [sys.executable, "-c", _LIGHT], capture_output=True, text=True, timeout=60, check=False
-        )
-        assert done.returncode == 0, done.stderr
-        times.append(float(done.stdout))
-        if times[-1] < 0.1:
-            break
-    assert min(times) < 0.1
+    done = subprocess.run(
+        [sys.executable, "-c", _LIGHT], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
 _ROOT = Path(__file__).parents[2]

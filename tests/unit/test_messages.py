@@ -21,7 +21,7 @@ from autoloader_dagster.iceberg.lineage import SourceFile
 from autoloader_dagster.iceberg.table import IcebergTable
 from autoloader_dagster.loading.batch.bad_rows import bad_row, name_bad_rows
 from autoloader_dagster.loading.partition_columns import check_partition_by
-from autoloader_dagster.loading.recovery.reconcile import advice
+from autoloader_dagster.loading.recovery.advice import advice
 from autoloader_dagster.spark.catalogs import shown_address
 from autoloader_dagster.spark.errors import first_sentence, known, short
 from autoloader_dagster.specs.format import Format
