@@ -165,6 +165,7 @@ def report_json(report: "RunReport") -> dict[str, Any]:
             "quarantined": report.files.quarantined,
             "skipped": report.files.skipped,
             "held": report.files.held,
+            "waiting": report.files.waiting,
         },
         "same_content": SAME_CONTENT.json_list(report.same_content.items()),
         "notes": list(report.notes),
@@ -209,6 +210,7 @@ def print_report(report: "RunReport", base: str) -> None:
             "quarantined": files.quarantined,
             "skipped": files.skipped,
             "held": files.held,
+            "waiting for the next run": files.waiting,
         }
     )
     words += [report.note] if report.note else []

@@ -85,6 +85,7 @@ def test_a_run_loads_sets_aside_and_is_in_dagsters_log(
             "quarantined": 1,
             "skipped": 0,
             "held": 0,
+            "waiting": 0,
         },
         "same_content": [],
         "notes": [],
@@ -130,7 +131,7 @@ def test_one_partition_can_be_loaded_by_itself(project: Project) -> None:
         (project.folder() / f"2024-03-0{day}.csv").write_text(f"id;n\n{day};1\n")
     done = project.run("run", "parts", "--partition", "2024-03-02", "--json")
     assert done.code == 0, done.err
-    assert done.json["files"]["loaded"] == 1
+    assert (done.json["files"]["loaded"], done.json["files"]["waiting"]) == (1, 1)
     assert _dagster(project, "parts")["partition"] == "2024-03-02"
     (row,) = project.run("status", "parts", "--json").json["ingestions"]
     assert (row["waiting"], row["loaded"]) == (1, 1)

@@ -118,6 +118,7 @@ def test_a_run_without_files_starts_no_run(project: Project) -> None:
             "quarantined": 0,
             "skipped": 0,
             "held": 0,
+            "waiting": 0,
         },
         "same_content": [],
         "rows": 0,

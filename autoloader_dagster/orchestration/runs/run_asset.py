@@ -52,6 +52,7 @@ class FileCounts:
     quarantined: int = 0
     skipped: int = 0
     held: int = 0
+    waiting: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ class RunReport:
         run_id: Dagster's run; None if there was nothing to load and none was started.
         status: SUCCESS or FAILURE, as Dagster shows it.
         files: Loaded and quarantined by this run and its listing; unchanged, held and skipped as
-            they were listed.
+            they were listed; waiting after it, because they have changed or were not asked for.
         rows: Rows that were loaded.
         bad_rows: Of these, the rows with something in ``_rescued``.
         bytes: Source bytes of the loaded files.
@@ -225,6 +226,7 @@ def _report(
         counts = store.totals.counts(ingestion.id).get(ingestion.id, {})
         if "SUCCESS" not in counts or not counts["SUCCESS"].files:
             aside = tuple(_bad_files(ingestion))
+    after = store.totals.counts(ingestion.id).get(ingestion.id, {}) if result else {}
     batches = store.batches.latest(ingestion.id, run_id=run_id, limit=10_000) if run_id else []
     recorded = tuple(batch for batch in reversed(batches) if batch.status == "RECORDED")
     return RunReport(
@@ -238,6 +240,7 @@ def _report(
             quarantined=sum(row.status == "QUARANTINED" for row in aside),
             skipped=found.skipped + sum(row.status == "SKIPPED" for row in of_run),
             held=found.held,
+            waiting=after["DISCOVERED"].files if "DISCOVERED" in after else 0,
         ),
         rows=sum(row.rows or 0 for row in loaded),
         bad_rows=sum(row.bad_rows or 0 for row in loaded),
