@@ -1,8 +1,11 @@
 """What a command works on: the settings, the specs and the state of this project."""
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
+from autoloader_dagster.cli.output import warn
 from autoloader_dagster.settings import Settings
+from autoloader_dagster.specs.fault import shown_path
 from autoloader_dagster.specs.loader import load_specs
 from autoloader_dagster.specs.spec_set import LoadedSpec, SpecSet
 
@@ -48,6 +51,27 @@ def open_ingestion(loaded: LoadedSpec, specs: SpecSet, settings: Settings) -> "I
     return resources.open_ingestion(
         loaded, specs.connections, resources.resources_of_environment(), settings, steady=True
     )
+
+
+def left_out(specs: SpecSet, chosen: Collection[LoadedSpec], none: str, undone: str) -> int:
+    """Say on stderr what a command for all specs leaves out.
+
+    Args:
+        specs: All of them.
+        chosen: Those that it works on.
+        none: What to say if these are none, such as 'no spec is active'.
+        undone: What it does not do with broken ones, such as 'not loaded'.
+
+    Returns:
+        The exit code because of it.
+    """
+    if specs.broken:
+        ids = ", ".join(spec.ingestion_id for spec in specs.broken)
+        warn(f"broken and {undone}: {ids}; 'autoloader validate' shows why")
+        return 1
+    if not chosen:
+        warn(f"{none} in {shown_path(specs.folder)}")
+    return 0
 
 
 def source_base(loaded: LoadedSpec) -> str:

@@ -4,16 +4,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from autoloader_dagster import errors
 from autoloader_dagster.cli.amend import YesOption
 from autoloader_dagster.cli.interrupts import ending_in_order
 from autoloader_dagster.cli.orphans import spec_named
 from autoloader_dagster.cli.output import (
     JsonOption,
+    print_error,
     print_json,
     progress,
     say,
 )
-from autoloader_dagster.cli.project import open_specs, source_base
+from autoloader_dagster.cli.project import left_out, open_specs, source_base
 from autoloader_dagster.cli.render.shapes import FINDINGS
 from autoloader_dagster.cli.run import raise_failure
 from autoloader_dagster.settings import load_settings
@@ -38,7 +40,8 @@ def reconcile(
     settings = load_settings()
     specs = open_specs(settings)
     chosen = [spec_named(specs, settings, name) for name in names] if names else list(specs.specs)
-    results: list[tuple[LoadedSpec, str, Reconciliation]] = []
+    documents: list[dict[str, Any]] = []
+    worst = 0
     with ending_in_order(), progress() as tell:
         tell("start")
         from autoloader_dagster.orchestration.home import ensure_dagster_home
@@ -48,16 +51,28 @@ def reconcile(
         ensure_dagster_home(settings)
         for loaded in chosen:
             config = {"ingestion": loaded.ingestion_id, "dry_run": not yes}
-            report = run_job_now(specs, RECONCILE_JOB, config, tell)
-            raise_failure(report)
-            results.append((loaded, report.run_id, report.value))
+            try:
+                report = run_job_now(specs, RECONCILE_JOB, config, tell)
+                raise_failure(report)
+            except errors.AutoloaderError as error:
+                tell.done()
+                code = errors.exit_code(error)
+                of = f"{loaded.ingestion_id}: " if len(chosen) > 1 else ""
+                print_error(errors.RunFailed(f"{of}{error.what}", error.hint, code))
+                documents.append({"ingestion": loaded.ingestion_id, "error": error.what})
+                worst = max(worst, code)
+                continue
+            documents.append(_json(loaded, report.run_id, report.value))
+            worst = max(worst, 0 if report.value.agrees else 1)
             if not as_json:
                 tell.done()
                 _print(loaded, report.value)
     if as_json:
-        print_json({"ingestions": [_json(*result) for result in results]})
-    if not all(found.agrees for _, _, found in results):
-        raise typer.Exit(1)
+        print_json({"ingestions": documents})
+    if not names:
+        worst = max(worst, left_out(specs, chosen, "there is no spec", "not compared"))
+    if worst:
+        raise typer.Exit(worst)
 
 
 def _print(loaded: LoadedSpec, found: "Reconciliation") -> None:
@@ -108,4 +123,5 @@ def _json(loaded: LoadedSpec, run_id: str, found: "Reconciliation") -> dict[str,
         "leftover_branches": list(found.leftover_branches),
         "findings": FINDINGS.json_list(_findings(loaded, found)),
         "seconds": found.seconds,
+        "error": None,
     }

@@ -17,9 +17,8 @@ from autoloader_dagster.cli.output import (
     print_table,
     progress,
     say,
-    warn,
 )
-from autoloader_dagster.cli.project import open_specs, source_base
+from autoloader_dagster.cli.project import left_out, open_specs, source_base
 from autoloader_dagster.cli.render.shapes import BATCHES_OF_RUN, FILES, SAME_CONTENT
 from autoloader_dagster.errors import UsageError
 from autoloader_dagster.settings import Settings, load_settings
@@ -82,10 +81,8 @@ def run(
 
         if not one:
             worst = _run_each(chosen, load, tell, as_json)
-            if everything and specs.broken:
-                ids = ", ".join(spec.ingestion_id for spec in specs.broken)
-                warn(f"broken and not loaded: {ids}; 'autoloader validate' shows why")
-                worst = max(worst, 1)
+            if everything:
+                worst = max(worst, left_out(specs, chosen, "no spec is active", "not loaded"))
             raise typer.Exit(worst)
         report = load(chosen[0])
     if as_json:

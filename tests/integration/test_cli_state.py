@@ -156,6 +156,33 @@ def test_several_specs_are_run_and_one_that_fails_stops_no_other(project: Projec
         assert project.run("run", *wrong).code == 2, wrong
 
 
+def test_all_specs_are_compared_and_one_that_fails_stops_no_other(project: Project) -> None:
+    project.spec("first")
+    project.spec("second")
+    project.spec("broken", partition={"every": "dayly"})
+    project.folder()
+    done = project.run("reconcile", "--json", SPARK_REMOTE=_DEAD_REMOTE)
+    assert done.code == 2
+    assert {each["ingestion"] for each in done.json["ingestions"]} == {
+        "default/first",
+        "default/second",
+    }
+    assert all("127.0.0.1:1" in each["error"] for each in done.json["ingestions"])
+    assert done.err.count("error: default/") == 2
+    assert "broken and not compared: default/broken; 'autoloader validate' shows why" in done.err
+
+
+def test_a_command_for_all_specs_says_that_there_are_none(project: Project) -> None:
+    project.spec("resting", status="paused")
+    done = project.run("run", "--all")
+    assert (done.code, done.out) == (0, "")
+    assert "no spec is active in ingestion_specs" in done.err
+    (project.specs / "resting.yaml").unlink()
+    done = project.run("reconcile")
+    assert (done.code, done.out) == (0, "")
+    assert "there is no spec in ingestion_specs" in done.err
+
+
 def test_a_partition_that_is_not_there_is_wrong_usage(dailies: Project) -> None:
     done = dailies.run("run", "daily", "--partition", "2023-12-31")
     assert done.code == 2
