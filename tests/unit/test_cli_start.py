@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,22 @@ def test_every_error_has_its_exit_code() -> None:
     }  # fmt: skip
     assert {name for name, code in codes.items() if code == 2} == environment
     assert set(codes.values()) == {1, 2}
+
+
+def test_ctrl_c_during_the_imports_ends_it_without_a_traceback(tmp_path: Path) -> None:
+    # As if the key were pressed while this is imported.
+    (tmp_path / "typer.py").write_text("raise KeyboardInterrupt\n")
+    (script,) = entry_points(group="console_scripts", name="autoloader")
+    module, _, function = script.value.partition(":")
+    done = subprocess.run(
+        [sys.executable, "-c", f"from {module} import {function} as f; raise SystemExit(f())"],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")
 
 
 def test_wrong_usage_is_exit_2(project: Project) -> None:
