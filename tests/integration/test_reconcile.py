@@ -3,21 +3,29 @@
 import os
 import shutil
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from autoloader_dagster.batch_ids import branch_name
-from autoloader_dagster.errors import SourceNotFound, TableError
+from autoloader_dagster.errors import SourceNotFound, TableError, TableUnavailable
 from autoloader_dagster.loading.discover import discover
 from autoloader_dagster.loading.ingestion import Ingestion
 from autoloader_dagster.loading.recovery.advice import advice
 from autoloader_dagster.loading.recovery.reconcile import Reconciliation, reconcile
+from autoloader_dagster.spark.session import connect
 from autoloader_dagster.state.records import Difference
 from autoloader_dagster.state.store import ProcessedFiles
 from tests.fixtures import by_hand
 from tests.fixtures.lake import Lake, write_ids
 from tests.fixtures.moments import dying_at
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 
 def _new_state(lake: Lake, url: str) -> None:
@@ -288,21 +296,35 @@ def test_what_cannot_be_read_changes_nothing(lake: Lake) -> None:
 
 
 def test_a_catalog_that_cannot_be_read_changes_nothing(lake: Lake) -> None:
+    """A catalog of its own, because other tests use that of the server meanwhile."""
+    catalog = lake.root / "own.db"
+    conf = {
+        "": "org.apache.iceberg.spark.SparkCatalog",
+        ".type": "jdbc",
+        ".uri": f"jdbc:sqlite:{catalog}",
+        ".jdbc.schema-version": "V1",
+        ".warehouse": str(lake.folder("own")),
+    }
+
+    @contextmanager
+    def connected() -> "Iterator[SparkSession]":
+        with connect(lake.settings) as spark:
+            for key, value in conf.items():
+                spark.conf.set(f"spark.sql.catalog.own{key}", value)
+            yield spark
+
     write_ids(lake.folder(), "a.csv", 1)
-    ingestion = lake.ingestion("unreachable")
+    ingestion = lake.ingestion("unreachable", table={"name": f"own.{lake.namespace}.unreachable"})
+    ingestion = replace(ingestion, connect=connected)
     lake.load(ingestion)
     write_ids(lake.folder(), "b.csv", 2)
     discover(ingestion)
     before = _state(ingestion)
-    catalog = lake.settings.catalog_db
-    away = catalog.with_suffix(".away")
-    catalog.rename(away)
+    assert before
     catalog.write_bytes(b"not a database" * 100)
-    try:
-        with pytest.raises(TableError):
-            reconcile(ingestion, apply=True)
-    finally:
-        away.replace(catalog)
+
+    with pytest.raises(TableUnavailable, match="the catalog 'own' at jdbc:sqlite:"):
+        reconcile(ingestion, apply=True)
 
     assert _state(ingestion) == before
 
