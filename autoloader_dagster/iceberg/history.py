@@ -121,7 +121,8 @@ def read_history(spark: "SparkSession", table: str) -> History:
         "parent_id",
         *[F.col("summary")[key].alias(name) for name, key in _SUMMARY.items()],
     )
-    rows = refs.union(snapshots).collect()
+    # In one task, because a second one takes longer than reading.
+    rows = refs.union(snapshots).coalesce(1).collect()
     made = {r["snapshot_id"]: (r["batch"], r["ingestion"]) for r in rows if r["name"] is None}
     return History(
         heads={r["name"]: r["snapshot_id"] for r in rows if r["name"] is not None},
