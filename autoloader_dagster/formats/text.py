@@ -105,11 +105,8 @@ def _without_nul(chunks: Iterator[bytes], hint: str) -> Iterator[bytes]:
                 raise BadFile(
                     "WrongEncoding", f"looks like UTF-16 without a byte order mark; {hint}"
                 )
-            raise BadFile(
-                "NulBytes",
-                f"holds a NUL byte after '{beginning(chunk[max(at - 30, 0) : at])}', "
-                "so it is damaged or not text",
-            )
+            before = f" after '{beginning(chunk[max(at - 30, 0) : at])}'" if at else ""
+            raise BadFile("NulBytes", f"holds a NUL byte{before}, so it is damaged or not text")
         yield chunk
 
 

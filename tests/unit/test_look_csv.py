@@ -172,6 +172,7 @@ def test_latin_1_is_read_where_the_spec_says_so(tmp_path):
         (b"\xef\xbb\xbf", "EmptyFile", "nothing but a byte order mark"),
         (b"\n" * 300_000, "NotCsv", "more than 256 KiB of blank"),
         (b"a,b\n1,\x00\n", "NulBytes", "holds a NUL byte after 'a,b"),
+        (b"\x00a,b\n1,2\n", "NulBytes", "holds a NUL byte, so it is damaged"),
         (b'{"message": "Access denied"}', "NotCsv", "which is JSON"),
         (b'[\n  {"a": 1},\n', "NotCsv", "which is JSON"),
         (b"\n<!DOCTYPE html>\n<html>", "NotCsv", "web page"),
