@@ -2,10 +2,17 @@
 
 import dagster as dg
 
+from autoloader_dagster.errors import UsageError
 from autoloader_dagster.loading.placement import KEY_FORMATS, first_window
 from autoloader_dagster.specs.spec_set import LoadedSpec
 from autoloader_dagster.specs.table import Partition
 from autoloader_dagster.state.records import PartitionKeys, PartitionRange, Partitions
+
+_PARTITION_TAGS = (
+    "dagster/partition",
+    "dagster/asset_partition_range_start",
+    "dagster/asset_partition_range_end",
+)
 
 
 def partitions_definition(loaded: LoadedSpec) -> dg.PartitionsDefinition | None:
@@ -41,24 +48,29 @@ def asked_partitions(
     """The partitions that a run was asked for, for the state and as keys.
 
     A run without partitions, as ``dagster asset materialize --select`` starts it, is asked for all.
+
+    Raises:
+        UsageError: The asset has none of them.
     """
-    run = context.run
-    asked = any(
-        tag in run.tags
-        for tag in (
-            "dagster/partition",
-            "dagster/asset_partition_range_start",
-        )
-    )
+    asked = [context.run.tags[tag] for tag in _PARTITION_TAGS if tag in context.run.tags]
     if loaded.spec.partition.kind == "none" or not asked:
         return None, []
-    keys = list(context.partition_keys)
+    try:
+        keys = list(context.partition_keys)
+    except Exception as error:
+        # Dagster does not publish the class of it.
+        raise _not_there(
+            asked, str(error).removeprefix("Invariant failed. Description: ")
+        ) from error
     if not keys:
-        raise dg.Failure(
-            "the run was asked for an empty range of partitions",
-            metadata={"tags": dict(run.tags)},
-            allow_retries=False,
-        )
+        raise _not_there(asked, "the range is empty")
     if loaded.spec.partition.kind == "time":
         return PartitionRange(min(keys), max(keys)), keys
     return PartitionKeys(tuple(keys)), keys
+
+
+def _not_there(asked: list[str], reason: str) -> UsageError:
+    return UsageError(
+        f"the run asks for partitions that the asset does not have, {' to '.join(asked)}: {reason}",
+        "Choose partitions that the asset's page shows, or correct partition.start of the spec.",
+    )

@@ -589,3 +589,11 @@ def _rows(events: dict[str | None, dg.AssetMaterialization]) -> dict[str | None,
         )
         for partition, event in events.items()
     }
+
+
+def test_a_run_for_partitions_that_the_asset_does_not_have_says_so(shown: Shown) -> None:
+    first, last = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+    with pytest.raises(dg.Failure, match=r"does not have, 2025-11-20 to 2026-01-02: .* is before"):
+        shown.run(**{first: "2025-11-20", last: _DAYS[1]})
+    with pytest.raises(dg.Failure, match="2026-01-03 to 2026-01-01: the range is empty"):
+        shown.run(**{first: _DAYS[2], last: _DAYS[0]})
