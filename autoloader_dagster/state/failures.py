@@ -67,10 +67,23 @@ _POSTGRESQL = (
         f"If nobody did that on purpose: {_LIMITED.format('statement_timeout')}",
     ),
     ("53100", "is on a disk that is full", _DISK_FULL),
-    ("53300", "has no free connection", "Raise max_connections, or run fewer workers."),
+    (
+        "53300",
+        "has no free connection",
+        "Raise max_connections, or the limit of this user or database; or run fewer workers.",
+    ),
     ("25006", "is read-only", _READ_ONLY),
-    ("28", "refuses the user or the password", f"Correct the user and password in {_SETTING}."),
+    (
+        "28",
+        "refuses the user or the password",
+        f"Correct the user and password in {_SETTING}, or permit this login on the server.",
+    ),
     ("3D", "does not exist", f"Create it, or correct its name in {_SETTING}."),
+    (
+        "3F",
+        "has no schema for this user",
+        "Create a schema, grant this user USAGE and CREATE on it, and put it into search_path.",
+    ),
     ("42P01", "has not been set up", _UPGRADE),
     ("42703", "has not been set up", _UPGRADE),
     ("42501", "does not permit this", "Grant this user all rights on the autoloader's tables."),
@@ -79,6 +92,30 @@ _POSTGRESQL = (
     ("08", "cannot be reached", _UNREACHABLE),
     ("40P01", "had two writers wait for each other", "Try again; nothing of this was recorded."),
     ("55P03", "is locked by another process", "Wait for that process to end its work, or stop it."),
+)
+
+# A part of the message of a refused login -> its SQLSTATE. The driver leaves that out, because the
+# connection was never made.
+_REFUSED_LOGINS = (
+    ("too many connections", "53300"),
+    ("too many clients", "53300"),
+    ("connection slots are reserved", "53300"),
+    ("authentication failed", "28"),
+    ("pg_hba.conf", "28"),
+    ('role "', "28"),
+    ("permission denied for database", "42501"),
+    ("is starting up", "57P03"),
+    ('" does not exist', "3D"),
+)
+# A part of the message of a missing right -> what to do, where it is no right on a table.
+_RIGHTS = (
+    ("for schema", "Grant this user USAGE and CREATE on that schema."),
+    ("temporary tables", "Grant this user TEMPORARY on the database."),
+    ("for database", "Grant this user CONNECT on the database."),
+    (
+        "must be owner",
+        "Do this as the owner of the autoloader's tables, or grant this user its role.",
+    ),
 )
 
 
@@ -111,11 +148,11 @@ def _meaning(cause: BaseException) -> tuple[str, str]:
             if part in str(cause):
                 return meaning, hint
     if isinstance(cause, psycopg.Error):
-        # A refused login comes without an SQLSTATE, because the connection was never made.
-        state = cause.sqlstate or ("28" if "authentication failed" in str(cause) else None)
+        state = cause.sqlstate
         if state is None and isinstance(cause, psycopg.OperationalError):
-            state = "3D" if '" does not exist' in str(cause) else "08"
+            state = next((each for part, each in _REFUSED_LOGINS if part in str(cause)), "08")
         for start, meaning, hint in _POSTGRESQL:
             if state and state.startswith(start):
-                return meaning, hint
+                rights = _RIGHTS if start == "42501" else ()
+                return meaning, next((do for part, do in rights if part in str(cause)), hint)
     return "failed", "The message is the driver's; see the log for the whole of it."

@@ -544,6 +544,58 @@ def test_a_user_without_rights_is_told(postgres_database_url: str) -> None:
     assert "Grant" in caught.value.hint
 
 
+@pytest.mark.parametrize(
+    ("before", "meaning", "hint"),
+    [
+        ("ALTER ROLE {role} NOLOGIN", "refuses the user", "permit this login"),
+        ("ALTER ROLE {role} CONNECTION LIMIT 0", "has no free connection", "limit of this user"),
+        ("ALTER DATABASE {name} CONNECTION LIMIT 0", "has no free connection", "or database"),
+        ("REVOKE CONNECT ON DATABASE {name} FROM PUBLIC", "does not permit this", "CONNECT"),
+        ("REVOKE CREATE ON SCHEMA public FROM PUBLIC", "does not permit this", "CREATE on that"),
+        ("ALTER ROLE {role} SET search_path = nowhere", "no schema for this user", "search_path"),
+    ],
+)
+def test_a_login_or_a_new_state_that_the_server_refuses_is_told_by_its_cause(
+    postgres_database_url: str, before: str, meaning: str, hint: str
+) -> None:
+    parts = psycopg.conninfo.conninfo_to_dict(postgres_database_url)
+    role = f"role_{parts['dbname']}"
+    state = ProcessedFiles(
+        f"postgresql://{role}:r@{parts['host']}:{parts['port']}/{parts['dbname']}"
+    )
+    with psycopg.connect(postgres_database_url, autocommit=True) as connection:
+        connection.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'r'".encode())
+        try:
+            connection.execute(before.format(role=role, name=parts["dbname"]).encode())
+            with pytest.raises(StateError, match=meaning) as caught:
+                state.upgrade()
+        finally:
+            state.close()
+            connection.execute(f"DROP ROLE {role}".encode())
+    assert hint in caught.value.hint
+
+
+def test_a_user_without_temporary_tables_is_told_so(postgres_database_url: str) -> None:
+    parts = psycopg.conninfo.conninfo_to_dict(postgres_database_url)
+    role = f"role_{parts['dbname']}"
+    state = ProcessedFiles(
+        f"postgresql://{role}:r@{parts['host']}:{parts['port']}/{parts['dbname']}"
+    )
+    with psycopg.connect(postgres_database_url, autocommit=True) as connection:
+        connection.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'r'".encode())
+        connection.execute(f"GRANT CREATE ON SCHEMA public TO {role}".encode())
+        connection.execute(f"REVOKE TEMP ON DATABASE {parts['dbname']} FROM PUBLIC".encode())
+        try:
+            state.upgrade()
+            with pytest.raises(StateError, match="does not permit this") as caught:
+                discover(state, ref("a.csv"))
+        finally:
+            state.close()
+            connection.execute(f"DROP OWNED BY {role}".encode())
+            connection.execute(f"DROP ROLE {role}".encode())
+    assert "TEMPORARY" in caught.value.hint
+
+
 def assert_does_not_show(secret: str, error: BaseException) -> None:
     assert secret not in "".join(traceback.format_exception(error))
 
