@@ -37,6 +37,8 @@ class RunPlan:
         bytes: Their bytes.
         digest: The same for the same pending file versions in the same state, and for no other
             asset of the Dagster instance.
+        changed_at: When one of the files last became pending; None if a batch that was left behind
+            holds some of them.
     """
 
     first: str | None
@@ -45,6 +47,7 @@ class RunPlan:
     files: int
     bytes: int
     digest: str
+    changed_at: datetime | None = None
 
 
 def plan_runs(
@@ -113,7 +116,7 @@ def _with_left_behind(
                 oldest_modified_at=min(
                     file.modified_at, known.oldest_modified_at if known else file.modified_at
                 ),
-                changed_at=known.changed_at if known else file.modified_at,
+                changed_at=None,
             )
     return list(merged.values())
 
@@ -162,6 +165,7 @@ def _joined(
     digest.update(f"{ingestion.id} {ingestion.loaded.names.unique};".encode())
     for item in group:
         digest.update(f"{item.partition_key}={item.digest};".encode())
+    changes = [item.changed_at for item in group]
     return RunPlan(
         first=keys[0] if ranged else None,
         last=keys[-1] if ranged else None,
@@ -169,4 +173,5 @@ def _joined(
         files=sum(item.files for item in group),
         bytes=sum(item.bytes for item in group),
         digest=digest.hexdigest(),
+        changed_at=None if None in changes else max(filter(None, changes)),
     )

@@ -23,11 +23,9 @@ from autoloader_dagster.orchestration.runs.tags import (
     runs_for_pending,
     tags_of,
 )
+from autoloader_dagster.orchestration.runs.under_way import RANGE_END, RANGE_START, RunsUnderWay
 from autoloader_dagster.specs.values import shown_counts
 from autoloader_dagster.state.records import Discovery
-
-RANGE_START = "dagster/asset_partition_range_start"
-RANGE_END = "dagster/asset_partition_range_end"
 
 # A pending set whose run failed is asked for again after this, doubled with each failure.
 _FIRST_WAIT = timedelta(seconds=30)
@@ -111,19 +109,22 @@ def run_requests(
     that was. Once an outage is over it is asked for at once, and then waits as after a first
     failure. A set that a run had loaded and that waits again, after an undo for example, is asked
     for at once too. Dagster itself never repeats a run key, so the last run that tried is part of
-    it.
+    it. What a run under way has yet to load is left to it.
     """
     moment = now or datetime.now(timezone.utc)
     requests: list[dg.RunRequest] = []
     waiting: list[str] = []
     delays: list[_Delay] = []
+    loading = RunsUnderWay(instance, ingestion.loaded) if plans else None
     for plan in plans:
         tried = runs_for_pending(instance, plan.digest)
-        under_way = [record for record in tried if not has_ended(record)]
-        if under_way:
+        under_way = next((record for record in tried if not has_ended(record)), None)
+        if under_way is None and loading is not None:
+            under_way = loading.run_for(plan)
+        if under_way is not None:
             waiting.append(
-                f"{plan.files} files are in run {under_way[0].dagster_run.run_id[:8]} "
-                f"({under_way[0].dagster_run.status.value.lower()})"
+                f"{plan.files} files are in run {under_way.dagster_run.run_id[:8]} "
+                f"({under_way.dagster_run.status.value.lower()})"
             )
             continue
         failed = list(_since_they_were_loaded(ingestion, tried))

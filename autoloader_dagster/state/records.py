@@ -112,7 +112,7 @@ class PendingPartition:
         digest: Changes when a file joins or leaves, or fails once more.
         oldest_modified_at: When the oldest of them was last changed at the source.
         changed_at: When one of them last became pending, be it by a batch that was released:
-            the digest does not tell that.
+            the digest does not tell that. None if a batch that was left behind holds one.
     """
 
     partition_key: str | None
@@ -120,7 +120,7 @@ class PendingPartition:
     bytes: int
     digest: str
     oldest_modified_at: datetime
-    changed_at: datetime
+    changed_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)

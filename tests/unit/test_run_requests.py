@@ -18,6 +18,7 @@ from autoloader_dagster.cli import project
 from autoloader_dagster.errors import SourceUnavailable, SparkUnavailable, TableError
 from autoloader_dagster.loading.changes.retry import retry
 from autoloader_dagster.loading.discover import discover
+from autoloader_dagster.loading.ingestion import Ingestion
 from autoloader_dagster.loading.plan import plan_runs
 from autoloader_dagster.orchestration.failed_partitions import settled_partitions
 from autoloader_dagster.orchestration.jobs.base import opened
@@ -26,20 +27,19 @@ from autoloader_dagster.orchestration.named_partitions import add_named_partitio
 from autoloader_dagster.orchestration.outages import look_now, note_outage
 from autoloader_dagster.orchestration.partitions import partitions_definition
 from autoloader_dagster.orchestration.planning import (
-    RANGE_END,
-    RANGE_START,
     look_and_plan,
     run_requests,
     run_tags,
 )
 from autoloader_dagster.orchestration.resources import resources_of_environment
 from autoloader_dagster.orchestration.runs.tags import LISTS_TAG
+from autoloader_dagster.orchestration.runs.under_way import RANGE_END, RANGE_START
 from autoloader_dagster.orchestration.triggers import Tick, plan_tick
 from autoloader_dagster.settings import load_settings
 from autoloader_dagster.sources.base import FileRef
 from autoloader_dagster.sources.steady import SteadySource
 from autoloader_dagster.specs.loader import load_specs
-from autoloader_dagster.state.records import Claim, LoadedFile
+from autoloader_dagster.state.records import Batch, Claim, LoadedFile
 from autoloader_dagster.state.store import ProcessedFiles
 from tests.fixtures.failed_runs import add_failed_run
 from tests.fixtures.lake import Lake, write_ids
@@ -769,3 +769,66 @@ def test_a_good_run_puts_right_partitions_that_a_failed_one_left(lake: Lake) -> 
             for event in settled
         ] == [(days[0], 10), (days[2], 0)]
         assert list(settled_partitions(instance, ingestion, fails.key, (days[0], days[2]))) == []
+
+
+def _claim_one(ingestion: Ingestion, run_id: str) -> Batch:
+    claim = Claim(
+        ingestion.id, "default", ingestion.spec.table.name, None, 1, 10**9, 1, "w", run_id,
+        timedelta(minutes=5),
+    )  # fmt: skip
+    batch = ingestion.store.claims.claim(claim)
+    assert batch is not None
+    return batch
+
+
+def _load_one(ingestion: Ingestion, run_id: str) -> None:
+    batch = _claim_one(ingestion, run_id)
+    (file,) = batch.files
+    ingestion.store.batch_files.record(batch.batch_id, file.id, [LoadedFile(file.id, 1)], 1.0)
+
+
+@pytest.mark.parametrize(
+    ("partition", "names"),
+    [
+        ({"by": "none"}, ("1.csv", "2.csv", "3.csv")),
+        ({"by": "path", "pattern": "{shop}.csv"}, ("b.csv", "c.csv", "a.csv")),
+        (
+            {"by": "path", "pattern": "{yyyy}-{MM}-{dd}.csv", "start": "2026-01-01"},
+            ("2026-01-01.csv", "2026-01-02.csv", "2026-01-03.csv"),
+        ),
+    ],
+)
+def test_what_a_run_under_way_has_not_loaded_yet_is_asked_for_by_no_other(
+    lake: Lake, partition: dict[str, str], names: tuple[str, ...]
+) -> None:
+    ingestion = lake.ingestion("batches", partition=partition, batch={"max_files": 1})
+    with dg.DagsterInstance.ephemeral() as instance:
+        for name in names:
+            # One after another, as Dagster keeps named partitions in the order of their coming.
+            write_ids(lake.folder(), name, 1)
+            look_and_plan(ingestion, instance)
+        (request,) = plan_tick(ingestion, instance, sensor=True).requests
+        run = instance.add_run(
+            dg.DagsterRun(
+                job_name="orders",
+                run_id=str(uuid.uuid4()),
+                status=dg.DagsterRunStatus.STARTING,
+                tags=request.tags,
+                asset_selection={dg.AssetKey(ingestion.loaded.names.asset)},
+            )
+        )
+        _load_one(ingestion, run.run_id)
+        assert not plan_tick(ingestion, instance, sensor=True).requests
+        instance.report_dagster_event(
+            dg.DagsterEvent(dg.DagsterEventType.RUN_START.value, "orders"), run.run_id
+        )
+        _load_one(ingestion, run.run_id)
+        tick = plan_tick(ingestion, instance, sensor=True)
+        assert not tick.requests
+        assert f"1 files are in run {run.run_id[:8]} (started)" in tick.reason
+
+        # It may have looked before that became pending again.
+        batch = _claim_one(ingestion, run.run_id)
+        ingestion.store.claims.release(batch.batch_id, None)
+        (other,) = plan_tick(ingestion, instance, sensor=True).requests
+        assert other.run_key != request.run_key

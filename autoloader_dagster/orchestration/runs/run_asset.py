@@ -19,8 +19,6 @@ from autoloader_dagster.orchestration.metadata import notes_of
 from autoloader_dagster.orchestration.pages import report, tick_events
 from autoloader_dagster.orchestration.partitions import partitions_definition
 from autoloader_dagster.orchestration.planning import (
-    RANGE_END,
-    RANGE_START,
     Planned,
     look_and_plan,
     run_tags,
@@ -37,6 +35,7 @@ from autoloader_dagster.orchestration.runs.in_process import (
     progress_logger,
 )
 from autoloader_dagster.orchestration.runs.tags import LISTED_TAG, tags_of
+from autoloader_dagster.orchestration.runs.under_way import RANGE_END, RANGE_START
 from autoloader_dagster.specs.connections import Connections
 from autoloader_dagster.specs.spec_set import LoadedSpec
 from autoloader_dagster.state.records import BatchRow, FileRow
