@@ -15,6 +15,7 @@ from autoloader_dagster.orchestration.outages import Outage, has_met_outage
 from autoloader_dagster.orchestration.runs.tags import (
     AT_ONCE_TAG,
     LISTED_TAG,
+    PENDING_OF_TAG,
     PENDING_TAG,
     ended_at,
     ended_runs,
@@ -89,7 +90,11 @@ def plan_pending(
 
 def run_tags(ingestion: Ingestion, plan: RunPlan) -> dict[str, str]:
     """The tags that make a run load this plan."""
-    tags = tags_of(ingestion.id) | {PENDING_TAG: plan.digest, LISTED_TAG: "true"}
+    tags = tags_of(ingestion.id) | {
+        PENDING_TAG: plan.digest,
+        PENDING_OF_TAG: ingestion.loaded.names.unique,
+        LISTED_TAG: "true",
+    }
     if plan.first is not None and plan.last is not None:
         tags |= {RANGE_START: plan.first, RANGE_END: plan.last}
     return tags

@@ -130,7 +130,8 @@ def test_many_specs_are_typed_in_and_not_chosen(tmp_path: Path) -> None:
 
 def test_people_see_ingestion_and_tenant_as_tags_of_a_run() -> None:
     """Dagster's pages hide what begins with '.dagster/'."""
-    tags = {runs.PENDING_TAG, runs.LISTED_TAG, runs.LISTS_TAG, *runs.tags_of("acme/orders")}
+    hidden = {runs.PENDING_TAG, runs.PENDING_OF_TAG, runs.LISTED_TAG, runs.LISTS_TAG}
+    tags = {*hidden, *runs.tags_of("acme/orders")}
     shown = {"autoloader/ingestion", "autoloader/tenant"}
     assert {tag for tag in tags if get_tag_type(tag) is not TagType.HIDDEN} == shown
     assert all(is_valid_tag_key(tag) for tag in tags)

@@ -814,7 +814,6 @@ def test_what_a_run_under_way_has_not_loaded_yet_is_asked_for_by_no_other(
                 run_id=str(uuid.uuid4()),
                 status=dg.DagsterRunStatus.STARTING,
                 tags=request.tags,
-                asset_selection={dg.AssetKey(ingestion.loaded.names.asset)},
             )
         )
         _load_one(ingestion, run.run_id)

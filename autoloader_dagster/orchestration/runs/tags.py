@@ -15,6 +15,8 @@ TENANT_TAG = "autoloader/tenant"
 # The others are only for the loader; Dagster shows no tag that begins like this.
 _HIDDEN = ".dagster/autoloader_"
 PENDING_TAG = f"{_HIDDEN}pending"
+# Of the same runs: what names the ingestion in Dagster. Another mount may have its name too.
+PENDING_OF_TAG = f"{_HIDDEN}pending_of"
 LISTED_TAG = f"{_HIDDEN}listed"
 # Of a run that lists because a tick has no time for it.
 LISTS_TAG = f"{_HIDDEN}lists"

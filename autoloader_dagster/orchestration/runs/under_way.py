@@ -6,7 +6,7 @@ from datetime import datetime
 import dagster as dg
 
 from autoloader_dagster.loading.plan import RunPlan
-from autoloader_dagster.orchestration.runs.tags import INGESTION_TAG, PENDING_TAG
+from autoloader_dagster.orchestration.runs.tags import PENDING_OF_TAG
 from autoloader_dagster.specs.spec_set import LoadedSpec
 
 RANGE_START = "dagster/asset_partition_range_start"
@@ -33,16 +33,10 @@ class RunsUnderWay:
 
     def __init__(self, instance: dg.DagsterInstance, loaded: LoadedSpec) -> None:
         asked = dg.RunsFilter(
-            tags={INGESTION_TAG: loaded.ingestion_id},
+            tags={PENDING_OF_TAG: loaded.names.unique},
             statuses=[*_NOT_BEGUN, dg.DagsterRunStatus.STARTED],
         )
-        asset = dg.AssetKey(loaded.names.asset)
-        self._runs = [
-            record
-            for record in instance.get_run_records(asked)
-            if PENDING_TAG in record.dagster_run.tags
-            and asset in (record.dagster_run.asset_selection or ())
-        ]
+        self._runs = list(instance.get_run_records(asked))
         self._order: Mapping[str, int] | None = None
         if self._runs and loaded.spec.partition.kind == "key":
             known = instance.get_dynamic_partitions(loaded.names.unique)
