@@ -5,11 +5,14 @@ Each query reads lineage columns only, and passes over data files by their stati
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import NamedTuple
+from itertools import chain, islice
+from typing import Any, NamedTuple
 
 from autoloader_dagster.batch_ids import BatchId
+from autoloader_dagster.errors import TableError
 from autoloader_dagster.iceberg.lineage import (
     BATCH_ID,
+    LINEAGE_COLUMNS,
     PARTITION_KEY,
     RESCUED,
     SOURCE_FILE,
@@ -59,7 +62,7 @@ def rows_like(table: IcebergTable, ref: str, batch_id: BatchId, rescued: str) ->
 
 def batch_ids(table: IcebergTable, at: int | None = None) -> list[BatchId]:
     """Every batch that main, or a snapshot, has rows of. This reads one column of the table."""
-    rows = table.query("read", f"select distinct {BATCH_ID} as b from {table.as_of(at)}")
+    rows = _query_as_of(table, at, f"select distinct {BATCH_ID} as b from {{}}")
     return [row["b"] for row in rows if row["b"] is not None]
 
 
@@ -67,11 +70,12 @@ def files_of_batch(
     table: IcebergTable, batch_id: BatchId, at: int | None = None
 ) -> list[RowsOfFile]:
     """The source files that main, or a snapshot, has rows of from a batch."""
-    rows = table.query(
-        "read",
+    rows = _query_as_of(
+        table,
+        at,
         f"select {SOURCE_FILE} as f, unix_micros({SOURCE_MODIFIED_AT}) as m, "
         f"count(*) as n, max({PARTITION_KEY}) as k, count_if({RESCUED} is not null) as bad "
-        f"from {table.as_of(at)} where {BATCH_ID} = {literal(batch_id)} "
+        f"from {{}} where {BATCH_ID} = {literal(batch_id)} "
         # Rows that a person has written need not have them.
         f"and {SOURCE_FILE} is not null and {SOURCE_MODIFIED_AT} is not null group by 1, 2",
     )
@@ -83,15 +87,52 @@ def rows_of_files(table: IcebergTable, at: int | None = None) -> Iterator[RowsOf
 
     Rows that somebody put there without saying where from come as of a file without a name.
     """
-    rows = table.stream(
-        "read",
+    statement = (
         f"select coalesce({SOURCE_FILE}, '') as f, "
         f"coalesce(unix_micros({SOURCE_MODIFIED_AT}), 0) as m, "
         f"coalesce({BATCH_ID}, '') as b, max({PARTITION_KEY}) as k, count(*) as n, "
-        f"count_if({RESCUED} is not null) as bad from {table.as_of(at)} group by 1, 2, 3",
+        f"count_if({RESCUED} is not null) as bad from {{}} group by 1, 2, 3"
     )
-    for r in rows:
+    try:
+        rows = table.stream("read", statement.format(table.as_of(at)))
+        first = list(islice(rows, 1))
+    except TableError as error:
+        rows = table.stream("read", statement.format(_with_added_columns(table, at, error)))
+        first = []
+    for r in chain(first, rows):
         yield RowsOfFile(r["f"], moment_of(r["m"]), r["b"], r["k"], r["n"], r["bad"])
+
+
+def _query_as_of(table: IcebergTable, at: int | None, statement: str) -> list[Any]:
+    """Run a statement on main or a snapshot; ``{}`` in it is the table."""
+    # Not by format: names of files and batches may have braces.
+    before, after = statement.split("{}", 1)
+    try:
+        return table.query("read", f"{before}{table.as_of(at)}{after}")
+    except TableError as error:
+        there = _with_added_columns(table, at, error)
+        return table.query("read", f"{before}{there}{after}")
+
+
+def _with_added_columns(table: IcebergTable, at: int | None, error: TableError) -> str:
+    """A snapshot in SQL, with nulls in the lineage columns that were added to the table since.
+
+    A snapshot has the columns of its time.
+
+    Raises:
+        TableError: The error, where these columns are not its cause.
+    """
+    if at is None or "UNRESOLVED_COLUMN" not in error.what:
+        raise error
+    there = table.columns_as_of(at)
+    added = [
+        f"cast(null as {kind}) as {name}"
+        for name, (kind, _) in LINEAGE_COLUMNS.items()
+        if name not in there
+    ]
+    if not added:
+        raise error
+    return f"(select *, {', '.join(added)} from {table.as_of(at)})"
 
 
 def _counts(table: IcebergTable, ref: str, where: str) -> dict[str, int]:

@@ -75,6 +75,11 @@ class Statements:
         """The table in SQL, as it is in a snapshot; None: as it is on ``main`` now."""
         return self._sql_name + (f" version as of {snapshot_id}" if snapshot_id is not None else "")
 
+    def columns_as_of(self, snapshot_id: int) -> set[str]:
+        """The names of the columns that the table had in a snapshot."""
+        with self._errors("read"):
+            return set(self._spark.sql(f"select * from {self.as_of(snapshot_id)}").columns)
+
     def _rows(self, statement: str) -> list[Any]:
         from autoloader_dagster.spark.client import rows_of
 

@@ -1,6 +1,7 @@
 """Source, state and table are held against each other, and the state is mended by the table."""
 
 import os
+import re
 import shutil
 from collections import Counter
 from collections.abc import Iterator
@@ -343,3 +344,43 @@ def test_a_table_that_moves_while_it_is_compared_is_read_again(lake: Lake) -> No
     assert (result.found, result.left) == ({"missing": 1}, {"unknown": 1})
     assert result.rows_in_table == 1
     assert lake.statuses(ingestion) == {"a.csv": "DISCOVERED"}
+
+
+def test_a_table_to_which_the_lineage_columns_were_added_is_compared_and_loaded(lake: Lake) -> None:
+    write_ids(lake.folder(), "a.csv", 1)
+    ingestion = lake.ingestion("remade")
+    lake.load(ingestion)
+    by_hand.sql(
+        lake,
+        "drop table lake.{ns}.remade purge",
+        "create table lake.{ns}.remade (id bigint) using iceberg",
+        "insert into lake.{ns}.remade values (7)",
+    )
+    with pytest.raises(TableError, match="exists with another layout") as caught:
+        reconcile(ingestion)
+    # The message names the statement.
+    (statement,) = re.findall(r"ALTER TABLE .* ADD COLUMNS \(.*\)", caught.value.hint)
+    by_hand.sql(lake, statement)
+
+    # The head was written before it had the columns.
+    assert reconcile(ingestion).found == {"missing": 1, "unknown": 1}
+    write_ids(lake.folder(), "b.csv", 2)
+    lake.load(ingestion)
+    assert lake.ids("remade") == Counter([1, 2, 7])
+
+
+def test_a_lost_state_is_rebuilt_from_a_table_that_lost_a_lineage_column_for_a_while(
+    lake: Lake,
+) -> None:
+    write_ids(lake.folder(), "a.csv", 1)
+    ingestion = lake.ingestion("lost")
+    lake.load(ingestion)
+    head = by_hand.head(lake, "lost")
+    by_hand.sql(
+        lake,
+        "alter table lake.{ns}.lost drop column _rescued",
+        "insert into lake.{ns}.lost select * from lake.{ns}.lost where false",
+        "alter table lake.{ns}.lost add column _rescued string",
+    )
+    assert by_hand.head(lake, "lost") != head
+    assert reconcile(ingestion).agrees
