@@ -17,7 +17,12 @@ from autoloader_dagster.orchestration.assets import (
     build_source,
 )
 from autoloader_dagster.orchestration.jobs.all import build_jobs
-from autoloader_dagster.orchestration.removed import build_removed, remember, removed_since
+from autoloader_dagster.orchestration.removed import (
+    build_removed,
+    remember,
+    removed_since,
+    removed_triggers,
+)
 from autoloader_dagster.orchestration.resources import default_resources
 from autoloader_dagster.orchestration.runs.lost import build_lost_runs_sensor
 from autoloader_dagster.orchestration.triggers import build_schedule, build_sensor
@@ -95,6 +100,9 @@ def build_definitions(
     lost_runs = build_lost_runs_sensor(
         map(asset_key, taken.specs), [job.name for job in jobs], mount
     )
+    sensors = [each.sensor for each in built if each.sensor]
+    schedules = [each.schedule for each in built if each.schedule]
+    gone = removed_triggers(taken, {each.name for each in (*sensors, *schedules)})
     return dg.Definitions(
         assets=[
             *(each.asset for each in built),
@@ -102,8 +110,8 @@ def build_definitions(
             *(build_broken(broken) for broken in taken.broken),
             *(build_removed(each, taken) for each in removed),
         ],
-        sensors=[*(each.sensor for each in built if each.sensor), lost_runs],
-        schedules=[each.schedule for each in built if each.schedule],
+        sensors=[*sensors, *gone, lost_runs],
+        schedules=schedules,
         jobs=jobs,
         resources={
             **default_resources(mount, spark_remote, database_url),

@@ -2,10 +2,12 @@
 
 The worker of a run reads the specs again, and Dagster cannot build a job for an asset that is not
 there. So each run carries the names of the specs of its code location. Its worker defines an asset
-for each one that is missing; that asset fails and says why.
+for each one that is missing; that asset fails and says why. A run of a sensor or schedule has a job
+of that one's name, so the worker defines these too.
 """
 
 import json
+from collections.abc import Collection, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,8 +30,11 @@ from autoloader_dagster.orchestration.resources import (
     resources_of,
 )
 from autoloader_dagster.orchestration.runs.failures import failure
+from autoloader_dagster.specs.dagster_names import Mount
 from autoloader_dagster.specs.fault import shown_path
 from autoloader_dagster.specs.spec_set import SpecSet
+
+TRIGGERS = ("on_arrival", "schedule")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +45,22 @@ class RemovedSpec:
         key: Of its asset.
         ingestion_id: ``tenant/name``.
         path: Its file.
+        trigger: What the names of its sensor and schedule begin with; empty if an older package
+            has requested the run.
     """
 
     key: dg.AssetKey
     ingestion_id: str
     path: Path
+    trigger: str = ""
 
 
 def remember(specs: SpecSet) -> None:
     """Put the names of these specs into every run that this code location makes."""
-    known = [[spec.names.asset, spec.ingestion_id, str(spec.path)] for spec in specs.specs]
+    known = [
+        [spec.names.asset, spec.ingestion_id, str(spec.path), spec.names.trigger]
+        for spec in specs.specs
+    ]
     # A mount each, because a code location may have several.
     DefinitionsLoadContext.get().add_to_pending_reconstruction_metadata(
         _metadata_key(specs), json.dumps(known, separators=(",", ":"))
@@ -61,13 +72,49 @@ def removed_since(specs: SpecSet) -> list[RemovedSpec]:
 
     Only the worker of a run has any.
     """
+    there = {asset_key(spec) for spec in specs.specs}
+    return [removed for removed in _before(specs) if removed.key not in there]
+
+
+def removed_triggers(specs: SpecSet, there: Collection[str]) -> Iterator[dg.SensorDefinition]:
+    """Sensors in the place of sensors and schedules that are gone.
+
+    Only the worker of a run has any. Nothing evaluates them; the run needs the job of their target.
+
+    Args:
+        specs: The specs that there are.
+        there: Names of the sensors and schedules that there are.
+    """
+    for before in _before(specs):
+        for kind in TRIGGERS if before.trigger else ():
+            name = trigger_named(specs.mount, before.trigger, kind)
+            if name not in there:
+                yield _sensor_without_ticks(name, before.key)
+
+
+def trigger_named(mount: Mount, trigger: str, kind: str) -> str:
+    """The name of a sensor or schedule, with that of the mount at the end."""
+    return mount.named(f"{trigger}_{kind}")
+
+
+def _sensor_without_ticks(name: str, key: dg.AssetKey) -> dg.SensorDefinition:
+    @dg.sensor(name=name, target=dg.AssetSelection.assets(key))
+    def gone(_context: dg.SensorEvaluationContext) -> dg.SkipReason:
+        return dg.SkipReason("its spec has no such trigger any more")
+
+    return gone
+
+
+def _before(specs: SpecSet) -> list[RemovedSpec]:
+    """The specs that were there when the run of this process was requested."""
     context = DefinitionsLoadContext.get()
     if context.load_type is DefinitionsLoadType.INITIALIZATION:
         return []
     known = json.loads(context.reconstruction_metadata.get(_metadata_key(specs), "[]"))
-    there = {asset_key(spec) for spec in specs.specs}
-    before = [RemovedSpec(dg.AssetKey(key), name, Path(path)) for key, name, path in known]
-    return [removed for removed in before if removed.key not in there]
+    return [
+        RemovedSpec(dg.AssetKey(key), name, Path(path), *trigger)
+        for key, name, path, *trigger in known
+    ]
 
 
 def build_removed(removed: RemovedSpec, specs: SpecSet) -> dg.AssetsDefinition:

@@ -27,6 +27,7 @@ from autoloader_dagster.orchestration.planning import (
     plan_pending,
     run_requests,
 )
+from autoloader_dagster.orchestration.removed import trigger_named
 from autoloader_dagster.orchestration.resources import (
     open_ingestion,
     resource_keys,
@@ -44,7 +45,7 @@ def trigger_name(loaded: LoadedSpec, kind: str) -> str:
 
     The name of the mount is at the end.
     """
-    return loaded.mount.named(f"{loaded.names.trigger}_{kind}")
+    return trigger_named(loaded.mount, loaded.names.trigger, kind)
 
 
 @dataclass(frozen=True, slots=True)

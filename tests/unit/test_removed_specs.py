@@ -130,6 +130,28 @@ def test_the_run_of_a_removed_spec_says_that_it_is_gone(location: Location) -> N
     assert said in location.work(last), "also where no spec is left"
 
 
+@pytest.mark.parametrize("trigger", [{"on_arrival": {"every": "5s"}}, {"schedule": "daily"}])
+def test_the_run_of_a_sensor_or_schedule_of_a_removed_spec_says_that_it_is_gone(
+    location: Location, trigger: dict[str, object]
+) -> None:
+    spec = location.spec("orders", trigger=trigger)
+    (kind,) = trigger
+    job = f"__anonymous_asset_job_acme__orders_{kind}"
+    gone, broken = (location.ask(job, tags=_RANGE) for _ in range(2))
+    spec.unlink()
+    assert "acme/orders: its spec is gone; its table lake.shop.orders" in location.work(gone)
+    location.spec("orders", partition={"by": "nonsense"})
+    assert "acme/orders: its spec is broken" in location.work(broken)
+
+
+def test_the_run_of_a_trigger_that_was_removed_is_a_run_of_the_asset(location: Location) -> None:
+    location.spec("orders", trigger={"on_arrival": {"every": "5s"}})
+    run = location.ask("__anonymous_asset_job_acme__orders_on_arrival", tags=_RANGE)
+    location.spec("orders", source={"type": "local", "url": str(location.root / "nowhere")})
+    # It gets as far as the source.
+    assert "nowhere" in location.work(run)
+
+
 def test_the_run_of_a_spec_that_is_broken_or_has_another_table_says_so(
     location: Location,
 ) -> None:
