@@ -17,7 +17,7 @@ from autoloader_dagster.loading.ingestion import BatchOutcome, Ingestion
 from autoloader_dagster.loading.progress import LoadProgress, Progress, no_progress
 from autoloader_dagster.loading.recovery.catch_up import recover
 from autoloader_dagster.loading.recovery.moved_table import refuse_moved_table
-from autoloader_dagster.loading.recovery.ownership import owned_in_state, refuse_other_owner
+from autoloader_dagster.loading.recovery.ownership import owner_in_state, refuse_other_owner
 from autoloader_dagster.spark.session import after_a_restart
 from autoloader_dagster.state.records import (
     Batch,
@@ -148,7 +148,7 @@ def _load(
 
 def _refuse_other_owner(ingestion: Ingestion, session: "SparkSession") -> None:
     """Refuse a table of another ingestion before a file is looked at; catch-up refuses the rest."""
-    if owned_in_state(ingestion) is not None:
+    if owner_in_state(ingestion) is not None:
         table = ingestion.table(session)
         if table.exists():
             refuse_other_owner(ingestion, table, table.table_id())

@@ -9,7 +9,7 @@ import dagster as dg
 from autoloader_dagster.errors import AutoloaderError, StateError
 from autoloader_dagster.loading.ingestion import Ingestion
 from autoloader_dagster.loading.recovery.moved_table import moved_in_state
-from autoloader_dagster.loading.recovery.ownership import how_to_adopt, owned_in_state
+from autoloader_dagster.loading.recovery.ownership import how_to_adopt, owner_in_state, why_owned
 from autoloader_dagster.orchestration import metadata as keys
 from autoloader_dagster.orchestration.assets import asset_key, source_key
 from autoloader_dagster.orchestration.listing import (
@@ -137,9 +137,9 @@ def _plan(
         # Each tick has a store of its own, whose connections must not wait for the garbage
         # collector.
         with closing(ingestion.store):
-            owned = owned_in_state(ingestion)
-            if owned is not None:
-                return f"{owned}. {how_to_adopt(ingestion)}"
+            owner = owner_in_state(ingestion)
+            if owner is not None:
+                return f"{why_owned(ingestion, owner)}. {how_to_adopt(ingestion, owner)}"
             moved = moved_in_state(ingestion)
             if moved is not None:
                 return str(moved)

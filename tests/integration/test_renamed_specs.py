@@ -12,7 +12,7 @@ from autoloader_dagster.iceberg.properties import TABLE_ID_PROPERTY
 from autoloader_dagster.loading.changes.undo import undo
 from autoloader_dagster.loading.ingestion import Ingestion
 from autoloader_dagster.loading.preview import preview
-from autoloader_dagster.loading.recovery.ownership import adopt, owned_in_state
+from autoloader_dagster.loading.recovery.ownership import adopt, owner_in_state
 from autoloader_dagster.loading.recovery.reconcile import reconcile
 from autoloader_dagster.orchestration.resources import ProcessedFilesResource, SparkConnectResource
 from autoloader_dagster.orchestration.triggers import build_sensor
@@ -70,17 +70,17 @@ def test_a_renamed_spec_loads_nothing_again_and_adopts_the_state_of_its_old_name
 
     with pytest.raises(TableOwned, match="autoloader adopt default/after --from default/before"):
         lake.load(renamed)
-    assert "default/before" in str(owned_in_state(renamed))
+    assert owner_in_state(renamed) == "default/before"
     tick = _tick(lake, renamed, state_url)
     assert not tick.run_requests
-    assert "autoloader adopt default/after --from" in str(tick.skip_message)
+    assert "autoloader adopt default/after --from default/before'" in str(tick.skip_message)
     assert lake.statuses(renamed)["a.csv"] == "DISCOVERED"
     plan = adopt(renamed, "before", unread=())
     assert (plan.state.files, plan.state.batches, plan.done) == (2, 1, False)
     assert lake.statuses(old)["a.csv"] == "SUCCESS"
     assert adopt(renamed, "default/before", unread=(), dry_run=False).done
 
-    assert owned_in_state(renamed) is None
+    assert owner_in_state(renamed) is None
     assert len(_tick(lake, renamed, state_url).run_requests or ()) == 1
     lake.load(renamed)
     assert lake.statuses(renamed) == {"a.csv": "SUCCESS", "b.csv": "SUCCESS", "c.csv": "SUCCESS"}

@@ -14,8 +14,8 @@ from autoloader_dagster.loading.lakehouse import Table
 from autoloader_dagster.state.records import HandOver
 
 
-def owned_in_state(ingestion: Ingestion, table_id: str | None = None) -> str | None:
-    """Why this ingestion must not load its table, as far as the state knows; None if it may.
+def owner_in_state(ingestion: Ingestion, table_id: str | None = None) -> str | None:
+    """The ingestion that has this one's table, as far as the state knows; None if nobody else.
 
     Args:
         ingestion: Which one.
@@ -38,7 +38,7 @@ def owned_in_state(ingestion: Ingestion, table_id: str | None = None) -> str | N
         other = store.tables.waiting_paths_of(ingestion.id, here) if here else None
     else:
         other = min(here, default=None)
-    return _why(ingestion, other) if other is not None else None
+    return other
 
 
 def refuse_other_owner(ingestion: Ingestion, table: Table, table_id: str) -> None:
@@ -51,23 +51,24 @@ def refuse_other_owner(ingestion: Ingestion, table: Table, table_id: str) -> Non
     owner = None if ingestion.spec.table.shared else table.owner()
     if owner == ingestion.id:
         return
-    reason = _why(ingestion, owner) if owner else owned_in_state(ingestion, table_id)
-    if reason is not None:
-        raise TableOwned(reason, how_to_adopt(ingestion, owner))
+    owner = owner or owner_in_state(ingestion, table_id)
+    if owner is not None:
+        raise TableOwned(why_owned(ingestion, owner), how_to_adopt(ingestion, owner))
     if not ingestion.spec.table.shared:
         table.set_owner(ingestion.id)
 
 
-def how_to_adopt(ingestion: Ingestion, owner: str | None = None) -> str:
+def how_to_adopt(ingestion: Ingestion, owner: str) -> str:
     """What to do about it."""
     return (
         f"If the spec was renamed or moved, run 'autoloader adopt {ingestion.id} --from "
-        f"{owner or 'OLD'}'. If not, give table.name another table, or set table.shared in both "
+        f"{owner}'. If not, give table.name another table, or set table.shared in both "
         "specs. If the old table was dropped, 'autoloader run' loads the new one."
     )
 
 
-def _why(ingestion: Ingestion, other: str) -> str:
+def why_owned(ingestion: Ingestion, other: str) -> str:
+    """Why this ingestion must not load its table."""
     return (
         f"table {ingestion.spec.table.name} holds files that the ingestion {other} loaded, and "
         f"{ingestion.id} would load them again"
