@@ -597,3 +597,5 @@ def test_a_run_for_partitions_that_the_asset_does_not_have_says_so(shown: Shown)
         shown.run(**{first: "2025-11-20", last: _DAYS[1]})
     with pytest.raises(dg.Failure, match="2026-01-03 to 2026-01-01: the range is empty"):
         shown.run(**{first: _DAYS[2], last: _DAYS[0]})
+    for run in shown.instance.get_runs():
+        run_locks.let_go(run.run_id)
