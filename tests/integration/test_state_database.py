@@ -7,7 +7,9 @@ import subprocess
 import sys
 import time
 import traceback
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -558,42 +560,42 @@ def test_a_user_without_rights_is_told(postgres_database_url: str) -> None:
 def test_a_login_or_a_new_state_that_the_server_refuses_is_told_by_its_cause(
     postgres_database_url: str, before: str, meaning: str, hint: str
 ) -> None:
-    parts = psycopg.conninfo.conninfo_to_dict(postgres_database_url)
-    role = f"role_{parts['dbname']}"
-    state = ProcessedFiles(
-        f"postgresql://{role}:r@{parts['host']}:{parts['port']}/{parts['dbname']}"
-    )
-    with psycopg.connect(postgres_database_url, autocommit=True) as connection:
-        connection.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'r'".encode())
-        try:
-            connection.execute(before.format(role=role, name=parts["dbname"]).encode())
-            with pytest.raises(StateError, match=meaning) as caught:
-                state.upgrade()
-        finally:
-            state.close()
-            connection.execute(f"DROP ROLE {role}".encode())
+    with (
+        _other_role(postgres_database_url, before) as state,
+        pytest.raises(StateError, match=meaning) as caught,
+    ):
+        state.upgrade()
     assert hint in caught.value.hint
 
 
 def test_a_user_without_temporary_tables_is_told_so(postgres_database_url: str) -> None:
-    parts = psycopg.conninfo.conninfo_to_dict(postgres_database_url)
-    role = f"role_{parts['dbname']}"
-    state = ProcessedFiles(
-        f"postgresql://{role}:r@{parts['host']}:{parts['port']}/{parts['dbname']}"
+    rights = (
+        "GRANT CREATE ON SCHEMA public TO {role}",
+        "REVOKE TEMP ON DATABASE {name} FROM PUBLIC",
     )
-    with psycopg.connect(postgres_database_url, autocommit=True) as connection:
+    with _other_role(postgres_database_url, *rights) as state:
+        state.upgrade()
+        with pytest.raises(StateError, match="does not permit this") as caught:
+            discover(state, ref("a.csv"))
+    assert "TEMPORARY" in caught.value.hint
+
+
+@contextmanager
+def _other_role(url: str, *before: str) -> Iterator[ProcessedFiles]:
+    """The state as a role sees it that owns nothing, after some statements of the owner."""
+    parts = psycopg.conninfo.conninfo_to_dict(url)
+    name, role = parts["dbname"], f"role_{parts['dbname']}"
+    state = ProcessedFiles(f"postgresql://{role}:r@{parts['host']}:{parts['port']}/{name}")
+    with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'r'".encode())
-        connection.execute(f"GRANT CREATE ON SCHEMA public TO {role}".encode())
-        connection.execute(f"REVOKE TEMP ON DATABASE {parts['dbname']} FROM PUBLIC".encode())
         try:
-            state.upgrade()
-            with pytest.raises(StateError, match="does not permit this") as caught:
-                discover(state, ref("a.csv"))
+            for statement in before:
+                connection.execute(statement.format(role=role, name=name).encode())
+            yield state
         finally:
             state.close()
             connection.execute(f"DROP OWNED BY {role}".encode())
             connection.execute(f"DROP ROLE {role}".encode())
-    assert "TEMPORARY" in caught.value.hint
 
 
 def assert_does_not_show(secret: str, error: BaseException) -> None:
