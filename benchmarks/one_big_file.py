@@ -22,11 +22,9 @@ BARE = "bare typed read + append"
 
 
 def load_here(root: Path, name: str, folder: Path, rows: int) -> None:
-    """Load in this process, after a small load that imports everything; print what it took."""
-    bench = open_workbench(root)
+    """Load in this process, after a small load that makes the table; print what it took."""
     tiny = make_files(root / "tiny" / name, 1, 2000)
-    bench.load(f"tiny_{name}", tiny.folder, tiny.rows)
-    seconds = bench.load(name, folder, rows)
+    seconds = open_workbench(root).load(name, Files(folder, (), rows, 0), seed=tiny)
     print(json.dumps({"seconds": seconds, "peak_bytes": peak_bytes()}))
 
 

@@ -20,6 +20,7 @@ from autoloader_dagster.spark.server.embedded import EmbeddedServer
 from autoloader_dagster.spark.session import connect
 from autoloader_dagster.specs.loader import load_specs
 from autoloader_dagster.state import ProcessedFiles
+from benchmarks.sample_files import Files
 
 NAMESPACE = "lake.bench"
 
@@ -74,12 +75,21 @@ class Workbench:
         finally:
             store.close()
 
-    def load(self, name: str, folder: Path, rows: int) -> float:
-        """The loader's whole load of a folder as a new table; the seconds from list to record.
+    def load(self, name: str, files: Files, seed: Files) -> float:
+        """The loader's whole load of files into a table; the seconds from list to record.
+
+        Args:
+            name: Of the table, which does not exist yet.
+            files: What is timed.
+            seed: Some other files with the same columns, whose load makes the table before.
 
         Raises:
             RuntimeError: The table has not all rows.
         """
+        self._load(name, seed.folder, seed.rows)
+        return self._load(name, files.folder, files.rows)
+
+    def _load(self, name: str, folder: Path, rows: int) -> float:
         with self.ingestion(name, folder) as ingestion:
             began = time.perf_counter()
             discover(ingestion)
