@@ -23,7 +23,7 @@ _TRIES = 10
 
 def is_refused(error: BaseException) -> bool:
     """Whether the catalog refused a commit because another one was faster."""
-    return bool(_REFUSED.search(f"{error} {error.__cause__ or ''}"))
+    return bool(_REFUSED.search(_text(error)))
 
 
 def is_open(error: BaseException) -> bool:
@@ -31,8 +31,12 @@ def is_open(error: BaseException) -> bool:
 
     Neither is the fault of what was to be committed, so it may be tried again.
     """
-    text = f"{error} {error.__cause__ or ''}"
+    text = _text(error)
     return any(pattern.search(text) for pattern in (_REFUSED, _OVERTAKEN, _UNKNOWN))
+
+
+def _text(error: BaseException) -> str:
+    return f"{error} {error.__cause__ or ''}"
 
 
 def tries() -> Retrying:

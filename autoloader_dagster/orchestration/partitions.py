@@ -4,15 +4,10 @@ import dagster as dg
 
 from autoloader_dagster.errors import UsageError
 from autoloader_dagster.loading.placement import KEY_FORMATS, first_window
+from autoloader_dagster.orchestration.runs.tags import PARTITION, RANGE_END, RANGE_START
 from autoloader_dagster.specs.spec_set import LoadedSpec
 from autoloader_dagster.specs.table import Partition
 from autoloader_dagster.state.records import PartitionKeys, PartitionRange, Partitions
-
-_PARTITION_TAGS = (
-    "dagster/partition",
-    "dagster/asset_partition_range_start",
-    "dagster/asset_partition_range_end",
-)
 
 
 def partitions_definition(loaded: LoadedSpec) -> dg.PartitionsDefinition | None:
@@ -52,7 +47,11 @@ def asked_partitions(
     Raises:
         UsageError: The asset has none of them.
     """
-    asked = [context.run.tags[tag] for tag in _PARTITION_TAGS if tag in context.run.tags]
+    asked = [
+        context.run.tags[tag]
+        for tag in (PARTITION, RANGE_START, RANGE_END)
+        if tag in context.run.tags
+    ]
     if loaded.spec.partition.kind == "none" or not asked:
         return None, []
     try:

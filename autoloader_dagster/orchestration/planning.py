@@ -17,6 +17,8 @@ from autoloader_dagster.orchestration.runs.tags import (
     LISTED_TAG,
     PENDING_OF_TAG,
     PENDING_TAG,
+    RANGE_END,
+    RANGE_START,
     ended_at,
     ended_runs,
     has_ended,
@@ -24,7 +26,7 @@ from autoloader_dagster.orchestration.runs.tags import (
     runs_for_pending,
     tags_of,
 )
-from autoloader_dagster.orchestration.runs.under_way import RANGE_END, RANGE_START, RunsUnderWay
+from autoloader_dagster.orchestration.runs.under_way import RunsUnderWay
 from autoloader_dagster.specs.values import shown_counts
 from autoloader_dagster.state.records import Discovery
 

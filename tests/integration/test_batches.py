@@ -353,7 +353,7 @@ def test_batches_are_numbered_in_the_order_in_which_they_are_recorded(
     assert _recorded_after(state, 2) == ids[:1]
     assert _recorded_after(state, 2, {ids[1]}) == [ids[1], ids[0]]
 
-    # One that main lost is none of them, until it is recorded again.
+    # A batch that was rolled back is left out until it is recorded again.
     state.rollbacks.requeue_batches([ids[2]], "rolled back")
     assert _recorded_after(state, 0) == [ids[1], ids[0]]
     state.batch_files.record(ids[2], 8, [LoadedFile(batches[2].files[0].id, 1)], 1)

@@ -34,8 +34,12 @@ from autoloader_dagster.orchestration.runs.in_process import (
     failure_of,
     progress_logger,
 )
-from autoloader_dagster.orchestration.runs.tags import LISTED_TAG, tags_of
-from autoloader_dagster.orchestration.runs.under_way import RANGE_END, RANGE_START
+from autoloader_dagster.orchestration.runs.tags import (
+    LISTED_TAG,
+    RANGE_END,
+    RANGE_START,
+    tags_of,
+)
 from autoloader_dagster.specs.connections import Connections
 from autoloader_dagster.specs.spec_set import LoadedSpec
 from autoloader_dagster.state.records import BatchRow, FileRow
@@ -220,12 +224,10 @@ def _report(
         for row in _bad_files(ingestion)
         if known.get(row.id) != row.retry_count or (run_id and row.run_id == run_id)
     )
-    if result is None and not aside:
-        # What keeps the table empty is news, however old it is.
-        counts = store.totals.counts(ingestion.id).get(ingestion.id, {})
-        if "SUCCESS" not in counts or not counts["SUCCESS"].files:
-            aside = tuple(_bad_files(ingestion))
-    after = store.totals.counts(ingestion.id).get(ingestion.id, {}) if result else {}
+    number_of_files = store.totals.number_of_files
+    # What keeps the table empty is news, however old it is.
+    if result is None and not aside and not number_of_files(ingestion.id, ("SUCCESS",)):
+        aside = tuple(_bad_files(ingestion))
     batches = store.batches.latest(ingestion.id, run_id=run_id, limit=10_000) if run_id else []
     recorded = tuple(batch for batch in reversed(batches) if batch.status == "RECORDED")
     return RunReport(
@@ -239,7 +241,7 @@ def _report(
             quarantined=sum(row.status == "QUARANTINED" for row in aside),
             skipped=found.skipped + sum(row.status == "SKIPPED" for row in of_run),
             held=found.held,
-            waiting=after["DISCOVERED"].files if "DISCOVERED" in after else 0,
+            waiting=number_of_files(ingestion.id, ("DISCOVERED",)) if result else 0,
         ),
         rows=sum(row.rows or 0 for row in loaded),
         bad_rows=sum(row.bad_rows or 0 for row in loaded),

@@ -8,6 +8,10 @@ import dagster as dg
 from autoloader_dagster.orchestration.runs.failures import RunFailure, failure_in
 from autoloader_dagster.specs.dagster_names import DEFAULT_TENANT
 
+# Dagster's own: the partitions that a run is asked for.
+PARTITION = "dagster/partition"
+RANGE_START = "dagster/asset_partition_range_start"
+RANGE_END = "dagster/asset_partition_range_end"
 # People filter runs by this one.
 INGESTION_TAG = "autoloader/ingestion"
 # Operators limit the runs of a tenant by this one.

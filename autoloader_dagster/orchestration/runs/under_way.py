@@ -6,11 +6,8 @@ from datetime import datetime
 import dagster as dg
 
 from autoloader_dagster.loading.plan import RunPlan
-from autoloader_dagster.orchestration.runs.tags import PENDING_OF_TAG
+from autoloader_dagster.orchestration.runs.tags import PENDING_OF_TAG, RANGE_END, RANGE_START
 from autoloader_dagster.specs.spec_set import LoadedSpec
-
-RANGE_START = "dagster/asset_partition_range_start"
-RANGE_END = "dagster/asset_partition_range_end"
 
 _NOT_BEGUN = [
     dg.DagsterRunStatus.NOT_STARTED,
