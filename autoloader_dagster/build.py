@@ -97,12 +97,13 @@ def build_definitions(
     remember(taken)
     # Also without any spec: a run of a removed one says so.
     jobs = build_jobs(taken, [each.ingestion_id for each in removed])
-    lost_runs = build_lost_runs_sensor(
-        map(asset_key, taken.specs), [job.name for job in jobs], mount
-    )
     sensors = [each.sensor for each in built if each.sensor]
     schedules = [each.schedule for each in built if each.schedule]
-    gone = removed_triggers(taken, {each.name for each in (*sensors, *schedules)})
+    gone = list(removed_triggers(taken, {each.name for each in (*sensors, *schedules)}))
+    # What a trigger asks for is run as a job that Dagster names after the trigger.
+    job_names = [job.name for job in jobs]
+    job_names += [each.job_name for each in (*sensors, *gone, *schedules) if each.job_name]
+    lost_runs = build_lost_runs_sensor(map(asset_key, taken.specs), job_names, mount)
     return dg.Definitions(
         assets=[
             *(each.asset for each in built),

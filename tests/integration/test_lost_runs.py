@@ -133,6 +133,34 @@ def test_a_run_without_a_lock_is_failed_only_if_it_began_here(
 
 
 @pytest.mark.parametrize(
+    ("status", "location", "failed"),
+    [("NOT_STARTED", _BESIDE, True), ("NOT_STARTED", _ELSEWHERE, True),
+     ("NOT_STARTED", None, False), ("QUEUED", _BESIDE, False)],
+    ids=["daemon died", "daemon of others died", "made by a command", "queued"],
+)  # fmt: skip
+def test_a_run_that_was_made_and_never_queued_is_failed(
+    tmp_path: Path, status: str, location: CodeLocationOrigin | None, failed: bool
+) -> None:
+    (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    settings = load_settings({"AUTOLOADER_HOME": str(tmp_path / "home")})
+    origin = None
+    if location is not None:
+        origin = RemoteJobOrigin(RemoteRepositoryOrigin(location, "repository"), "orders")
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        run = instance.create_run_for_job(
+            _orders, status=dg.DagsterRunStatus[status], remote_job_origin=origin
+        )
+        ours = Ours(job_names=frozenset({"orders"}))
+        assert fail_lost_runs(instance, settings, ours) == _NOTHING
+        later = time.time() + 3_600
+        assert fail_lost_runs(instance, settings, Ours(), now=later) == _NOTHING
+        looked = fail_lost_runs(instance, settings, ours, now=later)
+        assert looked == Looked((run.run_id,) if failed else (), 0)
+        (after,) = instance.get_runs()
+        assert after.status == dg.DagsterRunStatus["FAILURE" if failed else status]
+
+
+@pytest.mark.parametrize(
     ("executor", "failed"),
     [(dg.in_process_executor, True), (dg.multiprocess_executor, False), (None, False)],
     ids=["in process", "a process for each step", "Dagster's default"],

@@ -7,8 +7,15 @@ from typing import Any
 import dagster as dg
 import pytest
 from dagster._core.execution.api import create_execution_plan
+from dagster._core.remote_origin import (
+    GrpcServerCodeLocationOrigin,
+    RemoteJobOrigin,
+    RemoteRepositoryOrigin,
+)
 from dagster._core.remote_representation.external_data import RepositorySnap
+from dagster._core.storage.runs.sql_run_storage import SqlRunStorage
 from dagster_shared.serdes import serialize_value
+from sqlalchemy import text
 
 from autoloader_dagster.build import build_definitions
 from autoloader_dagster.errors import UsageError
@@ -87,6 +94,33 @@ def test_one_folder_is_mounted_twice_beside_resources_of_the_same_names(folder: 
         )
     (made,) = done.asset_materializations_for_node("report")
     assert made.metadata["spark"].value == "a Spark of the project"
+
+
+@pytest.mark.parametrize("trigger", ["orders_on_arrival_a", "orders_schedule_a"])
+def test_a_run_that_a_trigger_made_and_never_queued_is_failed(
+    folder: Path, tmp_path: Path, trigger: str
+) -> None:
+    """The daemon was killed between the two; the tick sees the run, and asks for no other."""
+    (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    host = _host(build_definitions(load_specs(folder), name="a"))
+    job = host.get_repository_def().get_job(f"__anonymous_asset_job_{trigger}")
+    origin = RemoteJobOrigin(
+        RemoteRepositoryOrigin(GrpcServerCodeLocationOrigin("code.example", 4000), "repository"),
+        job.name,
+    )
+    sensor = host.get_repository_def().get_sensor_def("autoloader_lost_runs_a")
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        run = instance.create_run_for_job(job, remote_job_origin=origin)
+        assert run.asset_selection is None
+        context = dg.build_sensor_context(instance, definitions=host)
+        sensor.evaluate_tick(context)
+        assert [each.status.value for each in instance.get_runs()] == ["NOT_STARTED"]
+        assert isinstance(instance.run_storage, SqlRunStorage)
+        with instance.run_storage.connect() as connection:
+            connection.execute(text("UPDATE runs SET create_timestamp = '2026-01-01 00:00:00'"))
+        told = sensor.evaluate_tick(context).skip_message
+        assert [each.status.value for each in instance.get_runs()] == ["FAILURE"]
+    assert told == f"failed {run.run_id}, which have no worker; 0 runs are alive"
 
 
 def test_the_names_in_partitions_runs_and_ticks_have_the_prefix(folder: Path) -> None:

@@ -1,5 +1,7 @@
 """A sensor that fails runs whose worker is gone, so that Dagster's own retries take them up.
 
+It fails runs too that were made and never queued.
+
 See ``run_locks`` for how a dead worker is told from a living one. A run that another machine has
 taken, or may have, is left to that machine's daemon or to Dagster.
 """
@@ -22,6 +24,10 @@ _IN_PROCESS = dg.in_process_executor.name
 # A worker takes its lock within a second of its first event. One that was surely started on this
 # machine and has no lock after this long died before.
 _LOCK_WITHIN_SECONDS = 60
+# Between making a run and queueing it lie two statements. One that was not queued after this long
+# was left behind by a daemon or web server that died between them. A tick that is evaluated again
+# sees it under way and asks for no other, so it is never queued, and what it was for never loaded.
+_QUEUED_WITHIN_SECONDS = 300
 # The class of a code location whose server the daemon starts; Dagster does not publish it.
 _BESIDE_THE_DAEMON = "ManagedGrpcPythonEnvCodeLocationOrigin"
 _UNDER_WAY = (
@@ -36,7 +42,7 @@ class Looked:
     """What a look at the runs found.
 
     Attributes:
-        lost: Runs that were failed now, for their workers are gone.
+        lost: Runs that were failed now, for their workers are gone or never were.
         alive: Other runs of this home that are under way.
     """
 
@@ -90,8 +96,8 @@ def build_lost_runs_sensor(
         here = replace(ours, repository=context.repository_def)
         looked = fail_lost_runs(context.instance, load_settings(), here)
         for run_id in looked.lost:
-            context.log.warning("run %s is failed, because its worker is gone", run_id)
-        failed = f"failed {', '.join(looked.lost)}, whose workers are gone; " if looked.lost else ""
+            context.log.warning("run %s is failed, because it has no worker", run_id)
+        failed = f"failed {', '.join(looked.lost)}, which have no worker; " if looked.lost else ""
         return dg.SkipReason(f"{failed}{looked.alive} runs are alive")
 
     return lost_runs
@@ -109,7 +115,8 @@ def fail_lost_runs(
         now: Seconds since the epoch; the clock by default.
     """
     moment = time.time() if now is None else now
-    records = instance.get_run_records(dg.RunsFilter(statuses=list(_UNDER_WAY)))
+    not_ended = [dg.DagsterRunStatus.NOT_STARTED, *_UNDER_WAY]
+    records = instance.get_run_records(dg.RunsFilter(statuses=not_ended))
     under_way = {record.dagster_run.run_id for record in records}
     # Where nothing can be locked, a run without a lock says nothing of its worker.
     locks_here = run_locks.can_lock(settings) and _starts_runs_here(instance)
@@ -117,6 +124,10 @@ def fail_lost_runs(
     alive = 0
     for record in records:
         run_id = record.dagster_run.run_id
+        if record.dagster_run.status == dg.DagsterRunStatus.NOT_STARTED:
+            if _was_never_queued(record, ours, moment) and _give_up(instance, run_id):
+                lost.append(run_id)
+            continue
         gone = run_locks.worker_is_gone(settings, run_id)
         if gone is None and locks_here and not run_locks.is_elsewhere(settings, run_id):
             gone = _never_locked(record, ours, moment)
@@ -161,6 +172,26 @@ def _never_locked(record: dg.RunRecord, ours: Ours, now: float) -> bool | None:
     if type(location).__name__ != _BESIDE_THE_DAEMON:
         return None
     return now - record.start_time > _LOCK_WITHIN_SECONDS
+
+
+def _was_never_queued(record: dg.RunRecord, ours: Ours, now: float) -> bool:
+    """Whether whoever made this run died before queueing it; a command makes and runs its own."""
+    run = record.dagster_run
+    if run.remote_job_origin is None or run not in ours:
+        return False
+    return now - record.create_timestamp.timestamp() > _QUEUED_WITHIN_SECONDS
+
+
+def _give_up(instance: dg.DagsterInstance, run_id: str) -> bool:
+    run = instance.get_run_by_id(run_id)
+    if run is None or run.status != dg.DagsterRunStatus.NOT_STARTED:
+        return False
+    instance.report_run_failed(
+        run,
+        "The run was never queued: what asked for it was killed before it could. Nothing was "
+        "claimed; the next tick asks for a run again.",
+    )
+    return True
 
 
 def _end(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
