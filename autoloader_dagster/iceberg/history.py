@@ -73,6 +73,11 @@ class History:
     heads: Mapping[str, int]
     snapshots: Mapping[int, Snapshot]
 
+    @property
+    def branches(self) -> frozenset[str]:
+        """The names of all heads but main."""
+        return frozenset(self.heads) - {"main"}
+
     def main(self) -> tuple[list[Snapshot], bool]:
         """Main's snapshots from its head back, newest first.
 

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 TABLE_ID_PROPERTY = "autoloader.table-id"
+# Iceberg shows it among the properties; 'none' for a table without a snapshot.
+_HEAD_PROPERTY = "current-snapshot-id"
 # A batch commits four times, and each commit writes a metadata file with all snapshots. Without
 # these, Iceberg keeps every one of them for ever.
 METADATA_PROPERTIES = {
@@ -54,6 +56,12 @@ class TableProperties(Statements):
             lambda: self._table_id() == made,
         )
         return made
+
+    def head_and_id(self) -> tuple[int | None, str | None]:
+        """Main's snapshot and the table's id, as they are at one moment; None for what it lacks."""
+        properties = self._read_properties()
+        head = properties.get(_HEAD_PROPERTY, "")
+        return int(head) if head.isdecimal() else None, properties.get(TABLE_ID_PROPERTY)
 
     def _bound_metadata(self) -> None:
         """Have old metadata files deleted, unless the table's owner has decided about that."""

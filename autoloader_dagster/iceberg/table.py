@@ -45,7 +45,12 @@ class IcebergTable(TableColumns):
         name: ``catalog.namespace.table``.
 
     Every method raises ``TableError`` if the catalog or the table refuses.
+
+    Attributes:
+        branches_seen: The branches but main when the table's history was read last.
     """
+
+    branches_seen: frozenset[str] = frozenset()
 
     def create(
         self,
@@ -87,7 +92,8 @@ class IcebergTable(TableColumns):
 
     def head(self) -> int:
         """The snapshot that main points to. An empty table gets an empty one first."""
-        return self.history().heads["main"]
+        head, _ = self.head_and_id()
+        return self.history().heads["main"] if head is None else head
 
     def history(self) -> History:
         """Main, the branches and all snapshots. An empty table gets an empty snapshot first."""
@@ -109,7 +115,9 @@ class IcebergTable(TableColumns):
 
     def _history(self) -> History:
         with self._errors("read the snapshots of"):
-            return read_history(self._spark, self._sql_name)
+            history = read_history(self._spark, self._sql_name)
+        self.branches_seen = history.branches
+        return history
 
     def create_branch(self, branch: str, base: int) -> None:
         """Make a branch at a snapshot; it must not exist."""

@@ -32,6 +32,7 @@ class Table(Protocol):
     """One table; see ``IcebergTable`` and ``LakeTable``, whose methods these are."""
 
     name: str
+    branches_seen: frozenset[str]
 
     def exists(self) -> bool: ...
 
@@ -58,6 +59,8 @@ class Table(Protocol):
     def set_owner(self, ingestion_id: str) -> None: ...
 
     def head(self) -> int: ...
+
+    def head_and_id(self) -> tuple[int | None, str | None]: ...
 
     def history(self) -> History: ...
 

@@ -15,9 +15,9 @@ from autoloader_dagster.loading.batch.stage import unstage_leftovers
 from autoloader_dagster.loading.discover import discover
 from autoloader_dagster.loading.ingestion import BatchOutcome, Ingestion
 from autoloader_dagster.loading.progress import LoadProgress, Progress, no_progress
-from autoloader_dagster.loading.recovery.catch_up import recover
 from autoloader_dagster.loading.recovery.moved_table import refuse_moved_table
 from autoloader_dagster.loading.recovery.ownership import owner_in_state, refuse_other_owner
+from autoloader_dagster.loading.recovery.recover import recover
 from autoloader_dagster.spark.session import after_a_restart
 from autoloader_dagster.state.records import (
     Batch,

@@ -23,6 +23,7 @@ from autoloader_dagster.state.batches import OPEN, is_loaded, last_record_number
 from autoloader_dagster.state.claims import owned
 from autoloader_dagster.state.database import Database, now, one_of
 from autoloader_dagster.state.file_ids import read_ids, write_ids
+from autoloader_dagster.state.followed import move_table_state
 from autoloader_dagster.state.guarded import write_guarded
 from autoloader_dagster.state.models import StoredBatch, StoredFile
 from autoloader_dagster.state.records import (
@@ -31,10 +32,8 @@ from autoloader_dagster.state.records import (
     Guard,
     LoadedFile,
     RemovedFile,
-    TableState,
     no_guard,
 )
-from autoloader_dagster.state.tables import write_table_state
 from autoloader_dagster.state.transitions import ALL, move
 
 # A state that was lost has listed a loaded file again, and a batch may hold it already.
@@ -94,6 +93,7 @@ class BatchFiles:
         tenant: str | None = None,
         table: str | None = None,
         own_snapshot: bool = True,
+        base: int | None = None,
         guard: Guard = no_guard,
     ) -> None:
         """Note that the batch is in the table. The table is the truth, so this needs no lease.
@@ -112,6 +112,7 @@ class BatchFiles:
             table: The same.
             own_snapshot: Whether the batch made this snapshot; else it is known only that the
                 batch's rows are in it.
+            base: Main's head before the commit, if the worker that published it records it itself.
             guard: Called before anything is written, without a transaction. If it raises, nothing
                 is written. It is called again if other workers recorded something of this
                 ingestion before this is written.
@@ -143,6 +144,7 @@ class BatchFiles:
                     _refuse_other_snapshot(batch, snapshot_id)
                 return
             _refuse_missing(connection, batch, files)
+            number = _next_record_number(connection, batch.ingestion_id)
             ids = [each.file_id for each in files]
             changes = [
                 {
@@ -182,19 +184,22 @@ class BatchFiles:
                     rows=sum(each.rows for each in files),
                     bytes=int(size or 0),
                     finished_at=moment,
-                    record_number=_next_record_number(connection, batch.ingestion_id),
+                    record_number=number,
                     error=None,
                     released_files=None,
                     # A file that is loaded again belongs to its new batch; this keeps the old one.
                     member_files=write_ids(ids),
                 )
             )
-            if snapshot_id is not None and own_snapshot:
-                write_table_state(
+            if own_snapshot:
+                move_table_state(
                     connection,
                     batch.table,
                     batch.ingestion_id,
-                    TableState(batch.table_id, snapshot_id),
+                    batch.table_id,
+                    snapshot_id,
+                    number,
+                    base,
                 )
 
         write_guarded(self._database, whose, guard, write)
@@ -209,6 +214,7 @@ class BatchFiles:
         ingestion_id: str,
         tenant: str,
         table: str,
+        base: int | None = None,
     ) -> None:
         """Note that the rows of these files are gone from the table. This needs no lease.
 
@@ -224,6 +230,7 @@ class BatchFiles:
             ingestion_id: Whose files they are.
             tenant: For a batch that is not known.
             table: The table.
+            base: Main's head before it, if the worker that published it records it itself.
         """
         with self._database.writing(ingestion_id) as connection:
             moment = now(connection)
@@ -237,6 +244,7 @@ class BatchFiles:
             ).one()
             if stored.status == "RECORDED":
                 return
+            number = _next_record_number(connection, ingestion_id)
             undone = _mark_undone(connection, batch_id, files, moment)
             connection.execute(
                 update(StoredBatch)
@@ -248,14 +256,13 @@ class BatchFiles:
                     rows=rows,
                     member_files=write_ids(undone),
                     finished_at=moment,
-                    record_number=_next_record_number(connection, ingestion_id),
+                    record_number=number,
                     error=None,
                 )
             )
-            if snapshot_id is not None:
-                write_table_state(
-                    connection, table, ingestion_id, TableState(stored.table_id, snapshot_id)
-                )
+            move_table_state(
+                connection, table, ingestion_id, stored.table_id, snapshot_id, number, base
+            )
 
 
 def _change(outcome: RemovedFile, tries: int, retries: int) -> tuple[FileStatus, dict[str, Any]]:

@@ -48,12 +48,10 @@ from autoloader_dagster.state.models import StoredSchema
 VERSION_TABLE = "autoloader_alembic_version"
 # Oldest first. A copy of what is in migrations/versions, so that a check costs no import of
 # Alembic; a test compares the two.
-REVISIONS = (
-    *("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011"),
-)
+REVISIONS = tuple(f"{number:04}" for number in range(1, 13))
 # The first revision that has all that this package's statements need. What came after it is only
 # faster, or says more; such a database is used as it is until somebody upgrades it.
-OLDEST_USABLE = "0010"
+OLDEST_USABLE = "0012"
 
 _BUSY_TIMEOUT_SECONDS = 60
 # Between two statements of a transaction pass milliseconds.

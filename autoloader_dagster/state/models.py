@@ -197,6 +197,8 @@ class StoredTable(Base):
     ingestion_id: Mapped[str] = mapped_column(primary_key=True)
     table_id: Mapped[str | None]
     last_snapshot_id: Mapped[int | None]
+    # See TableState. Packages that do not know it leave it behind the batches that they record.
+    agreed_number: Mapped[int | None]
     updated_at: Mapped[datetime]
 
 

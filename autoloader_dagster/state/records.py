@@ -287,10 +287,32 @@ class LoadedElsewhere:
 
 @dataclass(frozen=True, slots=True)
 class TableState:
-    """The table that the state has followed, and main's last snapshot that it has seen."""
+    """How far the state has followed a table.
+
+    Attributes:
+        table_id: Which table that was; None if it is not known.
+        last_snapshot_id: Main's last snapshot that was seen; None if none was.
+        agreed_number: The number of the ingestion's last recorded batch when state and main were
+            seen to agree at that snapshot; None if they are yet to be compared.
+        record_number: The number of its last recorded batch now; 0 if there is none.
+    """
 
     table_id: str | None
     last_snapshot_id: int | None
+    agreed_number: int | None = None
+    record_number: int = 0
+
+    def agrees(self, table_id: str | None, head: int | None) -> bool:
+        """Whether state and main agree, if this is the table and main is at this snapshot.
+
+        They do if they did when the snapshot was seen, and no batch was recorded since. One that a
+        worker has recorded on top of that snapshot takes the mark along, so this is the rule.
+        """
+        return (
+            table_id is not None
+            and (self.table_id, self.last_snapshot_id) == (table_id, head)
+            and self.agreed_number == self.record_number
+        )
 
 
 class KnownBatch(NamedTuple):

@@ -6,14 +6,15 @@ and would load its table again; so the state of one can be handed over to anothe
 """
 
 from collections.abc import Collection
+from dataclasses import replace
 
 from sqlalchemy import Connection, and_, delete, exists, func, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import aliased
 
 from autoloader_dagster.errors import FilesInUse, LoadError
 from autoloader_dagster.state.batches import OPEN, last_record_number
-from autoloader_dagster.state.database import Database, lock_ingestion, now
+from autoloader_dagster.state.database import Database, lock_ingestion
+from autoloader_dagster.state.followed import read_table_state, write_table_state
 from autoloader_dagster.state.models import StoredBatch, StoredFile, StoredTable
 from autoloader_dagster.state.records import (
     HandOver,
@@ -28,19 +29,21 @@ class Tables:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def get(self, table: str, ingestion_id: str) -> TableState | None:
-        """Read how far this ingestion has followed this table; None if never."""
+    def get(self, table: str, ingestion_id: str) -> TableState:
+        """Read how far this ingestion has followed this table."""
         with self._database.reading() as connection:
-            row = connection.execute(
-                select(StoredTable.table_id, StoredTable.last_snapshot_id).where(
-                    StoredTable.table == table, StoredTable.ingestion_id == ingestion_id
-                )
-            ).one_or_none()
-            return TableState(*row) if row else None
+            number = last_record_number(connection, ingestion_id)
+            return read_table_state(connection, table, ingestion_id, number)
 
     def save(self, table: str, ingestion_id: str, state: TableState) -> None:
-        """Note how far; a ``table_id`` of None leaves the known one."""
+        """Note how far; a ``table_id`` of None leaves the known one.
+
+        ``agreed_number`` is noted only if no batch was recorded since: one that was recorded while
+        main was read may have been rolled back off main before.
+        """
         with self._database.writing(ingestion_id) as connection:
+            if state.agreed_number != last_record_number(connection, ingestion_id):
+                state = replace(state, agreed_number=None)
             write_table_state(connection, table, ingestion_id, state)
 
     def loaders_of(self, table: str, but: str) -> dict[str, set[str | None]]:
@@ -183,22 +186,6 @@ class Tables:
             connection.execute(delete(StoredTable).where(StoredTable.table == table))
 
 
-def write_table_state(
-    connection: Connection, table: str, ingestion_id: str, state: TableState
-) -> None:
-    """Write it; a uuid that is not known leaves the one that is."""
-    values = {"last_snapshot_id": state.last_snapshot_id, "updated_at": now(connection)}
-    if state.table_id is not None:
-        values["table_id"] = state.table_id
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    # One statement: two workers may come to the table first at the same time.
-    connection.execute(
-        dialect.insert(StoredTable)
-        .values(table=table, ingestion_id=ingestion_id, **values)
-        .on_conflict_do_update(index_elements=["table", "ingestion_id"], set_=values)
-    )
-
-
 def _count(connection: Connection, model: type, ingestion_id: str) -> int:
     counted = select(func.count()).select_from(model)
     return int(connection.scalar(counted.where(model.ingestion_id == ingestion_id)) or 0)
@@ -269,6 +256,9 @@ def _move(connection: Connection, old: str, new: str, tenant: str) -> None:
         connection.execute(
             update(model).where(model.ingestion_id == old).values(ingestion_id=new, tenant=tenant)
         )
+    # The batches have other numbers now.
     connection.execute(
-        update(StoredTable).where(StoredTable.ingestion_id == old).values(ingestion_id=new)
+        update(StoredTable)
+        .where(StoredTable.ingestion_id == old)
+        .values(ingestion_id=new, agreed_number=None)
     )

@@ -50,9 +50,7 @@ def test_files_stay_loaded_until_their_undo_is_recorded(state: ProcessedFiles) -
     again = state.batches.get(undo.batch_id)
     assert again is not None
     assert [file.id for file in again.files] == [first.id]
-    table = state.tables.get(TABLE, INGESTION)
-    assert table is not None
-    assert table.last_snapshot_id == 8
+    assert state.tables.get(TABLE, INGESTION).last_snapshot_id == 8
 
 
 def test_a_released_undo_leaves_its_files_loaded_and_free(state: ProcessedFiles) -> None:

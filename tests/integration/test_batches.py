@@ -283,7 +283,7 @@ def test_a_recorded_batch_is_in_the_table(state: ProcessedFiles) -> None:
     [stored] = state.batches.latest(INGESTION)
     assert (stored.status, stored.files, stored.rows, stored.bytes) == ("RECORDED", 2, 10, 7)
     assert stored.finished_at is not None
-    assert state.tables.get(TABLE, INGESTION) == TableState("uuid", 2**62)
+    assert state.tables.get(TABLE, INGESTION) == TableState("uuid", 2**62, None, 1)
     recorded = state.batches.get(batch.batch_id)
     assert recorded is not None
     assert recorded.files == batch.files
@@ -443,7 +443,7 @@ def test_stale_batches_are_those_without_a_lease_or_a_run(state: ProcessedFiles)
 
 
 def test_how_far_a_table_was_followed_is_kept(state: ProcessedFiles) -> None:
-    assert state.tables.get(TABLE, INGESTION) is None
+    assert state.tables.get(TABLE, INGESTION) == TableState(None, None)
 
     state.tables.save(TABLE, INGESTION, TableState("uuid", None))
     state.tables.save(TABLE, INGESTION, TableState(None, 2**62))

@@ -9,7 +9,6 @@ import pytest
 
 from autoloader_dagster import failpoints
 from autoloader_dagster.iceberg.table import IcebergTable
-from autoloader_dagster.loading.batch.attempts import Attempts
 from autoloader_dagster.loading.changes.reload import reload
 from autoloader_dagster.loading.changes.retry import retry
 from autoloader_dagster.loading.changes.undo import undo
@@ -350,14 +349,11 @@ def test_a_rollback_whose_snapshots_have_expired_is_told_by_the_rows(lake: Lake)
     assert lake.load(ingestion) == []
 
 
-def test_a_killed_run_leaves_a_branch_that_the_next_load_drops(
-    lake: Lake, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_killed_run_leaves_a_branch_that_the_next_load_drops(lake: Lake) -> None:
     folder = lake.folder()
     write_ids(folder, "a.csv", 1)
     ingestion = lake.ingestion("branches")
-    with monkeypatch.context() as patch:
-        patch.setattr(Attempts, "drop_branch", lambda self: None)
+    with dying_at("recorded"):
         lake.load(ingestion)
     by_hand.sql(lake, "alter table lake.{ns}.branches create branch somebodys_own")
     assert len(by_hand.branches(lake, "branches")) == 2

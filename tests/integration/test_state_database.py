@@ -125,10 +125,10 @@ def test_a_state_of_the_first_revision_is_upgraded_with_its_batches(state_url: s
     assert (batch.kind, [file.path for file in batch.files]) == ("load", ["a.csv"])
     recorded = state.batches.recorded_after(INGESTION, 0, (), 9)
     assert [(row.id, row.record_number) for row in recorded] == [("b0", 1), ("b1", 2)]
-    assert state.tables.get("t", INGESTION) == TableState("uuid", 7)
+    assert state.tables.get("t", INGESTION) == TableState("uuid", 7, None, 2)
     # One of those who share a table may not have seen all that the position was past.
-    assert state.tables.get("shared", "acme/one") == TableState("other", None)
-    assert state.tables.get("shared", "acme/two") == TableState("other", None)
+    assert state.tables.get("shared", "acme/one") == TableState("other", None, None, 1)
+    assert state.tables.get("shared", "acme/two") == TableState("other", None, None, 1)
     state.close()
 
 

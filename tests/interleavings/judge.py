@@ -70,6 +70,27 @@ def judge(world: World, kinds: dict[str, str]) -> list[str]:
     return wrong
 
 
+def agreement(world: World) -> list[str]:
+    """What is wrong with the state's word that it agrees with main; nobody may be at work.
+
+    A load on top of its own ingestion's last one trusts that word, and does not read main.
+    """
+    data = world.lake.tables.get(TABLE)
+    state = world.store.tables.get(TABLE, world.ingestion.id)
+    if data is None or not state.agrees(data.uid, data.heads.get("main")):
+        return []
+    wrong = []
+    on_main = {snap.id: snap.properties.get(BATCH_PROPERTY) for snap in data.main()}
+    recorded = dict(world.select("select id, snapshot_id from batches where status = 'RECORDED'"))
+    for batch in on_main.values():
+        if batch is not None and batch not in recorded:
+            wrong.append(f"state and main are said to agree, and {batch} of main is not recorded")
+    for batch, snapshot in recorded.items():
+        if snapshot in data.snapshots and snapshot not in on_main:
+            wrong.append(f"state and main are said to agree, and {batch} was rolled back off main")
+    return wrong
+
+
 def _errors(world: World) -> list[str]:
     """What actors must not have said."""
     wrong = []

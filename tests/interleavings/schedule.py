@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 
 from tests.interleavings.hub import Actor
-from tests.interleavings.judge import judge
+from tests.interleavings.judge import agreement, judge
 from tests.interleavings.scenarios import BEFORE, KINDS, Scenario
 from tests.interleavings.twin import LOST, NEVER
 from tests.interleavings.world import Moment, World
@@ -107,9 +107,11 @@ class Stage:
                 self.world.hub.step(actor)
         steps = sum(len(actor.done) for actor in actors.values())
         wrong: list[str] = [f"{a.name} has no end" for a in actors.values() if not a.ended]
+        wrong += agreement(self.world)
         try:
             self.world.settle("roll back" in scenario.actors)
             wrong += judge(self.world, scenario.kinds)
+            wrong += agreement(self.world)
         except Exception as error:
             wrong.append(f"settling said {type(error).__name__}: {error}")
         return Played(tuple(wrong), steps, whole)

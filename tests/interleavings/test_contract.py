@@ -64,6 +64,7 @@ def script(side: Side) -> Iterator[Any]:
     yield [c.name for c in table.columns()]
     yield table.table_id() == other.table_id()
     base = table.head()
+    yield table.head_and_id() == (table.history().heads["main"], table.table_id())
     yield _seen(table)
     table.create_branch("one", base)
     other.create_branch("two", base)

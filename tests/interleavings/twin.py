@@ -219,6 +219,11 @@ class TwinTable(LakeTable):
         self._reads("table id")
         return self._data.uid
 
+    def head_and_id(self) -> tuple[int | None, str | None]:
+        self._reads("head and id")
+        data = self._lake.tables.get(self.name)
+        return (data.heads.get("main"), data.uid) if data else (None, None)
+
     def owner(self) -> str | None:
         return "default/t"
 
@@ -238,6 +243,7 @@ class TwinTable(LakeTable):
             copied = data.snapshots.get(snap.copied or 0)
             return snap.properties.get(name) or (copied.properties.get(name) if copied else None)
 
+        self.branches_seen = frozenset(data.heads) - {"main"}
         return History(
             heads=dict(data.heads),
             snapshots={

@@ -121,7 +121,7 @@ def test_a_listing_that_is_too_long_for_a_tick_is_left_to_one_run(lake: Lake) ->
     ingestion = replace(ingestion, source=source)  # pyright: ignore[reportArgumentType]
 
     with dg.DagsterInstance.ephemeral() as instance:
-        tick = plan_tick(ingestion, instance, sensor=True, seconds=0.2)
+        tick = plan_tick(ingestion, instance, sensor=True, seconds=0.2, look=False)
         # What waits comes before the run that lists.
         waiting, lists = tick.requests
         assert LISTS_TAG not in waiting.tags
@@ -130,23 +130,23 @@ def test_a_listing_that_is_too_long_for_a_tick_is_left_to_one_run(lake: Lake) ->
         run = _add_run(instance, lists)
 
         for sensor in (True, False):
-            tick = plan_tick(ingestion, instance, sensor=sensor, seconds=0.2)
+            tick = plan_tick(ingestion, instance, sensor=sensor, seconds=0.2, look=False)
             assert not tick.requests
             assert f"run {run.run_id[:8]} lists the source (started)" in tick.reason
         assert source.listings == 1
 
         instance.report_run_failed(run)
         listed = f"run {run.run_id[:8]}, which lists the source and loads its files, failed after 0"
-        tick = plan_tick(ingestion, instance, sensor=True, seconds=0.2)
+        tick = plan_tick(ingestion, instance, sensor=True, seconds=0.2, look=False)
         # The run of what waits has not ended, so there is nothing else to ask for.
         assert listed in tick.reason
         assert "the source is listed again in" in tick.reason
         assert source.listings == 1
         instance.report_run_failed(asked)
-        tick = plan_tick(ingestion, instance, sensor=True, seconds=0.2)
+        tick = plan_tick(ingestion, instance, sensor=True, seconds=0.2, look=False)
         assert listed in tick.reason, "also beside what the tick asks for or waits with"
         # A schedule does not come again soon.
-        *_, again = plan_tick(ingestion, instance, sensor=False, seconds=0.2).requests
+        *_, again = plan_tick(ingestion, instance, sensor=False, seconds=0.2, look=False).requests
         assert again.tags == lists.tags
         assert again.run_key != lists.run_key
 

@@ -14,7 +14,14 @@ from typing import TypeVar
 
 from autoloader_dagster import failpoints
 from autoloader_dagster.batch_ids import attempt_name, branch_name
-from autoloader_dagster.errors import CommitUnknown, LeaseLost, LoadError, PublishConflict
+from autoloader_dagster.errors import (
+    AutoloaderError,
+    CommitUnknown,
+    LeaseLost,
+    LoadError,
+    PublishConflict,
+)
+from autoloader_dagster.loading.batch.branches import drop_left_behind
 from autoloader_dagster.loading.batch.files import FilesLeft
 from autoloader_dagster.loading.batch.lease import Lease, taken_over
 from autoloader_dagster.loading.ingestion import Ingestion
@@ -84,6 +91,7 @@ class Attempts:
         self._batch = batch
         self._lease = lease
         self._branch: str | None = None
+        self._caught_up = False
         # While this is set, main may hold the batch already, and only main can tell.
         self._publishing = False
 
@@ -146,7 +154,9 @@ class Attempts:
 
     def catch_up(self) -> CaughtUp:
         """Bring the state up to main; what is done to its files must be decided after this."""
-        base = catch_up(self._ingestion, self._table)
+        # Whatever made an earlier attempt fail, main is read as a whole after it.
+        base = catch_up(self._ingestion, self._table, trust_agreement=not self._caught_up)
+        self._caught_up = True
         failpoints.reach("caught-up")
         return base
 
@@ -197,12 +207,17 @@ class Attempts:
         self._publishing = False
         failpoints.reach("recorded")
         self.drop_branch()
+        try:
+            drop_left_behind(self._store, self._table)
+        except AutoloaderError as error:  # the next batch sees them too
+            _log.info("branches of %s are left behind: %s", self._table.name, error)
 
     def drop_branch(self) -> None:
         """Drop the last attempt's branch, whose rows are in main or are not to be."""
         branch, self._branch = self._branch, None
         if branch is None:
             return
+        self._table.branches_seen -= {branch}
         try:
             failpoints.reach("dropping")
             self._table.drop_branch(branch)

@@ -42,3 +42,8 @@ def drop_branches(table: Table, branches: list[str]) -> list[str]:
         else:
             dropped.append(branch)
     return dropped
+
+
+def drop_left_behind(store: ProcessedFiles, table: Table) -> None:
+    """Drop those that were left behind when the table's branches were seen last."""
+    drop_branches(table, left_behind(store, list(table.branches_seen)))

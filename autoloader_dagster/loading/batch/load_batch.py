@@ -228,7 +228,7 @@ class BatchLoad:
         self._progress("publishing")
         if audited.snapshot_id is not None:
             self._attempts.publish(attempt, audited.snapshot_id, sum(audited.rows.values()))
-        return self._record(audited)
+        return self._record(audited, attempt.base)
 
     def _write(self, attempt: Attempt, readable: Sequence[Readable]) -> Audited:
         """Write to the branch and audit it.
@@ -317,7 +317,7 @@ class BatchLoad:
         seconds = time.monotonic() - self._started
         return BatchOutcome(self._batch.batch_id, None, self._members.outcomes, seconds)
 
-    def _record(self, audited: Audited) -> BatchOutcome:
+    def _record(self, audited: Audited, base: int | None = None) -> BatchOutcome:
         """Record the batch; main was seen to hold its snapshot."""
         self._progress("recording")
         rows, bad_rows = audited.rows, audited.bad_rows
@@ -331,6 +331,7 @@ class BatchLoad:
             ],
             seconds=seconds,
             replace=self._members.replaces,
+            base=base,
         )
         self._attempts.recorded()
         self._members.loaded(rows, bad_rows)

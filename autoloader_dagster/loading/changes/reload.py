@@ -19,8 +19,9 @@ from autoloader_dagster.loading.changes.select_files import LeftAsItIs, versions
 from autoloader_dagster.loading.ingestion import BatchOutcome, FileOutcome, Ingestion
 from autoloader_dagster.loading.placement import fitting, placer
 from autoloader_dagster.loading.progress import Progress, no_progress
-from autoloader_dagster.loading.recovery.catch_up import catch_up, recover
+from autoloader_dagster.loading.recovery.catch_up import catch_up
 from autoloader_dagster.loading.recovery.moved_table import refuse_moved_table
+from autoloader_dagster.loading.recovery.recover import recover
 from autoloader_dagster.sources.base import FileRef
 from autoloader_dagster.state.records import Amendment, FileRow, Partitions
 

@@ -29,7 +29,8 @@ from autoloader_dagster.loading.changes.undo_plan import (
 from autoloader_dagster.loading.ingestion import Ingestion
 from autoloader_dagster.loading.lakehouse import Table
 from autoloader_dagster.loading.progress import Progress, no_progress
-from autoloader_dagster.loading.recovery.catch_up import catch_up, recover
+from autoloader_dagster.loading.recovery.catch_up import catch_up
+from autoloader_dagster.loading.recovery.recover import recover
 from autoloader_dagster.loading.write_plan import plan_undo
 from autoloader_dagster.state.records import Amendment, Batch
 
@@ -213,6 +214,7 @@ class _Undoing:
             ingestion_id=self._ingestion.id,
             tenant=self._ingestion.loaded.tenant,
             table=self._table.name,
+            base=attempt.base,
         )
         self._attempts.recorded()
         return self._outcome(snapshot_id, plan.rows, snapshot.table_rows)

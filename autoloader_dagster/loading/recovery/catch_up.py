@@ -5,14 +5,12 @@ paused worker that woke up) is found by the batch id in main's snapshots, and re
 """
 
 import logging
-from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from autoloader_dagster import failpoints
-from autoloader_dagster.batch_ids import NO_BATCH, BatchId, branch_name
-from autoloader_dagster.errors import AutoloaderError, MainMoved
-from autoloader_dagster.iceberg.delete import Rows
-from autoloader_dagster.loading.batch.branches import drop_branches, left_behind
+from autoloader_dagster.batch_ids import BatchId
+from autoloader_dagster.errors import MainMoved
+from autoloader_dagster.loading.batch.branches import drop_left_behind
 from autoloader_dagster.loading.ingestion import Ingestion
 from autoloader_dagster.loading.lakehouse import Table
 from autoloader_dagster.loading.recovery.ownership import refuse_other_owner
@@ -52,7 +50,12 @@ class CaughtUp:
     table_id: str
 
 
-def catch_up(ingestion: Ingestion, table: Table, look_into_unknown: bool = True) -> CaughtUp:
+def catch_up(
+    ingestion: Ingestion,
+    table: Table,
+    look_into_unknown: bool = True,
+    trust_agreement: bool = False,
+) -> CaughtUp:
     """Bring the state up to main: record what is there, roll back what is there no longer.
 
     The batches are found in main's snapshots since the last look. If that look's snapshot has
@@ -63,6 +66,7 @@ def catch_up(ingestion: Ingestion, table: Table, look_into_unknown: bool = True)
             for it was lost or restored, is recorded for those of its files that the rows name.
         table: Its table.
         look_into_unknown: Whether to do that; if not, those batches are left for the next time.
+        trust_agreement: Whether to read only main's head if it is where state and main agreed.
 
     Raises:
         TableError: The table or its catalog cannot be read. Then nothing is known, and nothing is
@@ -70,6 +74,8 @@ def catch_up(ingestion: Ingestion, table: Table, look_into_unknown: bool = True)
         LoadError: Nothing tells whose rows a shared table has, because the state was lost.
         MainMoved: Other writers moved main again and again while batches were rolled back.
     """
+    if trust_agreement and (agreed := _agreement(ingestion, table)) is not None:
+        return agreed
     for _ in range(_READINGS - 1):
         try:
             return _catch_up(ingestion, table, look_into_unknown)
@@ -78,15 +84,27 @@ def catch_up(ingestion: Ingestion, table: Table, look_into_unknown: bool = True)
     return _catch_up(ingestion, table, look_into_unknown)
 
 
+def _agreement(ingestion: Ingestion, table: Table) -> CaughtUp | None:
+    """Main, if it is where the state was seen to agree with it; None if it must be read."""
+    state = ingestion.store.tables.get(table.name, ingestion.id)
+    head, table_id = table.head_and_id()
+    if head is None or table_id is None or not state.agrees(table_id, head):
+        return None
+    refuse_other_owner(ingestion, table, table_id)
+    failpoints.reach("followed")
+    return CaughtUp(head, table_id)
+
+
 def _catch_up(ingestion: Ingestion, table: Table, look_into_unknown: bool) -> CaughtUp:
     store = ingestion.store
+    # Before main is read: of a batch that is recorded later, main tells nothing.
+    state = store.tables.get(table.name, ingestion.id)
     history = table.history()
     head = history.heads["main"]
     table_id = table.table_id()
     refuse_other_owner(ingestion, table, table_id)
-    state = store.tables.get(table.name, ingestion.id)
-    until = state.last_snapshot_id if state else None
-    if state is not None and state.table_id not in (None, table_id):
+    until = state.last_snapshot_id
+    if state.table_id not in (None, table_id):
         requeue_of_old_table(store, table, table_id)
         until = None
     rolled_back = roll_back_off_main(store, table, history)
@@ -115,9 +133,10 @@ def _catch_up(ingestion: Ingestion, table: Table, look_into_unknown: bool) -> Ca
             continue
         _record_from_table(ingestion, table, batch_id, found.get(batch_id), head, owners)
     # Not past a batch that is to be found the next time.
-    store.tables.save(table.name, ingestion.id, TableState(table_id, until if left_out else head))
+    agreed = TableState(table_id, head, state.record_number)
+    store.tables.save(table.name, ingestion.id, TableState(table_id, until) if left_out else agreed)
     failpoints.reach("followed")
-    drop_branches(table, left_behind(store, [name for name in history.heads if name != "main"]))
+    drop_left_behind(store, table)
     return CaughtUp(head, table_id)
 
 
@@ -226,70 +245,3 @@ def _record_undo(
         table=table.name,
     )
     _log.info("the undo %s was in %s already; it is recorded now", batch_id, table.name)
-
-
-def _record_undo_without_snapshot(ingestion: Ingestion, table: Table, batch: Batch) -> None:
-    """Record an undo whose snapshot has expired, by the rows of its files, which are gone.
-
-    The snapshot of an attempt that was not published is held by its branch.
-    """
-    if batch.kind != "undo" or batch.snapshot_id is None:
-        return
-    if batch.snapshot_id in table.history().snapshots:
-        return
-    ids = [file.id for file in batch.files]
-    members = list(ingestion.store.files.find(batch.ingestion_id, ids=ids))
-    loaded = [row for row in members if row.status == "SUCCESS" and row.rows]
-    paths: dict[BatchId, list[str]] = {}
-    for row in loaded:
-        paths.setdefault(row.batch_id or NO_BATCH, []).append(row.file_path)
-    if loaded and not table.count("main", Rows(paths)):
-        ingestion.store.batch_files.record_undo(
-            batch.batch_id,
-            None,
-            {row.id: row.batch_id for row in members},
-            sum(row.rows or 0 for row in loaded),
-            ingestion_id=batch.ingestion_id,
-            tenant=ingestion.loaded.tenant,
-            table=table.name,
-        )
-
-
-def recover(
-    ingestion: Ingestion,
-    open_table: Callable[[str], Table],
-    ended_runs: Collection[str] = (),
-    on_fault: Callable[[Batch, AutoloaderError], None] = lambda batch, error: None,
-) -> list[Batch]:
-    """Settle batches whose worker is gone: record those that are in main, release the others.
-
-    Args:
-        ingestion: Whose batches.
-        open_table: Gives the table of a batch by its name; called only if there is one to settle.
-        ended_runs: Runs that are known to have ended; their leases need not be waited for.
-        on_fault: Called with a batch that cannot be settled now, and why.
-
-    Returns:
-        The batches that were settled.
-
-    A table that cannot be read leaves its batches as they are, for the next look.
-    """
-    settled: list[Batch] = []
-    for batch in ingestion.store.batches.stale(ingestion.id, ended_runs=ended_runs):
-        try:
-            table = open_table(batch.table)
-            if table.exists():
-                catch_up(ingestion, table)
-                _record_undo_without_snapshot(ingestion, table, batch)
-                for attempt in range(1, batch.attempt + 1):
-                    table.drop_branch(branch_name(batch.batch_id, attempt))
-            failpoints.reach("settling")
-            ingestion.store.claims.release(
-                batch.batch_id, None, "its worker stopped before the batch was published"
-            )
-        except AutoloaderError as error:
-            _log.warning("batch %s cannot be settled now: %s", batch.batch_id, error)
-            on_fault(batch, error)
-            continue
-        settled.append(batch)
-    return settled

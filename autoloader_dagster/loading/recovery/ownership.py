@@ -26,8 +26,7 @@ def owner_in_state(ingestion: Ingestion, table_id: str | None = None) -> str | N
     if not others:
         return None
     if table_id is None:
-        state = store.tables.get(name, ingestion.id)
-        table_id = state.table_id if state else None
+        table_id = store.tables.get(name, ingestion.id).table_id
     here = {
         other
         for other, tables in others.items()

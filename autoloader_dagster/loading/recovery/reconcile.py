@@ -15,9 +15,10 @@ from autoloader_dagster.loading.batch.branches import drop_branches, left_behind
 from autoloader_dagster.loading.discover import discover
 from autoloader_dagster.loading.ingestion import Ingestion
 from autoloader_dagster.loading.lakehouse import Table
-from autoloader_dagster.loading.recovery.catch_up import catch_up, recover
+from autoloader_dagster.loading.recovery.catch_up import catch_up
 from autoloader_dagster.loading.recovery.main_read import MainRead
 from autoloader_dagster.loading.recovery.moved_table import refuse_files_of_other_sources
+from autoloader_dagster.loading.recovery.recover import recover
 from autoloader_dagster.loading.recovery.whose_batches import of_others, owners_in
 from autoloader_dagster.state.comparison import Comparison
 from autoloader_dagster.state.records import (
