@@ -369,11 +369,14 @@ def _not_renewed(lease: Lease) -> Iterator[Lease]:
 @contextmanager
 def open_world() -> Iterator[World]:
     """A world for the block."""
-    logging.getLogger("autoloader_dagster").setLevel(logging.CRITICAL)
+    logger = logging.getLogger("autoloader_dagster")
     with tempfile.TemporaryDirectory(prefix="autoloader-interleavings-") as folder:
         world = World(Path(folder))
         with ExitStack() as points:
             points.callback(world.close)
+            # Tests after this one read what is logged.
+            points.callback(logger.setLevel, logger.level)
+            logger.setLevel(logging.CRITICAL)
             points.callback(setattr, Lease, "kept", Lease.kept)
             Lease.kept = _not_renewed  # pyright: ignore[reportAttributeAccessIssue]
             for point in failpoints.POINTS:
