@@ -140,6 +140,7 @@ def test_what_cannot_be_undone_or_retried_has_a_clear_answer(
         ("retry", "orders", "nothing.csv"): (1, "knows no file nothing.csv"),
         ("trace", "orders", "nothing.csv"): (1, "knows no file nothing.csv"),
         ("trace", "orders", "b\udcff"): (2, r"error: the argument 'b\udcff' is not UTF-8"),
+        ("adopt", "orders", "--from", "b\udcff"): (2, r"the argument 'b\udcff' is not UTF-8"),
         ("undo", "nobody", "a.csv"): (1, "nobody"),
     }
     for arguments, (code, said) in cases.items():

@@ -112,13 +112,6 @@ def test_a_working_folder_that_was_removed_is_named(project: Project) -> None:
         assert "error: the working folder does not exist any more\n  -> " in done.stderr
 
 
-def test_an_argument_that_is_not_utf_8_is_named(project: Project) -> None:
-    (project.root / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
-    done = _run(project, "adopt", "orders", "--from", "b\udcff")
-    assert done.returncode == 2
-    assert r"error: the argument 'b\udcff' is not UTF-8" in done.stderr
-
-
 def test_a_terminal_that_tells_no_width_gets_all_lines(project: Project) -> None:
     for arguments in (["list"], ["--help"]):
         expected = _run(project, *arguments, COLUMNS="80")
