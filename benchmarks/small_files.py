@@ -4,19 +4,12 @@
 """
 
 import argparse
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from benchmarks.comparison import Figure, Result, Work, take_turns
 from benchmarks.sample_files import make_files
-from benchmarks.spark_peers import SPARK_DEFAULTS, append_all, append_each, stream
+from benchmarks.spark_peers import append_all, append_each, spark_defaults, stream
 from benchmarks.workbench import workbench
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from pyspark.sql import SparkSession
 
 LOADER = "this loader, list to record"
 STREAMING = "Structured Streaming availableNow"
@@ -24,19 +17,6 @@ STREAMING_TUNED = "the same with our server's settings"
 LOOP = "one append a file (scaled)"
 BARE = "bare read + append, our settings"
 LOOP_SAMPLE = 40
-
-
-@contextmanager
-def spark_defaults(spark: "SparkSession") -> "Iterator[None]":
-    """Take back, for the block, what our server sets for loads."""
-    ours = {key: spark.conf.get(key) for key in SPARK_DEFAULTS}
-    for key, value in SPARK_DEFAULTS.items():
-        spark.conf.set(key, value)
-    try:
-        yield
-    finally:
-        for key, value in ours.items():
-            spark.conf.set(key, str(value))
 
 
 def main() -> None:

@@ -1,14 +1,18 @@
 """What people do today: the same files into the same kind of table by Spark's own means."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from benchmarks.sample_files import TYPES
+from benchmarks.sample_files import EVENT_TYPES, TYPES
 from benchmarks.workbench import NAMESPACE, check_rows
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pyspark.sql import DataFrame, SparkSession
 
 # What the embedded server sets for the loader's sake, as Spark has it by itself.
@@ -19,12 +23,60 @@ SPARK_DEFAULTS = {
 }
 
 
-def make_table(spark: "SparkSession", name: str, lineage: bool = True) -> str:
-    """Make an empty table of orders; with ``lineage`` as the loader's, partitioned by the key."""
+@contextmanager
+def spark_defaults(spark: "SparkSession") -> "Iterator[None]":
+    """Take back, for the block, what our server sets for loads."""
+    ours = {key: spark.conf.get(key) for key in SPARK_DEFAULTS}
+    for key, value in SPARK_DEFAULTS.items():
+        spark.conf.set(key, value)
+    try:
+        yield
+    finally:
+        for key, value in ours.items():
+            spark.conf.set(key, str(value))
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of files, and how Spark reads them with the types that the loader infers.
+
+    Attributes:
+        types: The table's columns.
+        rows: Reads files by a reader, batch or stream: the columns, and ``_path``.
+    """
+
+    types: str
+    rows: "Callable[[Any, Any], DataFrame]"
+
+
+def _orders(reader: Any, where: Any) -> "DataFrame":
+    from pyspark.sql import functions as F
+
+    frame = reader.schema(TYPES).option("header", "true").csv(where)
+    return frame.select("*", F.col("_metadata.file_path").alias("_path"))
+
+
+def _events(reader: Any, where: Any) -> "DataFrame":
+    from pyspark.sql import functions as F
+
+    record = ", ".join(":".join(each.split(" ")) for each in EVENT_TYPES.split(", "))
+    frame = reader.schema(f"Records array<struct<{record}>>").option("multiLine", "true")
+    frame = frame.json(where).select(
+        F.explode("Records").alias("_record"), F.col("_metadata.file_path").alias("_path")
+    )
+    return frame.select("_record.*", "_path")
+
+
+ORDERS = Kind(TYPES, _orders)
+EVENTS = Kind(EVENT_TYPES, _events)
+
+
+def make_table(spark: "SparkSession", name: str, lineage: bool = True, kind: Kind = ORDERS) -> str:
+    """Make an empty table; with ``lineage`` as the loader's, partitioned by the key."""
     table = f"{NAMESPACE}.{name}"
     spark.sql(f"create namespace if not exists {NAMESPACE}")
     spark.sql(
-        f"create table {table} ({TYPES}"
+        f"create table {table} ({kind.types}"
         + (", _source_file string, _partition_key string" if lineage else "")
         + ") using iceberg"
         + (" partitioned by (_partition_key)" if lineage else "")
@@ -36,32 +88,33 @@ def make_table(spark: "SparkSession", name: str, lineage: bool = True) -> str:
 def _with_lineage(frame: "DataFrame") -> "DataFrame":
     from pyspark.sql import functions as F
 
-    path = F.col("_metadata.file_path")
-    return frame.select(
-        "*",
-        path.alias("_source_file"),
-        F.regexp_extract(path, r"day=(\d{4}-\d\d-\d\d)", 1).alias("_partition_key"),
+    return frame.withColumnRenamed("_path", "_source_file").withColumn(
+        "_partition_key", F.regexp_extract("_source_file", r"day=(\d{4}-\d\d-\d\d)", 1)
     )
 
 
 def orders_with_lineage(spark: "SparkSession", paths: Sequence[Path]) -> "DataFrame":
     """The files' rows with their types, their file and their partition."""
-    return _with_lineage(_orders(spark, paths))
+    return _with_lineage(_read(spark, ORDERS, paths))
 
 
-def _orders(spark: "SparkSession", paths: Sequence[Path]) -> "DataFrame":
-    names = [f"file://{path}" for path in paths]
-    return spark.read.schema(TYPES).option("header", "true").csv(names)
+def _read(spark: "SparkSession", kind: Kind, paths: Sequence[Path]) -> "DataFrame":
+    return kind.rows(spark.read, [f"file://{path}" for path in paths])
 
 
 def append_all(
-    spark: "SparkSession", name: str, paths: Sequence[Path], rows: int, lineage: bool = True
+    spark: "SparkSession",
+    name: str,
+    paths: Sequence[Path],
+    rows: int,
+    lineage: bool = True,
+    kind: Kind = ORDERS,
 ) -> float:
     """One typed read of all files and one append."""
-    table = make_table(spark, name, lineage)
+    table = make_table(spark, name, lineage, kind)
     began = time.perf_counter()
-    frame = _orders(spark, paths)
-    (_with_lineage(frame) if lineage else frame).writeTo(table).append()
+    frame = _read(spark, kind, paths)
+    (_with_lineage(frame) if lineage else frame.drop("_path")).writeTo(table).append()
     took = time.perf_counter() - began
     _check(spark, table, rows)
     return took
@@ -76,18 +129,20 @@ def append_each(spark: "SparkSession", name: str, paths: Sequence[Path]) -> floa
     return time.perf_counter() - began
 
 
-def stream(spark: "SparkSession", name: str, folder: Path, rows: int, checkpoint: Path) -> float:
+def stream(
+    spark: "SparkSession",
+    name: str,
+    folder: Path,
+    rows: int,
+    checkpoint: Path,
+    kind: Kind = ORDERS,
+) -> float:
     """Structured Streaming with ``availableNow``, everything in one micro-batch."""
-    table = make_table(spark, name)
+    table = make_table(spark, name, kind=kind)
     began = time.perf_counter()
     # The partition folders are named: without that, streaming would make a column of 'day='.
-    frame = (
-        spark.readStream.schema(TYPES)
-        .option("header", "true")
-        .option("maxFilesPerTrigger", 1_000_000)
-        .option("recursiveFileLookup", "true")
-        .csv(str(folder))
-    )
+    reader = spark.readStream.option("maxFilesPerTrigger", 1_000_000)
+    frame = kind.rows(reader.option("recursiveFileLookup", "true"), str(folder))
     query = (
         _with_lineage(frame)
         .writeStream.format("iceberg")

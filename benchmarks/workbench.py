@@ -57,10 +57,10 @@ class Workbench:
 
     @contextmanager
     def ingestion(
-        self, name: str, folder: Path, database_url: str | None = None
+        self, name: str, folder: Path, database_url: str | None = None, **parts: Any
     ) -> Iterator[Ingestion]:
-        """The ingestion that loads the orders of ``folder``, with its state, for the block."""
-        self.write_spec(name, folder)
+        """The ingestion that loads the files of ``folder``, with its state, for the block."""
+        self.write_spec(name, folder, **parts)
         loaded = load_specs(self.settings.specs_dir).get(name)
         store = ProcessedFiles(database_url or self.settings.database_url)
         store.upgrade()
@@ -75,22 +75,23 @@ class Workbench:
         finally:
             store.close()
 
-    def load(self, name: str, files: Files, seed: Files) -> float:
+    def load(self, name: str, files: Files, seed: Files, **parts: Any) -> float:
         """The loader's whole load of files into a table; the seconds from list to record.
 
         Args:
             name: Of the table, which does not exist yet.
             files: What is timed.
             seed: Some other files with the same columns, whose load makes the table before.
+            parts: Of the spec, where it is not that of orders.
 
         Raises:
             RuntimeError: The table has not all rows.
         """
-        self._load(name, seed.folder, seed.rows)
-        return self._load(name, files.folder, files.rows)
+        self._load(name, seed.folder, seed.rows, parts)
+        return self._load(name, files.folder, files.rows, parts)
 
-    def _load(self, name: str, folder: Path, rows: int) -> float:
-        with self.ingestion(name, folder) as ingestion:
+    def _load(self, name: str, folder: Path, rows: int, parts: dict[str, Any]) -> float:
+        with self.ingestion(name, folder, **parts) as ingestion:
             began = time.perf_counter()
             discover(ingestion)
             outcomes = list(load(ingestion, None, f"run-{name}"))

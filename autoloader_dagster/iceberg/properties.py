@@ -58,8 +58,13 @@ class TableProperties(Statements):
         return made
 
     def head_and_id(self) -> tuple[int | None, str | None]:
-        """Main's snapshot and the table's id, as they are at one moment; None for what it lacks."""
+        """Main's snapshot and the table's id, as they are at one moment; None for what it lacks.
+
+        As in ``table_id``, old metadata files of a table of an earlier version are deleted from now
+        on.
+        """
         properties = self._read_properties()
+        self._bound_metadata()
         head = properties.get(_HEAD_PROPERTY, "")
         return int(head) if head.isdecimal() else None, properties.get(TABLE_ID_PROPERTY)
 
