@@ -224,7 +224,7 @@ def name_of(key: str) -> str:
 
 def _row(record: Any, types: Mapping[str, str]) -> Row:
     if not isinstance(record, dict):
-        return Row({}, _is_row(written(record)))
+        return Row({}, _is_row(_in_cell(record)))
     values: dict[str, Any] = {}
     left: dict[str, Any] = {}
     maybe: set[str] = set()
@@ -248,7 +248,7 @@ def _row(record: Any, types: Mapping[str, str]) -> Row:
 
 
 def _typed(value: Any, arrow_type: str) -> Any:
-    text = written(value) if not isinstance(value, str) else str(value)
+    text = _in_cell(value) if not isinstance(value, str) else str(value)
     if "string" in arrow_type:
         return text
     if isinstance(value, dict | list):
@@ -266,7 +266,7 @@ def _holds(left: Mapping[str, Any], maybe: set[str]) -> Callable[[str | None], b
     def holds(rescued: str | None) -> bool:
         found = _DECODER.decode(rescued or "{}")
         certain = {key: value for key, value in found.items() if key not in maybe}
-        return written(certain) == written(left)
+        return written(_in_order(certain)) == written(_in_order(left))
 
     return holds
 
@@ -275,8 +275,27 @@ def _escape(found: re.Match[str]) -> str:
     return "\\u" + found[0][2:].upper() if found[0].startswith("\\u") else found[0]
 
 
+def _in_order(value: Any) -> Any:
+    """The same with all keys sorted, as a variant has them."""
+    if isinstance(value, dict):
+        keys = sorted(value, key=lambda key: key.encode("utf-16-be"))
+        return {key: _in_order(value[key]) for key in keys}
+    if isinstance(value, list):
+        return [_in_order(each) for each in value]
+    return value
+
+
+def _in_cell(value: Any) -> str:
+    """The text that a value has in a cell of text."""
+    text = written(value)
+    if isinstance(value, dict | list) and ("\\uD" in text or max(text) > "\uffff"):
+        # Read as a variant, because Spark would escape such characters.
+        return written(_in_order(value))
+    return text
+
+
 def written(value: Any) -> str:
-    """The JSON text of a value, with its numbers as they were written and its keys in order."""
+    """The JSON text of a value without blanks; its numbers and keys as they were written."""
     if isinstance(value, Number):
         return str(value)
     if isinstance(value, str):
@@ -284,8 +303,9 @@ def written(value: Any) -> str:
         # Only control characters are escaped so, and an escaped backslash is no beginning.
         return re.sub(r"\\(?:u00[01][0-9a-f]|.)", _escape, text)
     if isinstance(value, dict):
-        keys = sorted(value, key=lambda key: key.encode("utf-16-be"))
-        return "{" + ",".join(f"{written(key)}:{written(value[key])}" for key in keys) + "}"
+        return (
+            "{" + ",".join(f"{written(key)}:{written(each)}" for key, each in value.items()) + "}"
+        )
     if isinstance(value, list):
         return "[" + ",".join(map(written, value)) + "]"
     return json.dumps(value)

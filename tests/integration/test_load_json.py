@@ -148,7 +148,7 @@ def test_numbers_keep_the_characters_they_were_written_with(lake: Lake) -> None:
     for name in ("a.json", "b.json"):
         assert Counter(row[0] for row in rows[name]) == Counter(numbers)
         for text, deep, dec, far, big, rescued in rows[name]:
-            assert deep == f'{{"a":[{text},{{"c":{text}}}],"b":"1.10, 2"}}'
+            assert deep == f'{{"b":"1.10, 2","a":[{text},{{"c":{text}}}]}}'
             left = json.loads(rescued, parse_float=str, parse_int=str) if rescued else {}
             assert dec == Decimal(text) if dec is not None else left.pop("dec") == text
             assert big == int(Decimal(text)) if big is not None else left.pop("big") == text
@@ -206,3 +206,29 @@ def test_a_column_may_have_any_name(lake: Lake) -> None:
     rows = lake.rows("names", *keys, "_rescued")
     assert rows[:4] == [(1,) * len(keys) + (None,)] * 2 + [(2,) * len(keys) + (None,)] * 2
     assert [json.loads(row[-1]) for row in rows[4:]] == [{key: [] for key in keys}] * 2
+
+
+def test_nested_text_has_its_characters_and_keys_as_they_are_written(lake: Lake) -> None:
+    lines = [
+        '{"n":1,"text":"\\\\uD83D\\\\uDE00 [1]","deep": {"b" : "\u00e9",'
+        ' "a":[ 1, 2.50 ]},"A":1,"a":2}',
+        '{"n":2,"text":"\U0001f600","deep": ["\U0001f600", "\\ud83d\\ude01"],"A":3,"a":4}',
+        # Several values on a line, and values that are no records.
+        '{"n":3,"deep":{"d":1,"c":2}} {"n":4,"deep":[]} [{"y":1,"x":2}]',
+    ]
+    _write(lake.folder(), {"a.json": "\n".join(lines), "b.json": f"[{','.join(lines[:2])}]"})
+    hints = {"text": "string", "deep": "string"}
+    lake.load(lake.ingestion("text", format={"type": "json"}, schema={"hints": hints}))
+
+    rows = _by_file(lake, "text", "n", "text", "deep", "a", "a_2", "_rescued")
+    whole = [
+        (1, "\\uD83D\\uDE00 [1]", '{"b":"\u00e9","a":[1,2.50]}', 1, 2, None),
+        (2, "\U0001f600", '["\U0001f600","\U0001f601"]', 3, 4, None),
+    ]
+    assert sorted(rows["b.json"]) == whole
+    assert sorted(rows["a.json"], key=lambda row: row[0] or 9) == [
+        *whole,
+        (3, None, '{"d":1,"c":2}', None, None, None),
+        (4, None, "[]", None, None, None),
+        (None, None, None, None, None, '{"_row":"[{\\"y\\":1,\\"x\\":2}]"}'),
+    ]

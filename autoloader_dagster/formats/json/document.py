@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 
 from autoloader_dagster.formats.json.records import Records, not_in_array
-from autoloader_dagster.formats.json.values import parse
+from autoloader_dagster.formats.json.values import parse_telling
 from autoloader_dagster.formats.outcome import BadFile, beginning
 
 SPACE = b" \t\r\n"
@@ -14,8 +14,8 @@ class SeveralValues(Exception):
     """Other text follows the first value; never leaves this package."""
 
 
-def parse_document(data: bytes) -> object:
-    """Parse a text that is one JSON value.
+def parse_document(data: bytes) -> tuple[object, bool]:
+    """Parse a text that is one JSON value; and whether it has odd numbers, see ``parse_telling``.
 
     Raises:
         SeveralValues: It may be several values one after the other.
@@ -23,7 +23,7 @@ def parse_document(data: bytes) -> object:
     """
     text = data.decode()
     try:
-        return parse(text)
+        return parse_telling(text)
     except json.JSONDecodeError as error:
         if is_cut(error):
             raise truncated(data) from error

@@ -12,10 +12,10 @@ from autoloader_dagster.formats.json.group import JsonGroup
 from autoloader_dagster.formats.json.look import look_at_json
 from autoloader_dagster.formats.json.options import JsonFormat
 from autoloader_dagster.formats.json.read import read_json
+from autoloader_dagster.formats.json.record_texts import BROKEN_DOCUMENT, NOT_UTF8
 from autoloader_dagster.formats.json.records import Records
 from autoloader_dagster.formats.json.row_numbers import line_in_text
 from autoloader_dagster.formats.json.values import key_of
-from autoloader_dagster.formats.json.variants import BROKEN_DOCUMENT, NOT_UTF8
 from autoloader_dagster.formats.outcome import Bad, Cell, Look, TakeSample
 from autoloader_dagster.formats.reading import ReadContext
 from autoloader_dagster.formats.text import checked_text
@@ -70,7 +70,7 @@ class Json(FileFormat[JsonFormat]):
         # The name in the files of a column that a person made is not known.
         keys = {c.name: c.name for c in context.columns if c.name not in keys.values()} | keys
         options = self.own(spec).options
-        return [read_json(context, options, g.layout, files, keys) for g, files in groups.items()]
+        return [read_json(context, options, g, files, keys) for g, files in groups.items()]
 
     def finds_rows(self, look: Look) -> bool:
         return look.group == JsonGroup("lines") and not look.split

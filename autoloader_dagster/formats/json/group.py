@@ -10,6 +10,10 @@ class JsonGroup:
 
     Attributes:
         layout: ``lines`` for one record a line, ``document`` for one value a file.
+        mixed: Whether a document has values in its array that are no records.
+        odd: Whether it may have numbers that Spark would write otherwise.
     """
 
     layout: Literal["lines", "document"]
+    mixed: bool = False
+    odd: bool = True

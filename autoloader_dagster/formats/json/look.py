@@ -188,9 +188,10 @@ def _look_at_document(
             raise truncated(tail)
         columns, sample = _sample(first_records(head[:HEAD_BYTES], record_path), rows)
         return replace(look, group=SPLIT, split=True, columns=columns, sample=sample)
+    odd = True
     with _large_documents if len(head) > _SMALL_DOCUMENT_BYTES else nullcontext():
         try:
-            document = parse_document(head)
+            document, odd = parse_document(head)
             # Spark reads a sound document in one piece. Half a surrogate pair is the matter of one
             # record, and documents in an array each have records below their path.
             split = has_half_pairs(head.decode()) or (
@@ -206,9 +207,9 @@ def _look_at_document(
         return replace(
             look, group=SPLIT, split=True, columns=columns, sample=sample, empty=not found
         )
-    return replace(
-        look, group=JsonGroup("document"), columns=columns, sample=sample, empty=not found
-    )
+    mixed = not all(isinstance(record, dict) for record in found)
+    group = JsonGroup("document", mixed, odd)
+    return replace(look, group=group, columns=columns, sample=sample, empty=not found)
 
 
 def _may_end(first: bytes, last: bytes) -> bool:

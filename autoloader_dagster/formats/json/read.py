@@ -1,19 +1,23 @@
 """JSON lines and JSON documents to the table's columns.
 
-Every record is read as a variant, which keeps every key whatever the file's other records look
-like. What has a column goes there, what does not fit or has no column goes to ``_rescued``.
+Every record is read as a struct of texts, one for each key that has a column. A record with other
+keys, or with a value that does not fit its column, is read once more as a variant, and what has no
+place goes to ``_rescued``.
 """
 
+import secrets
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from autoloader_dagster.formats.json.group import JsonGroup
 from autoloader_dagster.formats.json.options import JsonOptions
-from autoloader_dagster.formats.json.variants import (
+from autoloader_dagster.formats.json.record_texts import (
     BROKEN_DOCUMENT,
+    ESCAPED_PAIR,
     NOT_UTF8,
-    Marks,
-    parsed_records,
+    record_texts,
 )
+from autoloader_dagster.formats.json.variants import Marks
 from autoloader_dagster.formats.nested import PLAIN_KEY, Place, typed_variant
 from autoloader_dagster.formats.reading import ReadContext, in_table_order, load_files, reader
 from autoloader_dagster.formats.typing import is_nested, typed
@@ -21,13 +25,16 @@ from autoloader_dagster.iceberg.lineage import RESCUED, SourceFile, add_lineage
 from autoloader_dagster.iceberg.sql import literal
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    from pyspark.sql import Column, DataFrame
+
+# Where a record that cannot be read as a struct of texts shows; a key that no file can have.
+_FAULT, _FAULT_KEY = "_fault", f"_fault_{secrets.token_hex(16)}"
 
 
 def read_json(
     context: ReadContext,
     options: JsonOptions,
-    layout: str,
+    group: JsonGroup,
     files: Sequence[SourceFile],
     keys: Mapping[str, str],
 ) -> "DataFrame":
@@ -36,13 +43,13 @@ def read_json(
     Args:
         context: Session, table columns, batch.
         options: How the files are laid out.
-        layout: ``lines`` or ``document``.
-        files: The files, all of this layout.
+        group: What the files are, all of them.
+        files: The files.
         keys: For each key of a record that has a column, that column.
     """
     from pyspark.sql import functions as F
 
-    document = layout == "document"
+    document = group.layout == "document"
     data = reader(context).schema("value string").option("wholetext", str(document).lower())
     file_column = ["_file"] if len(files) > 1 else []
     frame = load_files(context, data, "text", files)
@@ -50,52 +57,83 @@ def read_json(
         "value", *[F.col("_metadata.file_path").alias(name) for name in file_column]
     )
     marks = Marks()
-    frame = parsed_records(frame, marks, document, options.record_path, file_column)
-    frame = frame.select("*", F.expr("try_variant_get(_v, '$', 'map<string,variant>')").alias("_m"))
+    frame = record_texts(frame, marks, group, options.record_path, file_column)
     types = {column.name: column.sql_type for column in context.columns}
     present = {key: name for key, name in keys.items() if name in types}
+    frame = frame.select("*", _texts(list(present)).alias("_texts"))
+    nested = any(is_nested(types[name]) for name in present.values())
+    if nested:
+        frame = frame.select("*", F.expr("try_parse_json(_text)").alias("_v"))
     # A column may have any name, so all have names of ours until the end.
-    texts, values = [], []
+    texts, values, misfits = [], [], []
     for i, (key, name) in enumerate(present.items()):
-        raw = f"_raw_{i}"
-        at = _at(key)
-        texts.append(F.expr(marks.removed(at.as_type("string"))).alias(raw))
-        if is_nested(types[name]):
-            value = typed_variant(
-                at.as_type("variant"), types[name], marks.removed, options.timestamp_formats
-            )
+        raw, sql_type = f"_raw_{i}", types[name]
+        texts.append(F.expr(marks.removed(_written(f"_texts._{i}", key))).alias(raw))
+        if is_nested(sql_type):
+            at = _at("_v", key).as_type("variant")
+            value = typed_variant(at, sql_type, marks.removed, options.timestamp_formats)
         else:
-            value = typed(raw, types[name], options.timestamp_formats)
+            value = typed(raw, sql_type, options.timestamp_formats)
         values.append(F.expr(value).alias(f"_value_{i}"))
+        if sql_type != "string":
+            misfits.append(f"(_value_{i} is null and {raw} is not null)")
     frame = frame.select("*", *texts).select("*", *values)
     frame = frame.select(
         *[F.col(f"_value_{i}").alias(name) for i, name in enumerate(present.values())],
-        F.expr(_rescued(list(present), marks)).alias(RESCUED),
+        F.expr(_rescued(list(present), misfits, marks)).alias(RESCUED),
         *file_column,
     )
     frame = add_lineage(context.spark, frame, files, context.batch_id)
     return in_table_order(frame, context, list(present.values()))
 
 
-def _at(key: str) -> Place:
+def _texts(keys: Sequence[str]) -> "Column":
+    """The texts of these keys as a struct with the fields ``_0``, ``_1``, ..., and the fault."""
+    from pyspark.sql import functions as F
+    from pyspark.sql import types as T
+
+    # By place, because two keys may differ in nothing but the case of a letter.
+    schema = T.StructType([T.StructField(key, T.StringType()) for key in [*keys, _FAULT_KEY]])
+    read = F.from_json("_text", schema, {"columnNameOfCorruptRecord": _FAULT_KEY})
+    names = [f"_{i}" for i in range(len(keys))]
+    return read.cast(f"struct<{', '.join(f'{name}: string' for name in [*names, _FAULT])}>")
+
+
+def _written(text: str, key: str) -> str:
+    """The text of a value with the characters that it was written with.
+
+    In an array or object, Spark escapes characters beyond the first 65,536; a variant does not, but
+    has the keys in order. A string may hold such an escape as its text.
+    """
+    exact = _at("try_parse_json(_text)", key).as_type("string")
+    return f"if(contains({text}, {literal(ESCAPED_PAIR)}), {exact}, {text})"
+
+
+def _at(variant: str, key: str) -> Place:
     if PLAIN_KEY.fullmatch(key):
-        return Place("_v").at(key)
-    # The map is there already.
-    return Place(f"try_element_at(_m, {literal(key)})")
+        return Place(variant).at(key)
+    keys = Place(variant).as_type("map<string,variant>")
+    return Place(f"try_element_at({keys}, {literal(key)})")
 
 
-def _rescued(keys: Sequence[str], marks: Marks) -> str:
+def _rescued(keys: Sequence[str], misfits: Sequence[str], marks: Marks) -> str:
+    # A document or a line that is broken says so by itself; other text goes in as it is.
+    whole_file = f"_broken in ({literal(BROKEN_DOCUMENT)}, {literal(NOT_UTF8)})"
     fits = " ".join(
         f"when {literal(key)} then (_value_{i} is null and _raw_{i} is not null)"
         for i, key in enumerate(keys)
     )
     keep = f"case _k {fits} else true end" if fits else "true"
-    leftover = f"nullif(to_json(map_filter(_m, (_k, _x) -> {keep})), '{{}}')"
-    # A document or a line that is broken says so by itself; other text goes in as it is.
-    whole_file = f"_c in ({literal(BROKEN_DOCUMENT)}, {literal(NOT_UTF8)})"
+    variants = "array(try_variant_get(try_parse_json(_text), '$', 'map<string,variant>'))"
+    left = f"to_json(map_filter(_m, (_k, _x) -> {keep}))"
+    left = f"nullif(get(transform({variants}, _m -> {left}), 0), '{{}}')"
+    known = f"_k in ({', '.join(map(literal, keys))})" if keys else "false"
+    others = f"exists(json_object_keys(_text), _k -> not ({known}))"
     return (
-        f"case when _c is not null then if({whole_file}, _c, to_json(named_struct('_row', _c))) "
-        f"when _m is null then to_json(named_struct('_row', "
-        f"coalesce({marks.removed('to_json(_v)')}, 'null'))) "
-        f"else {marks.removed(leftover)} end"
+        f"case when _broken is not null "
+        f"then if({whole_file}, _broken, to_json(named_struct('_row', _broken))) "
+        f"when _other is not null then to_json(named_struct('_row', {marks.removed('_other')})) "
+        f"when _texts.{_FAULT} is not null "
+        f"then to_json(named_struct('_row', {marks.removed('_text')})) "
+        f"when {' or '.join([others, *misfits])} then {marks.removed(left)} end"
     )

@@ -31,6 +31,7 @@ def _refuse(constant: str) -> NoReturn:
     raise BadConstant(f"it holds {constant}, which JSON does not have; write null instead")
 
 
+_MANY_DIGITS = 36
 _DECODER = json.JSONDecoder(parse_float=Number, parse_int=Number, parse_constant=_refuse)
 
 
@@ -42,6 +43,27 @@ def parse(text: str) -> object:
         RecursionError: It is nested too deeply.
     """
     return _DECODER.decode(text)
+
+
+def parse_telling(text: str) -> tuple[object, bool]:
+    """``parse``, and whether there is a number that Spark's functions may write otherwise.
+
+    That is one with a fraction or an exponent, zero with a sign, or one of very many digits.
+    """
+    odd = False
+
+    def fraction(written: str) -> Number:
+        nonlocal odd
+        odd = True
+        return Number(written)
+
+    def integer(written: str) -> Number:
+        nonlocal odd
+        odd = odd or written == "-0" or len(written) >= _MANY_DIGITS
+        return Number(written)
+
+    decoder = json.JSONDecoder(parse_float=fraction, parse_int=integer, parse_constant=_refuse)
+    return decoder.decode(text), odd
 
 
 def decode_at(text: str, at: int) -> tuple[object, int]:
