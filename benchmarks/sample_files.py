@@ -60,9 +60,7 @@ def make_files(folder: Path, count: int, size: int, days: int = 1) -> Files:
     paths: list[Path] = []
     rows = total = 0
     for number in range(count):
-        day = FIRST_DAY + timedelta(days=number % days)
-        path = folder / f"day={day:%Y-%m-%d}" / f"orders_{number:05d}.csv"
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path = _place(folder, number, days, "orders_{:05d}.csv")
         written = 0
         with path.open("w", encoding="ascii", newline="\n") as file:
             written += file.write(HEADER + "\n")
@@ -75,6 +73,14 @@ def make_files(folder: Path, count: int, size: int, days: int = 1) -> Files:
         total += written
         paths.append(path)
     return Files(folder, tuple(paths), rows, total)
+
+
+def _place(folder: Path, number: int, days: int, name: str) -> Path:
+    """Where a file goes, in the folder of its day."""
+    day = FIRST_DAY + timedelta(days=number % days)
+    path = folder / f"day={day:%Y-%m-%d}" / name.format(number)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
 
 
 def _tails() -> Iterator[str]:
@@ -109,9 +115,7 @@ def make_trails(folder: Path, count: int, records: int, days: int = 1) -> Files:
     paths: list[Path] = []
     rows = total = 0
     for number in range(count):
-        day = FIRST_DAY + timedelta(days=number % days)
-        path = folder / f"day={day:%Y-%m-%d}" / f"trail_{number:05d}.json.gz"
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path = _place(folder, number, days, "trail_{:05d}.json.gz")
         chosen = [events[0], *chance.choices(events, k=records - 1)]
         text = ",".join(
             json.dumps(event | {"eventID": f"{number:08x}-{i:04x}"}, separators=(",", ":"))

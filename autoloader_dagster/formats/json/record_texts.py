@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 BROKEN_DOCUMENT = '{"_document":"could not be parsed"}'
 NOT_UTF8 = '{"_line":"is not UTF-8"}'
 
-# How Spark begins a character beyond the first 65,536 where it writes JSON anew.
+# The beginning of what Spark writes for a character beyond the first 65,536 in a JSON text.
 ESCAPED_PAIR = r"\uD"
 
 # Up to where one value follows another without a comma, strings as a whole.

@@ -2,9 +2,9 @@
 
 Spark stops after the first value of a text and drops the rest. So a text is parsed inside an array
 that ends with a number of our own: the parse proves that it was read to its end. Spark's functions
-write numbers with a fraction or an exponent anew, as Java writes a double, and a variant shortens
-what it keeps of others; in a text that has such a number all numbers become strings, which carry a
-mark of our own.
+change numbers with a fraction or an exponent to the way in which Java writes a double, and a
+variant shortens others. In a text with such a number all numbers become strings that carry a mark
+of our own.
 """
 
 import secrets
@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 from autoloader_dagster.iceberg.sql import literal
 
-# A number that Spark would change, as far as a cheap look can tell, or half a surrogate pair. What
-# stands in a string is taken for a number too if a colon, comma or bracket is before it.
+# A number that Spark would change, as far as a cheap look can tell, or half a surrogate pair. Text
+# in a string counts as a number too, if a colon, a comma or a [ comes before it.
 ODD = (
     r"(?:\A|[:,\[])\s*+-?+(?:(?<=-)0(?:[,}\]\s]|\z)|[0-9]++[.eE]|[0-9]{36})"
     r"|\\u[dD][89a-fA-F]"
