@@ -48,7 +48,7 @@ def test_monstrous_files_are_set_aside_in_bounded_memory(ground: Ground) -> None
 
 def test_thousands_of_columns_are_loaded(ground: Ground) -> None:
     # Java takes no method of so many columns from 500 on; 5,000 only take longer.
-    columns = size(2_000, 5_000)
+    columns = size(800, 5_000)
     site = ground.site("sqlite")
     site.write_spec()
     names = ",".join(f"column_{n}" for n in range(columns))

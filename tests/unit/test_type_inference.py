@@ -7,6 +7,7 @@ import pytest
 from autoloader_dagster.errors import SpecError
 from autoloader_dagster.formats.json.values import NESTED, Number
 from autoloader_dagster.formats.type_inference import infer_column, merge_types
+from tests.fixtures.seeds import each_seed
 
 CELLS = {
     "string": [
@@ -219,8 +220,11 @@ def _keeps(cell: str, sql_type: str) -> bool:
     return sql_type == "string"
 
 
-@pytest.mark.parametrize("seed", range(500))
-def test_no_cell_of_a_column_loses_anything_by_the_inferred_type(seed):
+def test_no_cell_of_a_column_loses_anything_by_the_inferred_type():
+    each_seed(range(500), _check_the_type_of_random_cells)
+
+
+def _check_the_type_of_random_cells(seed: int) -> None:
     chance = random.Random(seed)
     kinds = chance.randrange(1, 4)
     cells: list[str] = []
