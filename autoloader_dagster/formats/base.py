@@ -6,11 +6,12 @@ A format is a module, or a folder, with an object ``FORMAT``, and a line in
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 from autoloader_dagster.formats.content import HEAD_BYTES, Content
 from autoloader_dagster.formats.found_columns import FoundColumns
+from autoloader_dagster.formats.large_text import LineCheck, TextFacts
 from autoloader_dagster.formats.outcome import Bad, Cell, Look, TakeSample
 from autoloader_dagster.formats.reading import ReadContext
 from autoloader_dagster.iceberg.column_names import normalise
@@ -99,6 +100,18 @@ class FileFormat(ABC, Generic[Section]):
     def notes(self, section: Section, looks: Sequence[Look]) -> tuple[str, ...]:
         """What looks like a mistake in the section, told from the files that it chooses."""
         return ()
+
+    def line_check(self, section: Section) -> LineCheck:
+        """What Spark asks of each line of a file of which the look has read a part only.
+
+        Args:
+            section: How the files are written.
+        """
+        raise NotImplementedError(f"{type(self).__name__} looks at every file whole")
+
+    def checked(self, section: Section, look: Look, facts: TextFacts) -> Look:
+        """The whole look at a file whose lines are all ordinary."""
+        return replace(look, unchecked_bytes=None)
 
     # --- columns and rows -----------------------------------------------------------------------
 

@@ -5,13 +5,14 @@ fails, so both are settled here.
 """
 
 import bz2
+import codecs
 import io
 import re
 import zlib
 from collections.abc import Iterator
 from typing import cast
 
-from autoloader_dagster.formats.content import CHUNK_BYTES
+from autoloader_dagster.formats.content import CHUNK_BYTES, Content
 from autoloader_dagster.formats.outcome import BadFile, Compression
 
 SUFFIXES: dict[Compression, str] = {"none": "", "gzip": ".gz", "bzip2": ".bz2", "zstd": ".zst"}
@@ -74,6 +75,12 @@ def decompressed(chunks: Iterator[bytes], compression: Compression) -> Iterator[
     if compression == "zstd":
         return _unzstd(chunks)
     return chunks
+
+
+def mark_bytes(content: Content, compression: Compression) -> int:
+    """How long the byte order mark of a text in UTF-8 is; 0 without one."""
+    start = next(decompressed(iter([content.head]), compression))
+    return len(codecs.BOM_UTF8) if start.startswith(codecs.BOM_UTF8) else 0
 
 
 def _gunzip(chunks: Iterator[bytes]) -> Iterator[bytes]:

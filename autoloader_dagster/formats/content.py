@@ -12,18 +12,33 @@ from autoloader_dagster.sources.base import FileRef, FileSource
 HEAD_BYTES = 256 * 2**10
 CHUNK_BYTES = 4 * 2**20
 TAIL_BYTES = 64 * 2**10
+# Of text, which seldom shrinks to a twentieth of its size.
+_GZIP_AT_BEST = 20
 
 
 class Content:
     """One version of one file. The head is read at once, the rest only when it is asked for.
+
+    Args:
+        source: Where the file is.
+        ref: The listed version.
+        head_bytes: How much is read at once.
+        large_bytes: From this size on the text is too large to be read whole; None for no limit.
 
     Raises:
         FileChanged: The file has not the listed number of bytes, or the source noticed a change.
         SourceError: The source cannot be read.
     """
 
-    def __init__(self, source: FileSource, ref: FileRef, head_bytes: int = HEAD_BYTES) -> None:
+    def __init__(
+        self,
+        source: FileSource,
+        ref: FileRef,
+        head_bytes: int = HEAD_BYTES,
+        large_bytes: int | None = None,
+    ) -> None:
         self._source = source
+        self._large_bytes = large_bytes
         self.ref = ref
         self.head = self.range(0, min(head_bytes, ref.size))
 
@@ -46,6 +61,31 @@ class Content:
         if self.ref.size == len(self.head):
             return self.head[-length:]
         return self.range(self.ref.size - length, length)
+
+    def bytes_of_large_text(self, gzipped: bool) -> int | None:
+        """How many bytes the text has, modulo 2**32, if it is too large to be read whole.
+
+        Args:
+            gzipped: Whether the file is; else it is the text.
+        """
+        if self._large_bytes is None:
+            return None
+        if not gzipped:
+            return self.ref.size % 2**32 if self.ref.size >= self._large_bytes else None
+        # Only what gzip shrinks to less is not worth a request for its end.
+        if self.ref.size < self._large_bytes // _GZIP_AT_BEST:
+            return None
+        inflated = int.from_bytes(self.tail[-4:], "little")
+        return inflated if max(inflated, self.ref.size) >= self._large_bytes else None
+
+    def slices(self, count: int, length: int) -> bytes:
+        """The whole lines of so many slices of a text, spread evenly over all of it."""
+        taken = []
+        for number in range(1, count + 1):
+            start = self.ref.size * number // (count + 1)
+            data = self.range(start, min(length, self.ref.size - start))
+            taken.append(data[data.find(b"\n") + 1 : data.rfind(b"\n") + 1])
+        return b"".join(taken)
 
     def range(self, start: int, length: int) -> bytes:
         """Exactly these bytes."""

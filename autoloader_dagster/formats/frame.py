@@ -8,6 +8,8 @@ from autoloader_dagster.batch_ids import NO_BATCH, BatchId
 from autoloader_dagster.formats.base import Readable, file_format
 from autoloader_dagster.formats.found_columns import FoundColumns
 from autoloader_dagster.formats.hints import hint_types
+from autoloader_dagster.formats.large_text import check_lines
+from autoloader_dagster.formats.outcome import Look
 from autoloader_dagster.formats.reading import ReadContext, united
 from autoloader_dagster.iceberg.columns import Column
 from autoloader_dagster.specs.section import FormatSection
@@ -42,6 +44,30 @@ def columns_of_files(
     hints = hint_types(spark, spec, format_version)
     context = ReadContext(spark, tuple(known), options, NO_BATCH)
     return file_format(spec.format).columns(context, spec, readable, hints, format_version)
+
+
+def checked_looks(
+    spark: "SparkSession",
+    spec: "IngestionSpec",
+    readable: Sequence[Readable],
+    options: dict[str, str],
+    source_files: int = 0,
+) -> dict[str, Look]:
+    """Have Spark check large files of which the look has read a part only, in one job.
+
+    Returns:
+        The whole looks of those that are ordinary to their last byte, by path; the others must be
+        looked at whole.
+    """
+    context = ReadContext(spark, (), options, NO_BATCH, source_files)
+    own = file_format(spec.format)
+    found = check_lines(context, own.line_check(spec.format), [r.file for r in readable])
+    checked = {}
+    for item in readable:
+        facts, text_bytes = found.get(item.file.path), item.look.unchecked_bytes
+        if facts and text_bytes is not None and facts.ordinary and facts.is_whole(text_bytes):
+            checked[item.file.path] = own.checked(spec.format, item.look, facts)
+    return checked
 
 
 def batch_frame(

@@ -9,6 +9,7 @@ from autoloader_dagster.formats.base import file_format
 from autoloader_dagster.formats.compression import detect
 from autoloader_dagster.formats.content import Content
 from autoloader_dagster.formats.csv.lines import INLINE_BATCH_BYTES
+from autoloader_dagster.formats.large_text import LARGE_BYTES
 from autoloader_dagster.formats.outcome import (
     Bad,
     BadFile,
@@ -45,6 +46,7 @@ def look_at(
     section: FormatSection,
     threads: int = 16,
     sample_files: int = 200,
+    large_bytes: int | None = LARGE_BYTES,
 ) -> Iterator[Look]:
     """Look at files, and yield what was found in the order of ``refs``.
 
@@ -58,6 +60,8 @@ def look_at(
         section: How they should be written.
         threads: Files that are looked at at the same time where they are waited for.
         sample_files: About how many looks carry a sample.
+        large_bytes: Of texts from this size on only a part is read, where Spark can check the rest;
+            None to read every file whole.
 
     Raises:
         SourceError: The source cannot be read. A file that has changed or cannot be read is no
@@ -67,7 +71,7 @@ def look_at(
     rows = max(_SAMPLE_ROWS // max(min(len(refs), sample_files), 1), _LEAST_ROWS)
     samples_of: dict[Group | None, int] = {}
     room = INLINE_BATCH_BYTES
-    found = each(lambda ref: _look_at_one(source, ref, section, rows), refs, threads)
+    found = each(lambda ref: _look_at_one(source, ref, section, rows, large_bytes), refs, threads)
     for i, (look, take_sample) in enumerate(found):
         if look.lines is not None:
             if len(look.lines.text) > room and not look.lines.needed:
@@ -83,7 +87,7 @@ def look_at(
 
 
 def _look_at_one(
-    source: FileSource, ref: FileRef, section: FormatSection, rows: int
+    source: FileSource, ref: FileRef, section: FormatSection, rows: int, large_bytes: int | None
 ) -> tuple[Look, TakeSample | None]:
     """Look at one file.
 
@@ -95,7 +99,7 @@ def _look_at_one(
         refuse_unreadable_name(ref)
         if not ref.size:
             raise BadFile("EmptyFile", "is empty (0 bytes)")
-        content = Content(source, ref, reader.head_bytes)
+        content = Content(source, ref, reader.head_bytes, large_bytes)
         compression: Compression = "none"
         if reader.reads_by_suffix:
             compression = detect(content.head, basename(ref.path))

@@ -71,6 +71,8 @@ class Look:
         split: The copy that Spark is given holds one record a line, whatever the file's layout is.
         lines: What a small file holds, which goes to Spark in place of its name; None where Spark
             reads the file.
+        unchecked_bytes: How many bytes the text has, modulo 2**32, if it is so large that only a
+            part was read and Spark has to check the rest; else None.
     """
 
     ref: FileRef
@@ -86,6 +88,7 @@ class Look:
     empty: bool = False
     split: bool = False
     lines: Lines | None = None
+    unchecked_bytes: int | None = None
 
 
 def beginning(data: bytes | str, length: int = 40) -> str:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from autoloader_dagster.batch_ids import BatchId
 from autoloader_dagster.formats.base import Readable
 from autoloader_dagster.formats.found_columns import FoundColumns
-from autoloader_dagster.formats.frame import batch_frame, columns_of_files
+from autoloader_dagster.formats.frame import batch_frame, checked_looks, columns_of_files
+from autoloader_dagster.formats.outcome import Look
 from autoloader_dagster.iceberg.append import Written, bad_rows_of, count_bad_rows
 from autoloader_dagster.iceberg.column_trial import refusal_of
 from autoloader_dagster.iceberg.columns import Column
@@ -119,6 +120,10 @@ class Frames(Protocol):
         """The columns that these files have; see ``columns_of_files``."""
         ...
 
+    def checked_looks(self, readable: Sequence[Readable], source_files: int = 0) -> dict[str, Look]:
+        """The whole looks of the large files that are ordinary; see ``checked_looks``."""
+        ...
+
     def bad_rows(self, frame: Any, files: int) -> dict[str, int]:
         """The rows of each file with something in ``_rescued``."""
         ...
@@ -190,6 +195,9 @@ class _SparkFrames:
         return columns_of_files(
             self._session, self._spec, readable, self._options, known, self._format_version
         )
+
+    def checked_looks(self, readable: Sequence[Readable], source_files: int = 0) -> dict[str, Look]:
+        return checked_looks(self._session, self._spec, readable, self._options, source_files)
 
     def bad_rows(self, frame: Any, files: int) -> dict[str, int]:
         return count_bad_rows(frame, files)

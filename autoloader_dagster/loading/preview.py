@@ -19,6 +19,7 @@ from autoloader_dagster.iceberg.columns import Column
 from autoloader_dagster.iceberg.lineage import LINEAGE_COLUMNS, RESCUED, SOURCE_FILE
 from autoloader_dagster.loading.batch.bad_rows import bad_row
 from autoloader_dagster.loading.batch.find_bad_files import find_unreadable
+from autoloader_dagster.loading.batch.large_files import check_large, with_looks
 from autoloader_dagster.loading.batch.stage import PREVIEW, stage, unstage
 from autoloader_dagster.loading.ingestion import FileOutcome, Ingestion
 from autoloader_dagster.loading.notes import notes_on
@@ -212,12 +213,19 @@ def _read(
     spec, bad = ingestion.spec, dict[str, Bad]()
     try:
         staged = stage(ingestion.source, looks, folder, spec.format)
+        bad |= staged.bad
         readable = [
             staged.readable(ingestion.source, look, partition_keys[look.ref.path])
             for look in looks
             if look.ref.path not in staged.bad
         ]
         frames = ingestion.lakehouse.frames(spark, spec, ingestion.source.spark_options())
+        looked = check_large(frames, ingestion.source, spec.format, readable)
+        bad |= {path: look.bad for path, look in looked.items() if look.bad is not None}
+        readable = with_looks([r for r in readable if r.file.path not in bad], looked)
+        readable = [item for item in readable if not item.look.empty]
+        if not readable:
+            return _Read(tuple(known or ()), bad=bad)
         found = found_columns(frames.columns(readable, known or ()))
         if found.bad:
             bad |= found.bad

@@ -1,6 +1,7 @@
 """CSV as a format of files."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from autoloader_dagster.formats.base import (
@@ -14,11 +15,13 @@ from autoloader_dagster.formats.columns import CellNames, found_in_samples
 from autoloader_dagster.formats.content import Content
 from autoloader_dagster.formats.csv.delimiter import delimiter_note
 from autoloader_dagster.formats.csv.group import CsvGroup
+from autoloader_dagster.formats.csv.line_check import csv_line_check
 from autoloader_dagster.formats.csv.look import look_at_csv
 from autoloader_dagster.formats.csv.options import CsvFormat
 from autoloader_dagster.formats.csv.read import read_csv
 from autoloader_dagster.formats.csv.row_numbers import row_in_lines, row_in_text
 from autoloader_dagster.formats.found_columns import FoundColumns
+from autoloader_dagster.formats.large_text import LineCheck, TextFacts
 from autoloader_dagster.formats.outcome import Bad, Cell, Look, TakeSample
 from autoloader_dagster.formats.reading import ReadContext
 
@@ -38,6 +41,13 @@ class Csv(FileFormat[CsvFormat]):
         self, content: Content, section: CsvFormat, look: Look, rows: int
     ) -> tuple[Look, TakeSample | None]:
         return look_at_csv(content, section.options, look)
+
+    def line_check(self, section: CsvFormat) -> LineCheck:
+        return csv_line_check(section.options)
+
+    def checked(self, section: CsvFormat, look: Look, facts: TextFacts) -> Look:
+        rows = facts.records - section.options.header
+        return replace(look, rows=rows, empty=not rows, unchecked_bytes=None)
 
     def notes(self, section: CsvFormat, looks: Sequence[Look]) -> tuple[str, ...]:
         note = delimiter_note(looks, section.options.delimiter)

@@ -3,12 +3,14 @@
 import itertools
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Literal
 
-from autoloader_dagster.formats.compression import decompressed
+from autoloader_dagster.formats.compression import decompressed, mark_bytes
 from autoloader_dagster.formats.content import HEAD_BYTES, Content, gather
 from autoloader_dagster.formats.csv.group import CsvGroup
+from autoloader_dagster.formats.csv.line_check import can_check_lines
 from autoloader_dagster.formats.csv.lines import inline_lines, is_small
 from autoloader_dagster.formats.csv.options import CsvOptions
 from autoloader_dagster.formats.csv.reader_limits import (
@@ -18,6 +20,7 @@ from autoloader_dagster.formats.csv.reader_limits import (
 )
 from autoloader_dagster.formats.csv.record_scan import RecordScan
 from autoloader_dagster.formats.csv.records import records
+from autoloader_dagster.formats.large_text import LARGE_BYTES, SIZE_MODULO
 from autoloader_dagster.formats.outcome import BadFile, Look, TakeSample, beginning
 from autoloader_dagster.formats.slices import Slices
 from autoloader_dagster.formats.text import checked_text, whole_lines
@@ -25,6 +28,8 @@ from autoloader_dagster.formats.text import checked_text, whole_lines
 _MARKUP = re.compile(r"<(?:!doctype\b|!--|\?xml\b|html\b|head\b|body\b)", re.IGNORECASE)
 _JSON_START = re.compile(r'\{\s*(?:"[^"]*"\s*:|\}|$)|\[\s*(?:\{|\[|$)|\[\s*"[^"]*"\s*[,\]]')
 
+# Of a large file, beside its beginning.
+_SLICES, _SLICE_BYTES = 8, 32 * 2**10
 # Blanks up to here mean nothing.
 _BLANKS = "".join(map(chr, range(33)))
 
@@ -33,7 +38,8 @@ def look_at_csv(content: Content, options: CsvOptions, look: Look) -> tuple[Look
     """Look at one CSV file.
 
     The whole file is read, and so every byte of it is checked, whatever the options are: neither a
-    quote that swallows lines nor a wrong encoding is noticed by Spark.
+    quote that swallows lines nor a wrong encoding is noticed by Spark. Of a large file that is
+    ordinary so far only a part is read, and ``csv_line_check`` has Spark check the rest.
 
     Args:
         content: The file.
@@ -60,14 +66,11 @@ def look_at_csv(content: Content, options: CsvOptions, look: Look) -> tuple[Look
         raise BadFile("EmptyFile", "is empty: it holds nothing but a byte order mark")
     _refuse_other_formats(first[:HEAD_BYTES].decode(encoding, "replace"), options)
     scan, slices = RecordScan(options, encoding), Slices()
-    lines = None
+    lines = unchecked = None
     if whole and is_small(first):
         lines = inline_lines(scan.cut(first), options, encoding)
     else:
-        for block in itertools.chain([first], blocks):
-            scan.feed(block)
-            slices.feed(block)
-        scan.finish()
+        unchecked = _scan(content, options, look, itertools.chain([first], blocks), scan, slices)
     multiline = options.multiline is True or scan.multiline
     # Read line by line, records of blanks alone are dropped, and UTF-16 is damaged.
     as_document = multiline or scan.blank_records or options.encoding.startswith("utf-16")
@@ -87,19 +90,52 @@ def look_at_csv(content: Content, options: CsvOptions, look: Look) -> tuple[Look
             lines = lines and replace(lines, needed=True)
     group = CsvGroup(header, as_document, line_end)
     # Of a file with line breaks in values no part but the first can be split into records.
-    rest = "" if multiline or whole else slices.text().decode(encoding)
+    rest = b"" if multiline or whole else slices.text()
+    if unchecked is not None and look.compression == "none":
+        rest = content.slices(_SLICES, _SLICE_BYTES)
+    # What is not checked may be anything.
+    rest_text = rest.decode(encoding, "strict" if unchecked is None else "replace")
 
     def take_sample(rows: int) -> tuple[tuple[object, ...], ...]:
-        return _sample(text_head, rest, options, len(header), multiline, whole, rows)
+        return _sample(text_head, rest_text, options, len(header), multiline, whole, rows)
 
     return replace(
         look,
         group=group,
         columns=header,
-        rows=count,
-        empty=not count,
+        rows=count if unchecked is None else None,
+        empty=not count and unchecked is None,
         lines=lines,
+        unchecked_bytes=unchecked,
     ), take_sample
+
+
+def _scan(
+    content: Content,
+    options: CsvOptions,
+    look: Look,
+    blocks: Iterable[bytes],
+    scan: RecordScan,
+    slices: Slices,
+) -> int | None:
+    """Scan a file to its end, or until Spark can go on.
+
+    Returns:
+        How many bytes the text of a large file has, modulo 2**32; None if all were scanned.
+    """
+    large = None
+    if can_check_lines(options) and look.compression in ("none", "gzip"):
+        large = content.bytes_of_large_text(look.compression == "gzip")
+    # No place in a compressed text can be reached but through what is before it.
+    enough, read = LARGE_BYTES if look.compression == "gzip" else 0, 0
+    for block in blocks:
+        scan.feed(block)
+        slices.feed(block)
+        read += len(block)
+        if large is not None and read >= enough and scan.is_ordinary:
+            return (large - mark_bytes(content, look.compression)) % SIZE_MODULO
+    scan.finish()
+    return None
 
 
 def _refuse_other_formats(text: str, options: CsvOptions) -> None:

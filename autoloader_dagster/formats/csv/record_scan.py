@@ -95,6 +95,12 @@ class RecordScan:
         """
         return self._scan(block)[0]
 
+    @property
+    def is_ordinary(self) -> bool:
+        """Whether each line was a record by itself so far, or none, and ended with LF or CRLF."""
+        unusual = self.multiline or self.blank_records or self._open
+        return not unusual and "cr" not in self.line_ends
+
     def cut(self, text: bytes) -> list[bytes]:
         """The records of a whole text, without their line ends, as ``feed`` counts them.
 

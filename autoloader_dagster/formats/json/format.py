@@ -16,6 +16,7 @@ from autoloader_dagster.formats.json.record_texts import BROKEN_DOCUMENT, NOT_UT
 from autoloader_dagster.formats.json.records import Records
 from autoloader_dagster.formats.json.row_numbers import line_in_text
 from autoloader_dagster.formats.json.values import key_of
+from autoloader_dagster.formats.large_text import LineCheck
 from autoloader_dagster.formats.outcome import Bad, Cell, Look, TakeSample
 from autoloader_dagster.formats.reading import ReadContext
 from autoloader_dagster.formats.text import checked_text
@@ -44,6 +45,11 @@ class Json(FileFormat[JsonFormat]):
         self, content: Content, section: JsonFormat, look: Look, rows: int
     ) -> tuple[Look, TakeSample | None]:
         return look_at_json(content, section.options, look, rows), None
+
+    def line_check(self, section: JsonFormat) -> LineCheck:
+        # A record that is cut ends otherwise; what ends so and is broken is a bad row.
+        ends = "line = '' or endswith(rtrim(' \\t\\r', line), '}') or trim(' \\t\\r', line) = ''"
+        return LineCheck("utf-8", ends, "true")
 
     def split(self, content: Content, section: JsonFormat, look: Look) -> Iterator[str]:
         chunks = checked_text(decompressed(content.chunks(), look.compression), "utf-8")

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import replace
 
-from autoloader_dagster.formats.compression import decompressed
+from autoloader_dagster.formats.compression import decompressed, mark_bytes
 from autoloader_dagster.formats.content import HEAD_BYTES, Content, gather, last_bytes
 from autoloader_dagster.formats.csv.reader_limits import MAX_COLUMNS
 from autoloader_dagster.formats.json.document import (
@@ -28,6 +28,7 @@ from autoloader_dagster.formats.json.values import (
     parse,
     simplified,
 )
+from autoloader_dagster.formats.large_text import SIZE_MODULO
 from autoloader_dagster.formats.outcome import BadFile, Look, Value, beginning
 from autoloader_dagster.formats.text import MAX_LINE_BYTES, checked_text
 
@@ -113,19 +114,32 @@ def _look_at_lines(
             "NotJson",
             f"begins with '{beginning(first)}', and each line should be one record in {{}}",
         )
-    if whole:
-        tail = head
-    elif look.compression == "none":
+    unchecked, tail = None, head
+    if not whole and look.compression == "none":
         tail = content.tail
-    else:
-        tail = last_bytes(text, head)
+    elif not whole:
+        if look.compression == "gzip":
+            unchecked = content.bytes_of_large_text(gzipped=True)
+        # The end of a large text is not read: Spark looks at the end of each line.
+        tail = last_bytes(text, head) if unchecked is None else b"\n"
     _refuse_cut_line(tail, complete=whole)
     lines = (head if whole else head[: head.rfind(b"\n") + 1]).splitlines()
     if not whole and tail.endswith(b"\n"):
         # The first line of a tail is cut.
         lines += tail.splitlines()[1:]
     columns, sample = _sample(_parsed(lines), rows)
-    return replace(look, group=JsonGroup("lines"), columns=columns, sample=sample)
+    return replace(
+        look,
+        group=JsonGroup("lines"),
+        columns=columns,
+        sample=sample,
+        unchecked_bytes=None if unchecked is None else _without_mark(unchecked, content),
+    )
+
+
+def _without_mark(text_bytes: int, content: Content) -> int:
+    """The bytes of a gzipped text without its byte order mark, which Spark passes over."""
+    return (text_bytes - mark_bytes(content, "gzip")) % SIZE_MODULO
 
 
 def _refuse_cut_line(tail: bytes, complete: bool) -> None:

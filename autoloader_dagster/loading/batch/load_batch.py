@@ -34,6 +34,7 @@ from autoloader_dagster.loading.batch.audit import (
 )
 from autoloader_dagster.loading.batch.files import FilesLeft, Members
 from autoloader_dagster.loading.batch.find_bad_files import TryRead, find_unreadable
+from autoloader_dagster.loading.batch.large_files import with_looks
 from autoloader_dagster.loading.batch.lease import Lease
 from autoloader_dagster.loading.batch.prepare_table import PreparedTable, prepare_table
 from autoloader_dagster.loading.batch.reader import BatchReader
@@ -107,7 +108,7 @@ class BatchLoad:
         try:
             with self._attempts.or_release():
                 self._members.leave_out_of_other_sources()
-                self._files = self._readable(self._look())
+                self._files = self._check_large(self._readable(self._look()))
                 self._requeue(read_otherwise(self._spec.format, self._files))
                 return self._attempts.until_published(
                     lambda: self._attempt(
@@ -122,7 +123,19 @@ class BatchLoad:
     def _look(self) -> list[Look]:
         """Look into every file; what is bad or not what was listed leaves the batch."""
         self._progress("checking the files")
-        looks = list(look_at(self._ingestion.source, self._members.refs(), self._spec.format))
+        good = self._sort_out(
+            list(look_at(self._ingestion.source, self._members.refs(), self._spec.format))
+        )
+        failpoints.reach("looked")
+        self._notes = notes_on(self._spec, good)
+        return good
+
+    def _sort_out(self, looks: Sequence[Look]) -> list[Look]:
+        """Take what is bad or not what was listed out of the batch; the looks at the other files.
+
+        Raises:
+            SourceAccessDenied: None of the files can be read.
+        """
         denied = {look.ref.path: look.denied for look in looks if look.denied}
         # An empty file is not asked for, so it does not tell.
         if denied and len(denied) == sum(look.ref.size > 0 for look in looks):
@@ -137,10 +150,7 @@ class BatchLoad:
                 if look.bad is not None and look.ref.path in self._members.files
             }
         )
-        failpoints.reach("looked")
-        good = [look for look in looks if look.ref.path in self._members.files]
-        self._notes = notes_on(self._spec, good)
-        return good
+        return [look for look in looks if look.ref.path in self._members.files]
 
     def _readable(self, looks: Sequence[Look]) -> list[Readable]:
         """Stage what Spark cannot read in place, and say where it reads each file."""
@@ -160,6 +170,13 @@ class BatchLoad:
             for look in looks
             if look.ref.path in claimed
         ]
+
+    def _check_large(self, readable: list[Readable]) -> list[Readable]:
+        """Find out the rest of large files; those that are bad leave the batch."""
+        looks = self._reader.check_large(readable, self._progress)
+        self._sort_out(list(looks.values()))
+        claimed = self._members.files
+        return with_looks([r for r in readable if r.file.path in claimed], looks)
 
     def _requeue(self, some: Sequence[Readable]) -> bool:
         """Leave files to the load's next batch; a reload has none, so it keeps all.

@@ -7,13 +7,15 @@ from autoloader_dagster.batch_ids import BatchId
 from autoloader_dagster.formats.base import Readable
 from autoloader_dagster.formats.found_columns import FoundColumns, found_columns
 from autoloader_dagster.formats.frame import by_group
-from autoloader_dagster.formats.outcome import Bad
+from autoloader_dagster.formats.outcome import Bad, Look
 from autoloader_dagster.formats.reading import LIST_FOLDERS_FROM, TOO_MANY_TO_LIST
 from autoloader_dagster.iceberg.columns import Column
 from autoloader_dagster.loading.batch.audit import too_many_bad_rows
 from autoloader_dagster.loading.batch.bad_rows import ROWS_READ, name_bad_rows
 from autoloader_dagster.loading.batch.files import Members
+from autoloader_dagster.loading.batch.large_files import check_large
 from autoloader_dagster.loading.ingestion import Ingestion
+from autoloader_dagster.loading.progress import Progress
 from autoloader_dagster.loading.schema_policy import columns_to_add
 
 if TYPE_CHECKING:
@@ -44,6 +46,11 @@ class BatchReader:
     def columns(self, readable: Sequence[Readable], known: Sequence[Column] = ()) -> FoundColumns:
         """The columns that these files have; ``known`` are the table's."""
         return found_columns(self._frames.columns(readable, known))
+
+    def check_large(self, readable: Sequence[Readable], progress: Progress) -> dict[str, Look]:
+        """The whole looks at those files that are large; see ``check_large``."""
+        source, known = self._ingestion.source, self._known_files()
+        return check_large(self._frames, source, self._spec.format, readable, progress, known)
 
     def frame(self, readable: Sequence[Readable], columns: Sequence[Column]) -> Any:
         """All rows of these files with these columns, for ``Table.append_counted``."""
