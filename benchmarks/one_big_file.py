@@ -9,6 +9,8 @@ import argparse
 import json
 import subprocess
 import sys
+import time
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks.comparison import Figure, Result, Work, take_turns
@@ -25,22 +27,44 @@ def load_here(root: Path, name: str, folder: Path, rows: int) -> None:
     """Load in this process, after a small load that makes the table; print what it took."""
     tiny = make_files(root / "tiny" / name, 1, 2000)
     seconds = open_workbench(root).load(name, Files(folder, (), rows, 0), seed=tiny)
-    print(json.dumps({"seconds": seconds, "peak_bytes": peak_bytes()}))
+    print(json.dumps(asdict(Loaded(seconds, peak_bytes(), time.process_time()))))
 
 
-def load_in_process(bench: Workbench, name: str, files: Files, peaks: list[int]) -> float:
-    """Load in a new process; its peak memory is added to ``peaks``."""
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What a load took.
+
+    Attributes:
+        seconds: From list to record.
+        peak_bytes: Memory of the process.
+        cpu_seconds: Time of the processor that the process took, with its start.
+    """
+
+    seconds: float
+    peak_bytes: int
+    cpu_seconds: float
+
+
+def load_in_process(bench: Workbench, name: str, files: Files) -> Loaded:
+    """Load in a new process."""
     done = subprocess.run(
-        [sys.executable, __file__, "--load", bench.root, name, files.folder, str(files.rows)],
+        [
+            sys.executable,
+            "-m",
+            "benchmarks.one_big_file",
+            "--load",
+            bench.root,
+            name,
+            files.folder,
+            str(files.rows),
+        ],
         env=bench.environment,
         check=True,
         stdout=subprocess.PIPE,
         text=True,
         timeout=1800,
     )
-    told = json.loads(done.stdout.splitlines()[-1])
-    peaks.append(told["peak_bytes"])
-    return told["seconds"]
+    return Loaded(**json.loads(done.stdout.splitlines()[-1]))
 
 
 def main() -> None:
@@ -68,7 +92,9 @@ def main() -> None:
                 return files if turn else warm
 
             def loader(turn: int) -> float:
-                return load_in_process(bench, f"loader_{turn}", warm_or_big(turn), peaks)
+                load = load_in_process(bench, f"loader_{turn}", warm_or_big(turn))
+                peaks.append(load.peak_bytes)
+                return load.seconds
 
             def bare(turn: int) -> float:
                 chosen = warm_or_big(turn)

@@ -13,6 +13,7 @@ from autoloader_dagster.formats.csv.group import CsvGroup
 from autoloader_dagster.formats.csv.line_check import csv_line_check
 from autoloader_dagster.formats.csv.options import CsvOptions
 from autoloader_dagster.formats.json.format import FORMAT as JSON
+from autoloader_dagster.formats.json.look import MAX_DOCUMENT_BYTES
 from autoloader_dagster.formats.large_text import LARGE_BYTES, TextFacts, check_lines
 from autoloader_dagster.formats.look import look_at
 from autoloader_dagster.formats.reading import ReadContext
@@ -211,3 +212,20 @@ def test_json_lines_that_end_as_records_do_are_ordinary(
 
     assert facts.ordinary is ordinary
     assert facts.is_whole(len(data.removeprefix(b"\xef\xbb\xbf")))
+
+
+def test_a_preview_names_a_large_document_that_is_broken_inside(lake: Lake) -> None:
+    there = lake.folder("documents")
+    record = b'{"id": 1, "t": "' + b"x" * _ROW_BYTES + b'"},\n'
+    count = MAX_DOCUMENT_BYTES // _ROW_BYTES + 2
+    (there / "broken.json").write_bytes(b"[" + record * count + b'nonsense, {"id": 2}]')
+    (there / "good.json").write_bytes(b'[{"id": 3}]')
+    spec = {"source": {"type": "local", "url": str(there)}, "format": {"type": "json"}}
+
+    shown = preview(lake.ingestion("documents", **spec))
+
+    assert [Path(path).name for path in shown.files] == ["good.json"]
+    (bad,) = shown.bad_files
+    assert (Path(bad.path).name, bad.status, bad.error_type) == (
+        "broken.json", "QUARANTINED", "NotJson",
+    )  # fmt: skip
