@@ -7,6 +7,8 @@ import uuid
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from autoloader_dagster.state.store import ProcessedFiles
 from tests.faults.checker import check, versions_in
 from tests.faults.site import open_catalog
@@ -28,6 +30,8 @@ _REPOSITORY = {
 }
 
 
+# The tests of the daemon, of killed processes and of crowds have SQLite.
+@pytest.mark.parametrize("state_url", ["postgresql", "sqlite"][: size(1, 2)], indirect=True)
 def test_everything_at_once_loads_each_file_once(project: Project, state_url: str) -> None:
     project.environ["AUTOLOADER_DATABASE_URL"] = state_url
     by_day = {"by": "path", "pattern": "{yyyy}-{MM}-{dd}*.csv", "start": "2026-01-01"}
