@@ -163,6 +163,7 @@ def report_json(report: "RunReport") -> dict[str, Any]:
             "skipped": report.files.skipped,
             "held": report.files.held,
             "waiting": report.files.waiting,
+            "processing": report.files.processing,
         },
         "same_content": SAME_CONTENT.json_list(report.same_content.items()),
         "notes": list(report.notes),
@@ -208,6 +209,7 @@ def print_report(report: "RunReport", base: str) -> None:
             "skipped": files.skipped,
             "held": files.held,
             "waiting for the next run": files.waiting,
+            "in batches of other runs": files.processing,
         }
     )
     words += [report.note] if report.note else []

@@ -86,6 +86,7 @@ def test_a_run_loads_sets_aside_and_is_in_dagsters_log(
             "skipped": 0,
             "held": 0,
             "waiting": 0,
+            "processing": 0,
         },
         "same_content": [],
         "notes": [],
@@ -173,3 +174,17 @@ def test_a_source_whose_only_file_is_bad_is_never_nothing_to_load(project: Proje
         assert done.code == 1, done.out
         assert "NotCsv" in done.out
         assert "nothing to load" not in done.out
+
+
+def test_a_changed_table_name_is_refused_also_where_no_file_waits(project: Project) -> None:
+    project.spec("before", partition={"by": "none"})
+    (project.folder() / "a.csv").write_text("id\n1\n")
+    assert project.run("run", "before").code == 0
+
+    project.spec("before", partition={"by": "none"}, table={"name": "lake.cli.after"})
+    refused = project.run("run", "before")
+    assert refused.code == 1, refused.out
+    assert "lake.cli.before has 1 rows of 1 loaded files" in refused.err
+    assert "nothing to load" not in refused.out
+    project.spec("before", partition={"by": "none"})
+    assert project.run("run", "before").code == 0

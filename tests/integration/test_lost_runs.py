@@ -78,6 +78,15 @@ def test_a_killed_run_without_a_code_server_is_failed_once(project: Project) -> 
     assert project.run("run", "orders", "--json").json["files"]["loaded"] == 1
 
 
+def test_the_next_command_loads_at_once_what_a_killed_one_had_claimed(project: Project) -> None:
+    killed = _start(project, "claimed=kill")
+    killed.communicate(timeout=120)
+    assert killed.returncode == -signal.SIGKILL
+    # Nobody else has looked for lost runs meanwhile, and the lease is not over.
+    files = project.run("run", "orders", "--json").json["files"]
+    assert (files["loaded"], files["processing"]) == (1, 0)
+
+
 def test_a_run_that_is_only_paused_is_left_alone(project: Project) -> None:
     paused = _start(project, "claimed=stop")
     try:
@@ -85,6 +94,10 @@ def test_a_run_that_is_only_paused_is_left_alone(project: Project) -> None:
         looked, (run,) = _look(project)
         assert looked == Looked((), 1)
         assert run.status == dg.DagsterRunStatus.STARTED
+        # Whoever starts another run must not take it for done.
+        second = project.run("run", "orders")
+        assert (second.code, second.err) == (0, "")
+        assert "nothing to load, 1 files unchanged, 1 in batches of other runs;" in second.out
     finally:
         os.kill(paused.pid, signal.SIGCONT)
         _, err = paused.communicate(timeout=120)

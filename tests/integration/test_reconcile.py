@@ -384,3 +384,23 @@ def test_a_lost_state_is_rebuilt_from_a_table_that_lost_a_lineage_column_for_a_w
     )
     assert by_hand.head(lake, "lost") != head
     assert reconcile(ingestion).agrees
+
+
+def test_what_reconcile_says_of_a_table_that_was_rolled_back_is_what_it_does(lake: Lake) -> None:
+    folder = lake.folder()
+    ingestion = lake.ingestion("back")
+    write_ids(folder, "a.csv", 1)
+    lake.load(ingestion)
+    before = by_hand.head(lake, "back")
+    write_ids(folder, "b.csv", 2)
+    lake.load(ingestion)
+    by_hand.roll_back(lake, "back", before)
+
+    (missing,) = reconcile(ingestion).findings
+    assert missing.kind == "missing"
+    said = advice(missing, "back")
+    assert "if main was rolled back, the file becomes UNDONE" in said
+    assert "autoloader retry back FILE" in said
+
+    reconcile(ingestion, apply=True)
+    assert [status for path, status, *_ in _state(ingestion) if "b.csv" in path] == ["UNDONE"]

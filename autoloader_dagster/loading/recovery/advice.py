@@ -15,7 +15,11 @@ def advice(difference: Difference, name: str) -> str:
     d = difference
     update = f"'autoloader reconcile {name} --yes'"
     if d.kind == "missing":
-        return f"loaded by batch {d.batch_id}, and the table has no row of it; {update} requeues it"
+        return (
+            f"loaded by batch {d.batch_id}, and the table has no row of it; {update} requeues it; "
+            "if main was rolled back, the file becomes UNDONE, and 'autoloader retry "
+            f"{name} FILE' loads it"
+        )
     if d.kind == "fewer":
         option = f" --partition {shlex.quote(d.partition_key)}" if d.partition_key else ""
         return (

@@ -13,6 +13,7 @@ import dagster as dg
 from autoloader_dagster.errors import UsageError
 from autoloader_dagster.loading.ingestion import Ingestion
 from autoloader_dagster.loading.progress import Progress, no_progress
+from autoloader_dagster.loading.recovery.moved_table import moved_in_state, refuse_moved_table
 from autoloader_dagster.orchestration.assets import asset_key, build_asset, build_source
 from autoloader_dagster.orchestration.instance import open_instance
 from autoloader_dagster.orchestration.metadata import notes_of
@@ -34,12 +35,14 @@ from autoloader_dagster.orchestration.runs.in_process import (
     failure_of,
     progress_logger,
 )
+from autoloader_dagster.orchestration.runs.lost import Ours, fail_lost_runs
 from autoloader_dagster.orchestration.runs.tags import (
     LISTED_TAG,
     RANGE_END,
     RANGE_START,
     tags_of,
 )
+from autoloader_dagster.settings import load_settings
 from autoloader_dagster.specs.connections import Connections
 from autoloader_dagster.specs.spec_set import LoadedSpec
 from autoloader_dagster.state.records import BatchRow, FileRow
@@ -56,6 +59,7 @@ class FileCounts:
     skipped: int = 0
     held: int = 0
     waiting: int = 0
+    processing: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +71,8 @@ class RunReport:
         run_id: Dagster's run; None if there was nothing to load and none was started.
         status: SUCCESS or FAILURE, as Dagster shows it.
         files: Loaded and quarantined by this run and its listing; unchanged, held and skipped as
-            they were listed; waiting after it, because they have changed or were not asked for.
+            they were listed; waiting after it, because they have changed or were not asked for;
+            processing are those in batches of other runs.
         rows: Rows that were loaded.
         bad_rows: Of these, the rows with something in ``_rescued``.
         bytes: Source bytes of the loaded files.
@@ -118,10 +123,13 @@ def run_now(
         UsageError: There is no such partition.
         SourceError: The source could not be listed; no run was started then.
         StateError: The same, for the state.
+        TableMoved: Nothing waits, and the loaded files are in another table than the spec's.
         KeyboardInterrupt: A signal ended the run. Its batch was given back, or is in the table.
     """
     began = time.monotonic()
     with open_instance() as instance:
+        # What a killed run had claimed is planned only once Dagster knows that the run has ended.
+        fail_lost_runs(instance, load_settings(), Ours())
         # Also before the listing: what it says of a partition does not depend on the files.
         if partition is not None:
             _check_partition(loaded, instance, partition, named_keys=False)
@@ -141,11 +149,23 @@ def run_now(
                     loaded, connections, instance, _tags(ingestion, planned, partition), progress
                 )
             else:
+                _refuse_moved_table(ingestion)
                 # No run tells what the listing has quarantined.
                 report(instance, tick_events(instance, ingestion, asset_key(loaded)))
             return _report(ingestion, planned, result, known, time.monotonic() - began)
         finally:
             ingestion.store.close()
+
+
+def _refuse_moved_table(ingestion: Ingestion) -> None:
+    """Refuse a table that has none of the loaded files; a run would, and there is none.
+
+    Raises:
+        TableMoved: The spec names another table than the one that has them.
+    """
+    if moved_in_state(ingestion) is not None:
+        with ingestion.connect() as spark:
+            refuse_moved_table(ingestion, lambda: ingestion.table(spark))
 
 
 def _check_partition(
@@ -242,6 +262,7 @@ def _report(
             skipped=found.skipped + sum(row.status == "SKIPPED" for row in of_run),
             held=found.held,
             waiting=number_of_files(ingestion.id, ("DISCOVERED",)) if result else 0,
+            processing=number_of_files(ingestion.id, ("PROCESSING",)),
         ),
         rows=sum(row.rows or 0 for row in loaded),
         bad_rows=sum(row.bad_rows or 0 for row in loaded),
