@@ -17,7 +17,12 @@ from autoloader_dagster.specs.draft import Draft, check_draft, read_draft
 from autoloader_dagster.specs.fault import SpecFault, first_faults, shown_path
 from autoloader_dagster.specs.model import IngestionSpec
 from autoloader_dagster.specs.registry import source_of
-from autoloader_dagster.specs.spec_files import faults_beyond, spec_files, within_limits
+from autoloader_dagster.specs.spec_files import (
+    faults_beyond,
+    spec_files,
+    tenant_folders,
+    within_limits,
+)
 from autoloader_dagster.specs.spec_set import BrokenSpec, LoadedSpec, SpecSet, broken_key
 from autoloader_dagster.specs.tenants import Fence, Tenants, load_tenants
 
@@ -43,13 +48,14 @@ def load_specs(specs_dir: Path | str) -> SpecSet:
     specs_dir = Path(specs_dir)
     try:
         found = list(spec_files(specs_dir))
+        folders = tenant_folders(specs_dir)
     except OSError as error:
         raise SpecError(
             f"the specs folder {shown_path(specs_dir)} cannot be read: {error.strerror or error}",
             "Create it, or set AUTOLOADER_SPECS_DIR to the folder that holds the specs.",
         ) from None
     tenants = sorted({file.parent.name for file in found if file.parent.parent == specs_dir})
-    allowed = load_tenants(specs_dir, tenants)
+    allowed = load_tenants(specs_dir, folders)
     files, beyond = within_limits(specs_dir, found, allowed)
     connections = load_connections(specs_dir, tenants, allowed)
     drafts = [read_draft(specs_dir, file) for file in files]

@@ -48,6 +48,15 @@ def spec_files(specs_dir: Path) -> Iterator[Path]:
             waiting += [each for each in reversed(deeper) if not each.is_symlink()]
 
 
+def tenant_folders(specs_dir: Path) -> list[str]:
+    """The names of the folders right below, whether or not they have specs.
+
+    Raises:
+        OSError: The folder itself cannot be read.
+    """
+    return [folder.name for folder in _entries(specs_dir)[1]]
+
+
 def _entries(folder: Path) -> tuple[list[Path], list[Path]]:
     """The spec files and the folders in a folder, sorted by name."""
     with os.scandir(folder) as found:

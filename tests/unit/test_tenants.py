@@ -420,6 +420,15 @@ def test_a_tenant_cannot_allow_itself_anything(site: Site) -> None:
     assert "has no effect" in str(specs.faults[0])
 
 
+def test_a_tenant_file_in_a_folder_without_specs_is_named(site: Site) -> None:
+    site.write("gamma/_tenant.yaml", gamma={"namespaces": ["lake.gamma"]})
+    specs = site.load()
+    assert _ids(specs) == GOOD
+    (fault,) = specs.faults
+    assert fault.file == site.specs / "gamma" / "_tenant.yaml"
+    assert "has no effect" in str(fault)
+
+
 def test_a_folder_of_the_roots_own_name_does_not_change_the_roots_connections(
     tmp_path: Path,
 ) -> None:
