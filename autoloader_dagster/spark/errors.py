@@ -31,8 +31,37 @@ _CATALOG = re.compile(
     r"UncheckedSQLException|RESTException|ServiceFailureException|ServiceUnavailableException"
     r"|NotAuthorizedException|ForbiddenException|TTransportException"
 )
-_REFUSED = re.compile(r"NotAuthorizedException|ForbiddenException")
-_FAILED = re.compile(r"ServiceFailureException|ServiceUnavailableException")
+# What is wrong with it, how that is told, and what to check; the first that fits.
+_OF_CATALOG = (
+    (
+        r"NotAuthorizedException|ForbiddenException|password authentication failed|no pg_hba\.conf"
+        r"|permission denied for",
+        "refuses access",
+        "its credentials and what they permit",
+    ),
+    (
+        r"ServiceFailureException|ServiceUnavailableException",
+        "reports an error",
+        "its server and the log of that",
+    ),
+    (
+        r"SQLITE_FULL|No space left|disk is full",
+        "has no room left",
+        "the disk of its database, and make room there",
+    ),
+    (
+        r"SQLITE_READONLY|read-only transaction",
+        "cannot be written",
+        "that the user of the Spark server may write its database and the folder of that",
+    ),
+    (
+        r"SQLITE_CORRUPT|SQLITE_NOTADB",
+        "is damaged",
+        "its disk, and restore its database from a backup",
+    ),
+    (r"SQLITE_BUSY|SQLITE_LOCKED", "is locked", "which other program holds its database"),
+    (r"SQLITE_IOERR", "cannot be read or written", "the disk of its database"),
+)
 # The class in brackets that a message begins with, and the code that it ends with.
 _IN_BRACKETS = re.compile(r"^\([a-z]\w*\.[\w.$]+\) (?=\S)")
 _STATE_CODE = re.compile(r"\s*SQLSTATE: \w+")
@@ -51,7 +80,7 @@ def is_of_catalog(error: BaseException) -> bool:
 def catalog_error(
     error: BaseException, catalog: str = "", address: str = "", doing: str = ""
 ) -> TableUnavailable:
-    """The error of a catalog that is out of reach, fails or refuses access.
+    """The error of a catalog that is out of reach, fails, is full or refuses access.
 
     Args:
         error: Spark's, of which ``is_of_catalog`` is true.
@@ -60,12 +89,10 @@ def catalog_error(
         doing: What failed because of it, such as "publish to table lake.a.b".
     """
     text = str(error)
-    if _REFUSED.search(text):
-        failed, check = "refuses access", "its credentials and what they permit"
-    elif _FAILED.search(text):
-        failed, check = "reports an error", "its server and the log of that"
-    else:
-        failed, check = "cannot be reached", "that its server runs, its address and the network"
+    failed, check = next(
+        ((failed, check) for pattern, failed, check in _OF_CATALOG if re.search(pattern, text)),
+        ("cannot be reached", "that its server runs, its address and the network"),
+    )
     named = f"the catalog '{catalog}'" if catalog else "a catalog of the Spark server"
     at = f" at {address}" if address else ""
     in_vain = f", so Spark cannot {doing}" if doing else ""

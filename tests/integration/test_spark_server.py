@@ -184,6 +184,15 @@ def test_a_home_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
         EmbeddedServer(settings_for(tmp_path / "file" / "home")).ensure()
 
 
+def test_a_damaged_catalog_is_named(own: Callable[..., Settings]) -> None:
+    settings = own("home")
+    settings.home.mkdir(exist_ok=True)
+    settings.catalog_db.write_bytes(b"\xff" * 8192)
+    with pytest.raises(SparkSetupError, match=f"{settings.catalog_db}, is damaged") as caught:
+        EmbeddedServer(settings).ensure()
+    assert "restore the file from a backup" in caught.value.hint
+
+
 def test_a_home_of_any_name_has_its_log_and_its_tables_in_it(
     own: Callable[..., Settings], tmp_path: Path
 ) -> None:

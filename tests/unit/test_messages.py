@@ -115,6 +115,10 @@ Caused by: java.net.ConnectException: Connection refused
 """  # noqa: E501
 
 
+# How the errors of a catalog in a database begin.
+_JDBC = "(org.apache.iceberg.jdbc.UncheckedSQLException)"
+
+
 def test_an_error_of_a_catalog_is_told_by_its_causes() -> None:
     def fail(_statement: str) -> None:
         raise PySparkException(_OUT_OF_REACH)
@@ -142,6 +146,23 @@ def test_an_error_of_a_catalog_is_told_by_its_causes() -> None:
         ("(org.apache.iceberg.exceptions.ServiceUnavailableException) Service unavailable: <h1>",
          TableUnavailable,
          "a catalog of the Spark server reports an error: Service unavailable: <h1>"),
+        (f"{_JDBC} Unknown failure\nCaused by: org.sqlite.SQLiteException: "
+         "[SQLITE_FULL] Insertion failed because database is full (database or disk is full)",
+         TableUnavailable,
+         "a catalog of the Spark server has no room left: Unknown failure: [SQLITE_FULL]"),
+        (f"{_JDBC} Unknown failure\nCaused by: org.sqlite.SQLiteException: [SQLITE_READONLY] "
+         "Attempt to write a readonly database (attempt to write a readonly database)",
+         TableUnavailable, "a catalog of the Spark server cannot be written: Unknown failure: "),
+        (f"{_JDBC} Failed to get table shop.orders from catalog lake\nCaused by: "
+         "org.sqlite.SQLiteException: [SQLITE_CORRUPT] The database disk image is malformed "
+         "(database disk image is malformed)",
+         TableUnavailable, "a catalog of the Spark server is damaged: Failed to get table"),
+        (f"{_JDBC} Unknown failure\nCaused by: org.sqlite.SQLiteException: [SQLITE_BUSY] The "
+         "database file is locked (database is locked)",
+         TableUnavailable, "a catalog of the Spark server is locked: Unknown failure: "),
+        (f"{_JDBC} Failed to connect\nCaused by: org.postgresql.util.PSQLException: FATAL: "
+         'password authentication failed for user "lake"',
+         TableUnavailable, "a catalog of the Spark server refuses access: Failed to connect"),
         ("(java.io.IOException) No space left on device\n\nJVM stacktrace:\n\tat java.io.X(X:1)",
          TableUnavailable, "Spark failed: No space left on device"),
         ("[INTERNAL_ERROR] The Spark SQL phase planning failed. SQLSTATE: XX000\n\n"

@@ -117,10 +117,16 @@ def prepare(settings: Settings, progress: Progress | None) -> tuple[Launch, dict
         write_conf(folder.conf_file, conf)
         log = os.path.relpath(folder.log_file, folder.work_dir)
         folder.log4j_file.write_text(_LOG4J.format(log=log), encoding="utf-8")
-    except (OSError, sqlite3.Error) as error:
+    except (OSError, sqlite3.OperationalError) as error:
         raise SparkSetupError(
             f"the embedded Spark server's folders and catalog cannot be made: {error}",
             "Make room, or set AUTOLOADER_HOME and AUTOLOADER_WAREHOUSE to where you may write.",
+        ) from error
+    except sqlite3.DatabaseError as error:
+        raise SparkSetupError(
+            f"the catalog of the embedded Spark server, {settings.catalog_db}, is damaged: {error}",
+            "Check its disk, and restore the file from a backup. Files whose rows the restored "
+            "catalog does not show become UNDONE; 'autoloader retry' loads them again.",
         ) from error
     # It tells this Java process from any other.
     mark = f"autoloader.server={uuid.uuid4()}"
