@@ -15,10 +15,12 @@ from sqlalchemy import (
     func,
     literal_column,
     select,
+    union_all,
 )
 from sqlalchemy.orm import aliased
 
 from autoloader_dagster.batch_ids import BatchId
+from autoloader_dagster.state.batches import is_loaded
 from autoloader_dagster.state.claims import in_partitions, is_pending
 from autoloader_dagster.state.database import Database, now, one_of
 from autoloader_dagster.state.models import StoredFile
@@ -257,6 +259,33 @@ class Files:
                 .order_by(found.c.path)
             )
             return {row.path: row.same_as for row in rows}
+
+    def loaded_outside(
+        self, ingestion_id: str, below: str, versions: Collection[str]
+    ) -> list[tuple[str, str]]:
+        """Path and version of each loaded file of these versions that is not below an address.
+
+        Args:
+            ingestion_id: Whose files.
+            below: The address, with ``/`` at its end.
+            versions: The source's versions.
+        """
+        # Two ranges of the index, which are empty unless the address was changed.
+        ranges = (StoredFile.file_path < below, StoredFile.file_path >= f"{below[:-1]}0")
+        with self._database.reading() as connection:
+            chosen = (
+                select(StoredFile.file_path, StoredFile.file_version).where(
+                    StoredFile.ingestion_id == ingestion_id,
+                    outside,
+                    is_loaded(StoredFile.status),
+                    StoredFile.rows > 0,
+                    one_of(StoredFile.file_version, versions, connection),
+                )
+                for outside in ranges
+            )
+            return [
+                (row.file_path, row.file_version) for row in connection.execute(union_all(*chosen))
+            ]
 
     def retry(self, ingestion_id: str, partition_of: Mapping[int, str | None]) -> set[int]:
         """Requeue those of the files, with all their tries, that a person may retry.

@@ -165,6 +165,33 @@ class Members:
         reason = f"it is not below source.url, which is {self._ingestion.spec.source.url}"
         self.skip(dict.fromkeys(elsewhere, reason), FILE_GONE)
 
+    def leave_out_what_was_loaded_from_elsewhere(self) -> None:
+        """Quarantine files that were loaded under another address of the source.
+
+        A folder that is moved or mounted elsewhere takes its files along, and the state knows a
+        file by its whole address. So the same file is told by its name and its version.
+        """
+        name, url = self._ingestion.spec.name, self._ingestion.spec.source.url
+        versions = {file.version for file in self._files.values()}
+        loaded = {
+            (version, path.rpartition("/")[2]): path
+            for path, version in self._ingestion.store.files.loaded_outside(
+                self._ingestion.id, f"{url.rstrip('/')}/", versions
+            )
+            if self._relative_path(path) is None
+        }
+        twice: dict[str, Bad] = {}
+        for path, file in self._files.items():
+            before = loaded.get((file.version, path.rpartition("/")[2]))
+            if before is not None:
+                twice[path] = Bad(
+                    "LoadedElsewhere",
+                    f"was loaded from {before} before source.url was changed, and would be in the "
+                    f"table twice; leave it out with 'autoloader dismiss {name}', or run "
+                    f"'autoloader undo {name}' for {before} and then 'autoloader retry {name}'",
+                )
+        self.quarantine(twice)
+
     def _relative_path(self, path: str) -> str | None:
         section = self._ingestion.spec.source
         return source_kind(section).relative_path(section, path)

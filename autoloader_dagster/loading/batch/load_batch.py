@@ -108,6 +108,8 @@ class BatchLoad:
         try:
             with self._attempts.or_release():
                 self._members.leave_out_of_other_sources()
+                if self._batch.kind == "load":
+                    self._members.leave_out_what_was_loaded_from_elsewhere()
                 self._files = self._check_large(self._readable(self._look()))
                 self._requeue(read_otherwise(self._spec.format, self._files))
                 return self._attempts.until_published(
