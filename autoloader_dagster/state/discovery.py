@@ -35,6 +35,7 @@ from autoloader_dagster.state.models import StoredFile
 from autoloader_dagster.state.rebuild import name_listed_versions
 from autoloader_dagster.state.records import (
     FILE_GONE,
+    LOADED_ELSEWHERE,
     NO_PARTITION,
     Discovery,
     FileStatus,
@@ -176,7 +177,10 @@ def _unlisted(ingestion_id: str, began: datetime) -> ColumnElement[bool]:
     A file that is quarantined for itself is left to a person. One that was recorded after the
     listing had begun may only be too new for it.
     """
-    unplaced = and_(StoredFile.status == "QUARANTINED", StoredFile.error_type == NO_PARTITION)
+    unplaced = and_(
+        StoredFile.status == "QUARANTINED",
+        StoredFile.error_type.in_((NO_PARTITION, LOADED_ELSEWHERE)),
+    )
     return and_(
         StoredFile.ingestion_id == ingestion_id,
         or_(StoredFile.status.in_((*_WAITING, "HELD")), unplaced),

@@ -38,6 +38,8 @@ DISMISSIBLE: tuple[FileStatus, ...] = ("FAILED", "QUARANTINED")
 NO_PARTITION = "NoPartition"
 FILE_CHANGED = "FileChanged"
 FILE_GONE = "FileGone"
+# A loaded file that has another address since ``source.url`` was changed.
+LOADED_ELSEWHERE = "LoadedElsewhere"
 # A person has decided that the file is not to be loaded.
 DISMISSED = "Dismissed"
 

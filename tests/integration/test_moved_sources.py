@@ -40,3 +40,17 @@ def test_files_that_moved_with_their_folder_are_quarantined_and_the_new_ones_are
     retry(ingestion, ["a.csv"])
     lake.load(ingestion)
     assert lake.ids("moved") == Counter([1, 2, 3, 4, 5])
+
+
+def test_files_that_are_back_where_they_were_loaded_leave_nothing_to_decide(lake: Lake) -> None:
+    before = lake.folder("before")
+    write_ids(before, "a.csv", 1)
+    lake.load(lake.ingestion("back", source={"type": "local", "url": str(before)}))
+    after = shutil.copytree(before, lake.root / "after")
+    ingestion = lake.ingestion("back", source={"type": "local", "url": str(after)})
+    lake.load(ingestion)
+    assert lake.statuses(ingestion) == {"a.csv": "QUARANTINED"}
+
+    ingestion = lake.ingestion("back", source={"type": "local", "url": str(before)})
+    assert lake.load(ingestion) == []
+    assert [each.status for each in lake.store.files.find(ingestion.id)] == ["SUCCESS", "SKIPPED"]

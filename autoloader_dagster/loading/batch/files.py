@@ -10,7 +10,14 @@ from autoloader_dagster.iceberg.delete import Rows
 from autoloader_dagster.loading.ingestion import FileOutcome, Ingestion
 from autoloader_dagster.loading.placement import fitting, placer
 from autoloader_dagster.sources.base import FileRef, source_kind
-from autoloader_dagster.state.records import FILE_CHANGED, FILE_GONE, Batch, BatchFile, RemovedFile
+from autoloader_dagster.state.records import (
+    FILE_CHANGED,
+    FILE_GONE,
+    LOADED_ELSEWHERE,
+    Batch,
+    BatchFile,
+    RemovedFile,
+)
 
 
 class FilesLeft(Exception):
@@ -185,7 +192,7 @@ class Members:
             before = loaded.get((file.version, path.rpartition("/")[2]))
             if before is not None:
                 twice[path] = Bad(
-                    "LoadedElsewhere",
+                    LOADED_ELSEWHERE,
                     f"was loaded from {before} before source.url was changed, and would be in the "
                     f"table twice; leave it out with 'autoloader dismiss {name}', or run "
                     f"'autoloader undo {name}' for {before} and then 'autoloader retry {name}'",
