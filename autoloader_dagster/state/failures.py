@@ -40,7 +40,11 @@ _SQLITE = (
     ("no such table", "has not been set up", _UPGRADE),
     ("no such column", "has not been set up", _UPGRADE),
     ("malformed", "is damaged", "Restore it from a backup, then run 'autoloader reconcile'."),
-    ("not a database", "is not an SQLite file", f"Correct {_SETTING}."),
+    (
+        "not a database",
+        "is not an SQLite file",
+        f"Correct {_SETTING}, or restore the file from a backup.",
+    ),
     ("disk I/O", "cannot be read or written", "Check its disk, and the system's log."),
 )
 
