@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from types import FrameType
 
@@ -34,8 +35,17 @@ _RELOAD = """mutation Reload($name: String!) {
     reloadRepositoryLocation(repositoryLocationName: $name) { __typename } }"""
 
 
-def keep_running(command: list[str], host: str, port: int, rules: GuardRules) -> int:
+def keep_running(
+    command: list[str], host: str, port: int, rules: GuardRules, variables: Mapping[str, str]
+) -> int:
     """Run Dagster until a signal ends it; the exit code, as a shell gives it.
+
+    Args:
+        command: Starts Dagster.
+        host: Where it listens.
+        port: The same.
+        rules: The guard's.
+        variables: Of its environment, besides those of this process.
 
     Raises:
         UsageError: It ended before it ever was up, or its web server came without the guard.
@@ -55,7 +65,7 @@ def keep_running(command: list[str], host: str, port: int, rules: GuardRules) ->
         number: signal.signal(number, pass_on)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     }
-    environ = os.environ | {VARIABLE: rules.to_json()}
+    environ = {**os.environ, **variables, VARIABLE: rules.to_json()}
     if rules.read_only:
         # So that the UI offers no buttons that the guard would refuse.
         environ["DAGSTER_WEBSERVER_READ_ONLY"] = "true"

@@ -58,7 +58,8 @@ def up(
             "runs and remove rows, because the UI has no login. Put one in front "
             "(docs/security.md), or use --read-only."
         )
-    workspace = [] if _names_the_code(Path.cwd()) else ["-w", str(default_workspace(home))]
+    own = not names_the_code(Path.cwd())
+    workspace = ["-w", str(default_workspace(home))] if own else []
     say(f"Dagster keeps its runs in {home}; Ctrl-C ends it")
     # Dagster would first say that its 'dg' is the newer command, which knows no such project.
     quiet = ["-W", "ignore::FutureWarning"]
@@ -77,7 +78,7 @@ def up(
         *workspace,
     ]
     with only_up_on(home):
-        raise typer.Exit(keep_running(command, host, port, rules))
+        raise typer.Exit(keep_running(command, host, port, rules, python_path(own)))
 
 
 def _check_port(host: str, port: int) -> None:
@@ -102,7 +103,16 @@ def _other(port: int) -> int:
     return port + 1 if port < 65535 else port - 1
 
 
-def _names_the_code(folder: Path) -> bool:
+def python_path(own_code: bool) -> dict[str, str]:
+    """What keeps the modules of the working folder from being taken for Dagster's (Python 3.11).
+
+    Args:
+        own_code: Whether the code location is ours; that of another project may be in the folder.
+    """
+    return {"PYTHONSAFEPATH": "1"} if own_code else {}
+
+
+def names_the_code(folder: Path) -> bool:
     """Whether Dagster finds the code location by itself, as it looks for it."""
     if (folder / "workspace.yaml").is_file():
         return True

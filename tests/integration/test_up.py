@@ -3,12 +3,16 @@
 import os
 import signal
 import socket
+import subprocess
+import sys
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import psutil
 import pytest
 
+from autoloader_dagster.cli.up import python_path
 from tests.fixtures.project import Project, wait_for
 
 _ASSETS = "{ assetNodes { assetKey { path } } }"
@@ -83,3 +87,24 @@ def _lives(process: psutil.Process) -> bool:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="Python 3.10 always looks there")
+@pytest.mark.parametrize("own_code", [True, False])
+def test_a_module_of_the_working_folder_is_not_taken_for_one_of_dagster(
+    tmp_path: Path, own_code: bool
+) -> None:
+    (tmp_path / "gql.py").write_text("raise SystemExit('a module of the user')")
+
+    done = subprocess.run(
+        [sys.executable, "-c", "import autoloader_dagster.web.dagster_webserver"],
+        cwd=tmp_path,
+        env={**os.environ, **python_path(own_code)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+    assert ("a module of the user" in done.stderr) is not own_code
+    assert (done.returncode == 0) is own_code, done.stderr
