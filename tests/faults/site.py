@@ -2,9 +2,7 @@
 
 import os
 import time
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,8 +12,9 @@ import yaml
 from autoloader_dagster.settings import Settings
 from autoloader_dagster.specs.loader import load_specs
 from tests.faults.checker import Verdict, Version, check, version_of
-from tests.fixtures.lake import iceberg_table, read_places
+from tests.fixtures.lake import iceberg_catalog, iceberg_table, read_places
 from tests.fixtures.late_pages import LatePages
+from tests.fixtures.spark import remote_of
 from tests.fixtures.truth import Rows, rows_by_partition
 
 
@@ -100,6 +99,7 @@ class Site:
             "environ": {
                 # A worker may have to start the server again.
                 **({"AUTOLOADER_SPARK_CONF": str(conf)} if conf else {}),
+                **remote_of(self.settings),
                 "AUTOLOADER_HOME": str(self.settings.home),
                 "AUTOLOADER_SPECS_DIR": str(self.root / "specs"),
                 "AUTOLOADER_DATABASE_URL": self.database_url,
@@ -113,7 +113,7 @@ class Site:
 
     def check(self, **more: Any) -> Verdict:
         """What the independent checker says."""
-        with open_catalog(self.settings) as catalog:
+        with iceberg_catalog(self.settings) as catalog:
             return check(
                 catalog,
                 f"{self.namespace}.{self.name}",
@@ -139,22 +139,6 @@ class Site:
     def has_dagster(self) -> bool:
         """Whether a case has run a Dagster of its own here, and so looks at its pages itself."""
         return (self.root / "dagster").exists()
-
-
-@contextmanager
-def open_catalog(settings: Settings) -> Iterator[Any]:
-    """The embedded catalog, by pyiceberg."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from pyiceberg.catalog.sql import SqlCatalog
-
-        catalog = SqlCatalog(
-            "lake", uri=f"sqlite:///{settings.catalog_db}", warehouse=settings.warehouse
-        )
-    try:
-        yield catalog
-    finally:
-        catalog.engine.dispose()
 
 
 def wait_until(condition: Callable[[], Any], seconds: float, what: str) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from autoloader_dagster.state.store import ProcessedFiles
 from tests.faults.checker import check, versions_in
-from tests.faults.site import open_catalog
+from tests.fixtures.lake import iceberg_catalog
 from tests.fixtures.project import ROOT, Project, WebServer, wait_for
 from tests.fixtures.sizes import size
 
@@ -190,7 +190,7 @@ def _assert_right(project: Project, state_url: str, table: str, names: list[str]
     versions = {}
     for name in names:
         versions |= versions_in(project.landing(name), "*.csv")
-    with open_catalog(project.settings) as catalog:
+    with iceberg_catalog(project.settings) as catalog:
         verdict = check(
             catalog,
             f"{project.namespace}.{table}",

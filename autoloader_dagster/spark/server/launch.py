@@ -38,7 +38,7 @@ _OPENED = """
     java.util.concurrent java.util.concurrent.atomic jdk.internal.ref sun.nio.ch sun.nio.cs
     sun.security.action sun.util.calendar
 """
-_JAVA_OPTIONS = [
+SPARK_ON_JAVA = [
     *(f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in _OPENED.split()),
     "-XX:+IgnoreUnrecognizedVMOptions",
     "--enable-native-access=ALL-UNNAMED",
@@ -132,7 +132,7 @@ def prepare(settings: Settings, progress: Progress | None) -> tuple[Launch, dict
     mark = f"autoloader.server={uuid.uuid4()}"
     command = [
         str(java),
-        *_JAVA_OPTIONS,
+        *SPARK_ON_JAVA,
         f"-Xmx{memory}",
         f"-XX:ErrorFile={folder.log_file.parent / 'java_crash.log'}",
         f"-Djava.io.tmpdir={folder.work_dir / 'tmp'}",
