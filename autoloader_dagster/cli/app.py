@@ -31,6 +31,7 @@ from autoloader_dagster.cli import (
     state,
     trace,
     undo,
+    unused_files,
     up,
 )
 from autoloader_dagster.cli.machine_errors import machine_error
@@ -74,6 +75,7 @@ app.command()(dismiss.dismiss)
 app.command()(undo.undo)
 app.command()(reload.reload)
 app.command()(reconcile.reconcile)
+app.command("unused")(unused_files.unused_files_of_tables)
 app.command()(adopt.adopt)
 app.command()(state.status)
 app.command()(state.history)

@@ -172,6 +172,14 @@ class Batches:
             )
             return set(connection.scalars(runs.distinct()))
 
+    def oldest_open(self, table: str) -> datetime | None:
+        """When the oldest batch of a table began at which a worker is, or was when it died."""
+        oldest = select(func.min(StoredBatch.started_at)).where(
+            StoredBatch.table == table, StoredBatch.status.in_(OPEN)
+        )
+        with self._database.reading() as connection:
+            return connection.scalar(oldest)
+
     def has_open(self, ingestion_id: str) -> bool:
         """Whether a worker is at a batch of this ingestion, or was when it died."""
         still_open = select(StoredBatch.id).where(
