@@ -86,7 +86,7 @@ def open_ingestion(specs: SpecSet, name: str) -> "Iterator[Ingestion]":
         (1, 1)
     """
     from autoloader_dagster.loading.ingestion import Ingestion
-    from autoloader_dagster.sources.registry import steady_source_of
+    from autoloader_dagster.sources.registry import copy_store_of, steady_source_of
     from autoloader_dagster.spark.session import connect
     from autoloader_dagster.state.store import ProcessedFiles
 
@@ -100,4 +100,5 @@ def open_ingestion(specs: SpecSet, name: str) -> "Iterator[Ingestion]":
             store=store,
             connect=lambda: connect(settings),
             staging_dir=settings.staging_dir,
+            copy_store=copy_store_of(settings, specs.connections),
         )

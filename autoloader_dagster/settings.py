@@ -38,6 +38,10 @@ class Settings:
         cache: What is downloaded once for the user and kept: the jars.
         spark_idle_seconds: The embedded server stops after this long without a session
             (``AUTOLOADER_SPARK_IDLE_SECONDS``).
+        staging: Where the copies go that Spark reads, if not below the home: a folder, or an
+            address on an object store (``AUTOLOADER_STAGING``).
+        staging_connection: A connection of the specs' own ``_connections.yaml`` for that address;
+            None for the SDK's default credentials (``AUTOLOADER_STAGING_CONNECTION``).
     """
 
     home: Path
@@ -48,6 +52,8 @@ class Settings:
     spark_conf: Path | None
     cache: Path
     spark_idle_seconds: float = 900
+    staging: str | None = None
+    staging_connection: str | None = None
 
     @property
     def catalog_db(self) -> Path:
@@ -61,8 +67,18 @@ class Settings:
 
     @property
     def staging_dir(self) -> Path:
-        """Copies of the few files that Spark cannot read in place; the cluster must see it."""
-        return self.home / "staging"
+        """Copies of the files that Spark cannot read in place.
+
+        Spark must see this folder, unless ``staging_url`` is set; then each copy is only made here.
+        """
+        if self.staging is None or self.staging_url is not None:
+            return self.home / "staging"
+        return Path(self.staging)
+
+    @property
+    def staging_url(self) -> str | None:
+        """The address on an object store from which Spark reads the copies."""
+        return self.staging if self.staging and "://" in self.staging else None
 
     @property
     def dagster_home(self) -> Path:
@@ -106,7 +122,20 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         spark_conf=conf_path,
         cache=_cache(env, home),
         spark_idle_seconds=float(idle),
+        staging=_staging(env.get("AUTOLOADER_STAGING")),
+        staging_connection=env.get("AUTOLOADER_STAGING_CONNECTION") or None,
     )
+
+
+def _staging(value: str | None) -> str | None:
+    if not value:
+        return None
+    if "://" in value:
+        return value.rstrip("/") + "/"
+    path = _path("AUTOLOADER_STAGING", value)
+    # Hadoop takes a folder with a : for an address.
+    check_path("AUTOLOADER_STAGING", path, ":")
+    return str(path)
 
 
 def check_path(variable: str, path: Path, refused: str) -> None:

@@ -87,6 +87,8 @@ def _looks(settings: Settings) -> Iterator[tuple[str, Callable[[], Finding]]]:
         finding = Finding("specs", "fail", error.what, error.hint)
         yield "specs", lambda: finding
         return
+    if settings.spark_remote is not None or settings.staging is not None:
+        yield "staging", lambda: _staging(settings, specs)
     yield "specs", lambda: _specs(specs)
     orphans = orphans_if_known(settings, specs)
     if orphans:
@@ -210,6 +212,17 @@ def _spark(settings: Settings) -> Finding:
     found = EmbeddedServer(settings).status()
     where = f" at {found.address.url}" if found.address else ", and starts when it is needed"
     return Finding("Spark", "ok", f"the embedded server is {found.state}{where}")
+
+
+def _staging(settings: Settings, specs: SpecSet) -> Finding:
+    from autoloader_dagster.loading.staging_probe import probe_staging
+    from autoloader_dagster.sources.registry import copy_store_of
+    from autoloader_dagster.spark.session import connect
+
+    store = copy_store_of(settings, specs.connections)
+    with connect(settings) as spark:
+        where = probe_staging(spark, settings.staging_dir, store)
+    return Finding("staging", "ok", f"driver and executors read copies in {where}")
 
 
 def _port() -> Finding:

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autoloader_dagster.batch_ids import BatchId
+from autoloader_dagster.errors import UsageError
 from autoloader_dagster.iceberg.columns import Column
 from autoloader_dagster.loading.lakehouse import SPARK, Lakehouse, Table
 from autoloader_dagster.sources.base import FileSource
+from autoloader_dagster.sources.copy_store import CopyStore
 from autoloader_dagster.specs.model import IngestionSpec
 from autoloader_dagster.specs.spec_set import LoadedSpec
 from autoloader_dagster.state.store import ProcessedFiles
@@ -27,8 +29,9 @@ class Ingestion:
         source: Lists and opens the files.
         store: What is known of each file and each batch.
         connect: Opens a Spark session; called only when there is something to load.
-        staging_dir: Where copies go that Spark cannot read in place.
+        staging_dir: Where copies are made of what Spark cannot read in place.
         lakehouse: Opens tables, and reads files, in such a session.
+        copy_store: Where Spark reads these copies; None if it reads them in ``staging_dir``.
     """
 
     loaded: LoadedSpec
@@ -37,6 +40,7 @@ class Ingestion:
     connect: "Callable[[], AbstractContextManager[SparkSession]]"
     staging_dir: Path
     lakehouse: Lakehouse = SPARK
+    copy_store: CopyStore | None = None
 
     @property
     def spec(self) -> IngestionSpec:
@@ -47,6 +51,26 @@ class Ingestion:
     def id(self) -> str:
         """``tenant/name``."""
         return self.loaded.ingestion_id
+
+    def spark_options(self) -> dict[str, str]:
+        """Reader options with the credentials of the source and of the copies.
+
+        Raises:
+            SourceError: The credentials cannot be had.
+            UsageError: Source and copies are in one bucket, and reach it by different credentials.
+        """
+        options = self.source.spark_options()
+        if self.copy_store is None:
+            return options
+        of_copies = self.copy_store.spark_options()
+        if any(options.get(key, value) != value for key, value in of_copies.items()):
+            raise UsageError(
+                f"AUTOLOADER_STAGING ({self.copy_store.address}) and the source of {self.id} are "
+                "in one bucket, and have different credentials or endpoints",
+                "Set AUTOLOADER_STAGING to another bucket, or AUTOLOADER_STAGING_CONNECTION to the "
+                "connection of the source.",
+            )
+        return options | of_copies
 
     def table(self, session: "SparkSession", name: str | None = None) -> Table:
         """A table of this ingestion in a session, by default the one that it loads."""

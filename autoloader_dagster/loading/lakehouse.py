@@ -4,7 +4,7 @@ Everything in this package reaches a table through these protocols. The tests ex
 concurrent work on a twin of them in memory, with the same loading code.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -22,6 +22,7 @@ from autoloader_dagster.iceberg.lake_table import LakeTable
 from autoloader_dagster.iceberg.lineage import SourceFile
 from autoloader_dagster.iceberg.rows import RowsOfFile
 from autoloader_dagster.iceberg.table import IcebergTable
+from autoloader_dagster.spark.waiting import tell_of_waiting_tasks
 from autoloader_dagster.specs.model import IngestionSpec
 from autoloader_dagster.state.records import BatchKind
 
@@ -168,6 +169,10 @@ class Lakehouse(Protocol):
         """
         ...
 
+    def watch(self, session: Any, tell: Callable[[str], None]) -> None:
+        """Have it told when the session's work waits for the machines that do it."""
+        ...
+
 
 class SparkLakehouse:
     """Iceberg tables and files, by Spark."""
@@ -181,6 +186,10 @@ class SparkLakehouse:
     ) -> Frames:
         """Reads the files of a spec."""
         return _SparkFrames(session, spec, options)
+
+    def watch(self, session: "SparkSession", tell: Callable[[str], None]) -> None:
+        """Have it told when tasks wait for executors."""
+        tell_of_waiting_tasks(session, tell)
 
 
 class _SparkFrames:

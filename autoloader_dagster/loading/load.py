@@ -103,6 +103,7 @@ def _load(
             if not opened:
                 progress("connecting to Spark")
                 opened.append(stack.enter_context(ingestion.connect()))
+                ingestion.lakehouse.watch(opened[0], progress)
             return opened[0]
 
         faults: list[AutoloaderError] = []
@@ -118,7 +119,7 @@ def _load(
             discover(ingestion)
         # After the recovery, which may have recorded a load that began before the spec was changed.
         refuse_moved_table(ingestion, lambda: ingestion.table(spark()))
-        unstage_leftovers(ingestion.staging_dir, ingestion.store)
+        unstage_leftovers(ingestion.staging_dir, ingestion.store, ingestion.copy_store)
         idle = 0
         locked = _Locked(ingestion.id)
         while idle < _MAX_IDLE_BATCHES and (pending := _waiting(ingestion, partitions, owner)):

@@ -20,14 +20,20 @@ from autoloader_dagster.iceberg.lineage import LINEAGE_COLUMNS, RESCUED, SOURCE_
 from autoloader_dagster.loading.batch.bad_rows import bad_row
 from autoloader_dagster.loading.batch.find_bad_files import find_unreadable
 from autoloader_dagster.loading.batch.large_files import check_large, with_looks
-from autoloader_dagster.loading.batch.stage import PREVIEW, stage, unstage
+from autoloader_dagster.loading.batch.stage import (
+    PREVIEW,
+    copies_address,
+    naming_unseen_copies,
+    stage,
+    unstage,
+)
 from autoloader_dagster.loading.ingestion import FileOutcome, Ingestion
 from autoloader_dagster.loading.notes import notes_on
 from autoloader_dagster.loading.placement import placer
 from autoloader_dagster.loading.recovery.moved_table import moved_in_state
 from autoloader_dagster.loading.schema_policy import check_decision, columns_to_add, decide
 from autoloader_dagster.sources.base import FileRef
-from autoloader_dagster.spark.errors import short
+from autoloader_dagster.spark.errors import advice, short
 from autoloader_dagster.spark.session import translate
 from autoloader_dagster.state.records import Placement
 
@@ -210,23 +216,25 @@ def _read(
     if not looks:
         return _Read(tuple(known or ()))
     folder = ingestion.staging_dir / f"{PREVIEW}{uuid.uuid4().hex[:12]}"
+    copies = copies_address(folder, ingestion.copy_store)
     spec, bad = ingestion.spec, dict[str, Bad]()
     try:
-        staged = stage(ingestion.source, looks, folder, spec.format)
+        staged = stage(ingestion.source, looks, folder, spec.format, ingestion.copy_store)
         bad |= staged.bad
         readable = [
             staged.readable(ingestion.source, look, partition_keys[look.ref.path])
             for look in looks
             if look.ref.path not in staged.bad
         ]
-        frames = ingestion.lakehouse.frames(spark, spec, ingestion.source.spark_options())
+        frames = ingestion.lakehouse.frames(spark, spec, ingestion.spark_options())
         looked = check_large(frames, ingestion.source, spec.format, readable)
         bad |= {path: look.bad for path, look in looked.items() if look.bad is not None}
         readable = with_looks([r for r in readable if r.file.path not in bad], looked)
         readable = [item for item in readable if not item.look.empty]
         if not readable:
             return _Read(tuple(known or ()), bad=bad)
-        found = found_columns(frames.columns(readable, known or ()))
+        with naming_unseen_copies(copies):
+            found = found_columns(frames.columns(readable, known or ()))
         if found.bad:
             bad |= found.bad
             readable = [item for item in readable if item.file.path not in bad]
@@ -238,14 +246,15 @@ def _read(
         columns = decision.columns
 
         def take(some: Sequence[Readable]) -> list[Any]:
-            return frames.frame(some, columns, _PREVIEWED).limit(limit).collect()
+            with naming_unseen_copies(copies):
+                return frames.frame(some, columns, _PREVIEWED).limit(limit).collect()
 
         taken, unreadable = _readable_rows(readable, take)
         bad |= unreadable
         rows = tuple(_shown(row.asDict()) for row in taken)
         return _Read(columns, rows, bad, decision.unmatched_hints)
     finally:
-        unstage(folder)
+        unstage(folder, ingestion.copy_store)
 
 
 def _readable_rows(
@@ -270,7 +279,7 @@ def _readable_rows(
             if not found:
                 raise LoadError(
                     f"the files cannot be read: {short(error)}",
-                    "Check the credentials, the network, the disk and the Spark server.",
+                    advice(error),
                 ) from error
             bad |= {path: Bad("Unreadable", why) for path, why in found.items()}
             readable = [item for item in readable if item.file.path not in found]

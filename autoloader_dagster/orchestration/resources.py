@@ -204,7 +204,7 @@ def open_ingestion(
         settings: Those of the process by default.
         steady: Whether to give the source up when it does not answer; see ``SteadySource``.
     """
-    from autoloader_dagster.sources.registry import open_source_of, steady_source_of
+    from autoloader_dagster.sources.registry import copy_store_of, open_source_of, steady_source_of
 
     settings = settings or load_settings()
     return Ingestion(
@@ -213,4 +213,5 @@ def open_ingestion(
         store=resources.processed_files.store,
         connect=resources.spark_connect.session,
         staging_dir=settings.staging_dir,
+        copy_store=copy_store_of(settings, connections),
     )

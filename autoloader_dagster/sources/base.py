@@ -11,6 +11,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, ClassVar, Generic, Literal, Protocol, TypeVar, get_args
 
+from autoloader_dagster.errors import UsageError
+from autoloader_dagster.sources.copy_store import CopyStore
 from autoloader_dagster.sources.filters import FileFilter
 from autoloader_dagster.sources.jar import Jar
 from autoloader_dagster.specs.connection_section import ConnectionSection
@@ -196,6 +198,23 @@ class SourceKind(ABC, Generic[Section]):
             connection: What its connection was resolved to; None if the section names none.
             fence: Where local files may be; None for everywhere.
         """
+
+    def copy_store(self, url: str, connection: Any) -> CopyStore:
+        """The store for copies at an address of this kind; by default there is none.
+
+        Args:
+            url: ``AUTOLOADER_STAGING``, with a ``/`` at its end.
+            connection: What ``AUTOLOADER_STAGING_CONNECTION`` was resolved to; None without one.
+
+        Raises:
+            UsageError: Copies cannot be kept in such a store.
+        """
+        raise UsageError(
+            f"AUTOLOADER_STAGING is {url}, and copies cannot be kept in a store of kind "
+            f"'{self.name}'",
+            "Set it to an address such as s3://bucket/prefix/, or to a folder that each machine of "
+            "the Spark cluster sees.",
+        )
 
 
 def source_kind(section: SourceSection) -> SourceKind:

@@ -210,6 +210,17 @@ def reason_of(error: BaseException) -> tuple[str, str] | None:
     Both parts are the ends of messages that begin with the server's address.
     """
     code = _status_code(error)
+    if code is grpc.StatusCode.UNAVAILABLE and "WRONG_VERSION_NUMBER" in str(error):
+        return (
+            "does not use TLS, and SPARK_REMOTE asks for it by ;token= or ;use_ssl=true",
+            "Leave both out, or put the server behind a proxy that has TLS. Without TLS a token is "
+            "sent only to the host 'localhost', for example through a tunnel.",
+        )
+    if code is grpc.StatusCode.UNAVAILABLE and "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return (
+            "has a certificate that this machine does not trust",
+            "Set GRPC_DEFAULT_SSL_ROOTS_FILE_PATH to a file with the certificate of its authority.",
+        )
     if code is grpc.StatusCode.UNAVAILABLE:
         return "does not answer any more", "Check that it is running, and try again."
     if code is grpc.StatusCode.UNAUTHENTICATED:

@@ -62,6 +62,10 @@ _OF_CATALOG = (
     (r"SQLITE_BUSY|SQLITE_LOCKED", "is locked", "which other program holds its database"),
     (r"SQLITE_IOERR", "cannot be read or written", "the disk of its database"),
 )
+# Of a message that is a JSON document.
+_MOST_LINES = 30
+# What S3A reports if the server has no credentials of its own for a bucket.
+_NO_CREDENTIALS = re.compile(r"NoAuthWithAWS|CredentialsNotFound")
 # The class in brackets that a message begins with, and the code that it ends with.
 _IN_BRACKETS = re.compile(r"^\([a-z]\w*\.[\w.$]+\) (?=\S)")
 _STATE_CODE = re.compile(r"\s*SQLSTATE: \w+")
@@ -75,6 +79,19 @@ def is_environment(error: BaseException) -> bool:
 def is_of_catalog(error: BaseException) -> bool:
     """Whether a catalog or its database is what the error speaks of."""
     return _CATALOG.search(str(error)) is not None
+
+
+def advice(error: BaseException) -> str:
+    """What to do about an error of the environment that stopped a load."""
+    if _NO_CREDENTIALS.search(str(error)):
+        return (
+            "The Spark server has no credentials for the files; those of this process (AWS_... "
+            "variables, ~/.aws) do not reach it. Give it a role, or name a connection with keys or "
+            "a profile in source.connection, which Spark gets with each read."
+        )
+    return (
+        "Check what the message names: the credentials, the network, the disk or the Spark server."
+    )
 
 
 def catalog_error(
@@ -148,12 +165,27 @@ def _joined(parts: Iterable[str]) -> str:
     return ": ".join(dict.fromkeys(part.rstrip(" .:;") or part for part in parts))
 
 
+def _head(lines: list[str]) -> str:
+    """The first line; with those after it if it is the beginning of a JSON document.
+
+    A REST catalog that answers with JSON of another form has all of it as its message.
+    """
+    if not lines[0].endswith(("{", "[")):
+        return lines[0]
+    opened = 0
+    for number, line in enumerate(lines, start=1):
+        opened += sum(map(line.count, "{[")) - sum(map(line.count, "}]"))
+        if opened <= 0 or number == _MOST_LINES:
+            return " ".join(lines[:number])
+    return " ".join(lines)
+
+
 def _parts(error: BaseException) -> list[str]:
     lines = [line.strip() for line in strike(str(error)).splitlines() if line.strip()]
     if not lines:
         return [type(error).__name__]
     # It repeats the file's name, which is known here, and says nothing else.
-    head = "Spark cannot read the file" if NAMED_FILE.search(lines[0]) else lines[0][:400]
+    head = "Spark cannot read the file" if NAMED_FILE.search(lines[0]) else _head(lines)[:400]
     causes = list(
         dict.fromkeys(
             _CLASSES.sub("", line.removeprefix("Caused by: "))[:300]

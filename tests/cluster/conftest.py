@@ -19,6 +19,13 @@ from tests.fixtures.spark import settings_for
 _SMALL = Shape(workers=1, executor_memory=640, driver_memory=1024)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave a few cheap tests to a run that must start a cluster for them; 40 s of processor."""
+    if running_places() is None:
+        whole = [item for item in items if item.get_closest_marker("whole_cluster")]
+        items[:] = [item for item in items if item not in whole]
+
+
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[ClusterPlaces]:
     """Where its parts are."""

@@ -27,19 +27,21 @@ def _parquet() -> bytes:
     return file.getvalue()
 
 
-_CONTENT = {
+CONTENT = {
     "csv": ("id\n" + "".join(f"{i}\n" for i in _MANY)).encode(),
     "json": "".join(json.dumps({"id": i}) + "\n" for i in _MANY).encode(),
     "parquet": _parquet(),
 }
 
 
-@pytest.mark.parametrize("kind", _CONTENT)
+@pytest.mark.parametrize(
+    "kind", ["csv", pytest.param("json", marks=pytest.mark.whole_cluster), "parquet"]
+)
 def test_a_file_of_each_format_is_loaded_by_executors(
     cluster: ClusterPlaces, cluster_lake: Lake, bucket: S3Bucket, kind: str
 ) -> None:
     before = _tasks(cluster)
-    bucket.put(f"in/a.{kind}", _CONTENT[kind])
+    bucket.put(f"in/a.{kind}", CONTENT[kind])
     ingestion = s3_ingestion(cluster_lake, bucket, kind, format={"type": kind})
 
     (outcome,) = cluster_lake.load(ingestion)

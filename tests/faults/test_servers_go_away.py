@@ -25,6 +25,7 @@ from tests.fixtures.catalogs import Catalog, Catalogs
 from tests.fixtures.lake import Lake
 from tests.fixtures.moments import once_at
 from tests.fixtures.proxy import Proxy
+from tests.fixtures.refusals import FOREIGN_HTTP
 from tests.fixtures.spark import settings_for
 
 APPEND = re.compile(rb'"action":"add-snapshot".*"autoloader.batch-id"', re.DOTALL)
@@ -180,3 +181,12 @@ def test_a_server_too_busy_to_count_costs_a_look_into_the_table(
     assert len(asked) == 1
     # The checker compares the recorded rows of each file with the table's.
     check_settled(landing)
+
+
+def test_the_error_of_a_catalog_is_shown_whole_when_it_is_a_document(landing: Landing) -> None:
+    request = re.compile(rb"^GET /v1/namespaces/[^ ]*/tables/")
+    with landing.catalog.proxy.losing(request, None, "before", FOREIGN_HTTP):
+        (said,) = landing.load()
+
+    assert "the disk of the catalog's database is full" in said
+    assert landing.load() == []

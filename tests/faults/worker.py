@@ -32,7 +32,7 @@ from autoloader_dagster.loading.discover import discover
 from autoloader_dagster.loading.ingestion import Ingestion
 from autoloader_dagster.loading.load import load
 from autoloader_dagster.settings import load_settings
-from autoloader_dagster.sources.registry import open_source_of
+from autoloader_dagster.sources.registry import copy_store_of, open_source_of
 from autoloader_dagster.spark.session import connect
 from autoloader_dagster.specs.loader import load_specs
 from autoloader_dagster.state.store import ProcessedFiles
@@ -111,6 +111,7 @@ def _do(job: dict[str, Any]) -> list[dict[str, Any]]:
                 store=store,
                 connect=lambda: connect(settings),
                 staging_dir=settings.staging_dir,
+                copy_store=copy_store_of(settings, specs.connections),
             )
             if "undo" in job:
                 out = undo(ingestion, job["undo"], run_id=job["run"], lease=lease)

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from autoloader_dagster.loading.ingestion import Ingestion
-from autoloader_dagster.sources.registry import open_source
+from autoloader_dagster.sources.registry import copy_store_of, open_source
 from autoloader_dagster.spark.session import connect
 from autoloader_dagster.specs.connections import load_connections
 from tests.fixtures.lake import Lake
@@ -48,11 +48,13 @@ def s3_ingestion(
     specs.mkdir(exist_ok=True)
     (specs / "_connections.yaml").write_text(yaml.safe_dump({"landing": landing}))
     loaded = lake.spec(name, source=source, **parts)
-    resolved = load_connections(specs, []).get(loaded.tenant, "landing").resolve()
+    connections = load_connections(specs, [])
+    resolved = connections.get(loaded.tenant, "landing").resolve()
     return Ingestion(
         loaded,
         open_source(loaded.spec, resolved),
         lake.store,
         lambda: connect(lake.settings),
         lake.settings.staging_dir,
+        copy_store=copy_store_of(lake.settings, connections),
     )

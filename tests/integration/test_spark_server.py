@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
+import grpc
 import psutil
 import pytest
 
@@ -538,3 +539,17 @@ def test_heavy_packages_are_imported_only_when_a_session_is_opened() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_a_token_for_a_server_without_tls_is_named(tmp_path: Path) -> None:
+    server = grpc.server(ThreadPoolExecutor(1))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    settings = settings_for(tmp_path, SPARK_REMOTE=f"sc://127.0.0.1:{port}/;token=abc")
+    try:
+        with pytest.raises(SparkUnavailable) as caught, connect(settings):
+            pass
+    finally:
+        server.stop(None).wait(10)
+    assert "does not use TLS, and SPARK_REMOTE asks for it by ;token=" in caught.value.what
+    assert "abc" not in str(caught.value)

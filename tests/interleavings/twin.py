@@ -492,6 +492,9 @@ class TwinLakehouse:
     def frames(self, session: Any, spec: Any, options: dict[str, str]) -> TwinFrames:
         return self._frames
 
+    def watch(self, session: Any, tell: Any) -> None:
+        """Nothing waits here."""
+
 
 def _meant(rows: Rows, key: Key) -> bool:
     """What ``Rows.condition`` says in SQL."""

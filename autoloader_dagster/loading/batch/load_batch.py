@@ -38,13 +38,18 @@ from autoloader_dagster.loading.batch.large_files import with_looks
 from autoloader_dagster.loading.batch.lease import Lease
 from autoloader_dagster.loading.batch.prepare_table import PreparedTable, prepare_table
 from autoloader_dagster.loading.batch.reader import BatchReader
-from autoloader_dagster.loading.batch.stage import stage, unstage
+from autoloader_dagster.loading.batch.stage import (
+    copies_address,
+    naming_unseen_copies,
+    stage,
+    unstage,
+)
 from autoloader_dagster.loading.batch.write import write
 from autoloader_dagster.loading.ingestion import BatchOutcome, Ingestion
 from autoloader_dagster.loading.notes import notes_on
 from autoloader_dagster.loading.progress import Progress
 from autoloader_dagster.loading.write_plan import plan_load
-from autoloader_dagster.spark.errors import is_environment, short
+from autoloader_dagster.spark.errors import advice, is_environment, short
 from autoloader_dagster.spark.session import translate
 from autoloader_dagster.state.records import Batch, LoadedFile
 
@@ -118,7 +123,7 @@ class BatchLoad:
                     )
                 )
         finally:
-            unstage(self._staging)
+            unstage(self._staging, self._ingestion.copy_store)
 
     # --- look and stage -------------------------------------------------------------------------
 
@@ -159,7 +164,13 @@ class BatchLoad:
         while True:
             looks = [look for look in looks if look.ref.path in self._members.files]
             try:
-                staged = stage(self._ingestion.source, looks, self._staging, self._spec.format)
+                staged = stage(
+                    self._ingestion.source,
+                    looks,
+                    self._staging,
+                    self._spec.format,
+                    self._ingestion.copy_store,
+                )
                 break
             except FileChanged:
                 if not self._members.take_out_changed():
@@ -220,7 +231,7 @@ class BatchLoad:
 
     @property
     def _copies(self) -> str:
-        return f"file://{self._staging}/"
+        return copies_address(self._staging, self._ingestion.copy_store)
 
     # --- one attempt ----------------------------------------------------------------------------
 
@@ -299,7 +310,8 @@ class BatchLoad:
             LoadError: It is no file's fault.
         """
         try:
-            yield
+            with naming_unseen_copies(self._copies):
+                yield
         except (AutoloaderError, FilesLeft):
             raise
         except Exception as error:  # Spark's; whose fault it is must be found out
@@ -323,8 +335,7 @@ class BatchLoad:
             raise kind(
                 f"batch {self._batch.batch_id} could not be written to {self._table.name}: "
                 f"{short(error)}",
-                "No file has caused the failure; all files wait for the next run. Check what the "
-                "message names: the credentials, the network, the disk or the Spark server.",
+                f"No file has caused the failure; all files wait for the next run. {advice(error)}",
             ) from error
         self._unreadable += len(found)
         self._members.fail(found, "Unreadable")

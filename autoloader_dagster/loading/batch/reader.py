@@ -39,9 +39,7 @@ class BatchReader:
         self._spec = ingestion.spec
         self._batch_id = batch_id
         self._members = members
-        self._frames = ingestion.lakehouse.frames(
-            spark, self._spec, ingestion.source.spark_options()
-        )
+        self._frames = ingestion.lakehouse.frames(spark, self._spec, ingestion.spark_options())
 
     def columns(self, readable: Sequence[Readable], known: Sequence[Column] = ()) -> FoundColumns:
         """The columns that these files have; ``known`` are the table's."""

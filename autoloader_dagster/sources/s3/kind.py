@@ -10,6 +10,7 @@ from autoloader_dagster.sources.base import Refused, SourceKind
 from autoloader_dagster.sources.filters import FileFilter
 from autoloader_dagster.sources.jar import Jar
 from autoloader_dagster.sources.s3.connection import ResolvedS3Connection, S3Connection
+from autoloader_dagster.sources.s3.copies import S3CopyStore
 from autoloader_dagster.sources.s3.source import S3FileSource
 from autoloader_dagster.specs.source_section import SourceSection
 from autoloader_dagster.specs.tenants import Fence, TenantRules
@@ -91,6 +92,9 @@ class S3(SourceKind[S3Source]):
         fence: Fence | None,
     ) -> S3FileSource:
         return S3FileSource(section.url, chosen, spec, connection)
+
+    def copy_store(self, url: str, connection: ResolvedS3Connection | None) -> S3CopyStore:
+        return S3CopyStore(url, connection)
 
 
 SOURCE = S3()
