@@ -13,6 +13,7 @@ import yaml
 
 from autoloader_dagster.cli.app import app
 from tests.fixtures.forks import FORKED
+from tests.fixtures.spark import remote_of_home
 
 _SECONDS = 120
 
@@ -76,7 +77,8 @@ class Project:
             for name, value in os.environ.items()
             if not name.startswith(("AUTOLOADER_", "DAGSTER_", "SPARK_", "COLUMNS"))
         }
-        return {**kept, "AUTOLOADER_HOME": str(self.home), **self.environ, **more}
+        home = {"AUTOLOADER_HOME": str(self.home), **remote_of_home(self.home)}
+        return {**kept, **home, **self.environ, **more}
 
     def command(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "autoloader_dagster.cli.app", *arguments]
