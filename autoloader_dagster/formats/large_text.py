@@ -24,6 +24,8 @@ LARGE_BYTES = 64 * 2**20
 SIZE_MODULO = 2**32
 # Spark cuts longer lines, which shows in the number of bytes; whole they would fill its memory.
 _LONGEST_LINE = "mapreduce.input.linerecordreader.line.maxlength"
+# Spark shows the first levels of a plan on its pages and in its event log, with the source's keys.
+_HIDING_LEVELS = 4
 _TEXT_OF: Mapping[str, str] = {
     "utf-8": "value",
     "us-ascii": "value",
@@ -97,6 +99,8 @@ def check_lines(
     path = lines.metadataColumn("_metadata").getField("file_path")
     text = F.expr(_TEXT_OF[check.encoding])
     lines = lines.select("value", text.alias("line"), path.alias("path"))
+    for _ in range(_HIDING_LEVELS):
+        lines = lines.select("*")
     is_text = f"{_IS_ENCODED[check.encoding]} and not contains(line, char(0))"
     facts: list[SparkColumn] = [
         F.expr(f"bool_and({is_text} and ({check.ordinary}))").alias("ordinary"),

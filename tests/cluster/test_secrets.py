@@ -11,6 +11,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from autoloader_dagster.batch_ids import NO_BATCH
+from autoloader_dagster.formats.csv.line_check import csv_line_check
+from autoloader_dagster.formats.csv.options import CsvOptions
+from autoloader_dagster.formats.large_text import check_lines
+from autoloader_dagster.formats.reading import ReadContext
+from autoloader_dagster.iceberg.lineage import SourceFile
 from autoloader_dagster.loading.preview import preview
 from autoloader_dagster.loading.staging_probe import probe_staging
 from autoloader_dagster.sources.s3.copies import S3CopyStore
@@ -58,11 +64,17 @@ def test_no_key_of_a_source_is_in_the_pages_or_the_event_log(
         assert preview(ingestion).rows
         (outcome, *_) = cluster_lake.load(ingestion)
         assert outcome.rows >= len(_ROWS)
+    large = s3_ingestion(cluster_lake, bucket, "csv", "csv/").source
+    refs = [ref for page in large.list_pages() for ref in page]
+    texts = [SourceFile(ref.path, None, None, read_from=large.spark_path(ref)) for ref in refs]
     connections = load_connections(cluster_lake.root / "specs", [])
     landing = connections.get("default", "landing").resolve()
     store = S3CopyStore(f"s3://{bucket.name}/copies/", landing)
     with connect(cluster_lake.settings) as spark:
         probe_staging(spark, cluster_lake.settings.staging_dir, store)
+        for some in (texts, texts[:1]):
+            context = ReadContext(spark, (), large.spark_options(), NO_BATCH)
+            assert len(check_lines(context, csv_line_check(CsvOptions()), some)) == len(some)
         _show(spark, bucket, canary := secrets.token_hex(16))
 
     shown = _shown(cluster)
