@@ -64,6 +64,7 @@ _OF_CATALOG = (
 )
 # Of a message that is a JSON document.
 _MOST_LINES = 30
+_NO_ROOM = re.compile(r"No space left on device|Disk quota exceeded")
 # What S3A reports if the server has no credentials of its own for a bucket.
 _NO_CREDENTIALS = re.compile(r"NoAuthWithAWS|CredentialsNotFound")
 # The class in brackets that a message begins with, and the code that it ends with.
@@ -88,6 +89,11 @@ def advice(error: BaseException) -> str:
             "The Spark server has no credentials for the files; those of this process (AWS_... "
             "variables, ~/.aws) do not reach it. Give it a role, or name a connection with keys or "
             "a profile in source.connection, which Spark gets with each read."
+        )
+    if _NO_ROOM.search(str(error)):
+        return (
+            "A disk of the Spark server is full. Make room where the warehouse is, and where Spark "
+            "keeps its scratch files (spark.local.dir; for the embedded server AUTOLOADER_HOME)."
         )
     return (
         "Check what the message names: the credentials, the network, the disk or the Spark server."
@@ -161,8 +167,16 @@ def short(error: BaseException) -> str:
 
 
 def _joined(parts: Iterable[str]) -> str:
-    """The parts with a colon between them, each without the full stop or the colon at its end."""
-    return ": ".join(dict.fromkeys(part.rstrip(" .:;") or part for part in parts))
+    """The parts with a colon between them, each without the full stop or the colon at its end.
+
+    A part that says nothing which is not in one before it is left out.
+    """
+    told: list[str] = []
+    for part in parts:
+        text = part.rstrip(" .:;") or part
+        if not any(text in before for before in told):
+            told.append(text)
+    return ": ".join(told)
 
 
 def _head(lines: list[str]) -> str:

@@ -26,15 +26,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         items[:] = [item for item in items if item not in whole]
 
 
-@pytest.fixture(scope="session")
-def cluster() -> Iterator[ClusterPlaces]:
-    """Where its parts are."""
+@pytest.fixture(scope="package")
+def one_cluster() -> Iterator[ClusterPlaces]:
+    """The cluster; one of our own ends with the last of these tests."""
     if (places := running_places()) is not None:
         yield places
         return
-    with running_cluster(_SMALL) as places, pytest.MonkeyPatch.context() as patch:
-        patch.setenv(VARIABLE, places.environ()[VARIABLE])
+    with running_cluster(_SMALL) as places:
         yield places
+
+
+@pytest.fixture
+def cluster(one_cluster: ClusterPlaces, monkeypatch: pytest.MonkeyPatch) -> ClusterPlaces:
+    """Where its parts are; named by the environment for this test alone, and no other."""
+    monkeypatch.setenv(VARIABLE, one_cluster.environ()[VARIABLE])
+    return one_cluster
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ from autoloader_dagster.loading.batch.bad_rows import bad_row, name_bad_rows
 from autoloader_dagster.loading.partition_columns import check_partition_by
 from autoloader_dagster.loading.recovery.advice import advice
 from autoloader_dagster.spark.catalogs import shown_address
+from autoloader_dagster.spark.errors import advice as advice_on
 from autoloader_dagster.spark.errors import first_sentence, known, short
 from autoloader_dagster.specs.format import Format
 from autoloader_dagster.specs.loader import load_specs
@@ -84,6 +85,16 @@ def test_the_causes_of_a_server_are_parted_by_one_colon(
 ) -> None:
     assert short(Exception(message)) == kept
     assert first_sentence(Exception(message)) == sentence
+
+
+def test_a_full_disk_of_spark_is_told_once_with_where_to_make_room() -> None:
+    error = Exception(
+        "(java.io.IOException) No space left on device\n\nJVM stacktrace:\n"
+        "\tat java.io.X(X:1)\nCaused by: java.io.IOException: No space left on device"
+    )
+    assert short(error) == "(java.io.IOException) No space left on device"
+    assert "Make room where the warehouse is" in advice_on(error)
+    assert "Make room" not in advice_on(Exception("another error"))
 
 
 @pytest.mark.parametrize(

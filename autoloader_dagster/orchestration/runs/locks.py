@@ -85,6 +85,12 @@ def let_go(run_id: str) -> None:
         file.close()
 
 
+def let_go_of_all() -> None:
+    """Free all locks of this process; for one that goes on after its runs, such as a test."""
+    for run_id in list(_held):
+        let_go(run_id)
+
+
 def is_elsewhere(settings: Settings, run_id: str) -> bool:
     """Whether another machine has taken the run's lock; only that one can tell whether it lives."""
     return _is_elsewhere(_folder(settings), _taken_by(_path(settings, run_id)))
