@@ -143,7 +143,7 @@ def test_an_error_of_a_catalog_is_told_by_its_causes() -> None:
     assert caught.value.what == (
         "the catalog 'lake' at http://127.0.0.1:9/api cannot be reached, so Spark cannot read the "
         "columns of table lake.shop.orders: Error occurred while processing GET request: "
-        "Connect to http://127.0.0.1:9 failed: Connection refused: Connection refused"
+        "Connect to http://127.0.0.1:9 failed: Connection refused"
     )
 
 
