@@ -12,7 +12,7 @@ from autoloader_dagster.sources.base import FileRef, FileSource
 HEAD_BYTES = 256 * 2**10
 CHUNK_BYTES = 4 * 2**20
 TAIL_BYTES = 64 * 2**10
-# Of text, which seldom shrinks to a twentieth of its size.
+# Text seldom shrinks to less than a twentieth of its size.
 _GZIP_AT_BEST = 20
 
 
@@ -72,7 +72,7 @@ class Content:
             return None
         if not gzipped:
             return self.ref.size % 2**32 if self.ref.size >= self._large_bytes else None
-        # Only what gzip shrinks to less is not worth a request for its end.
+        # A smaller file is read whole, without asking for its end first.
         if self.ref.size < self._large_bytes // _GZIP_AT_BEST:
             return None
         inflated = int.from_bytes(self.tail[-4:], "little")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 LARGE_BYTES = 64 * 2**20
 # The size of a compressed text is known modulo this.
 SIZE_MODULO = 2**32
-# Spark cuts longer lines, which shows in the number of bytes; whole they would fill its memory.
+# Spark cuts a longer line, which would fill its memory; the number of bytes tells.
 _LONGEST_LINE = "mapreduce.input.linerecordreader.line.maxlength"
 # Spark shows the first levels of a plan on its pages and in its event log, with the source's keys.
 _HIDING_LEVELS = 4
