@@ -119,6 +119,7 @@ def test_a_run_without_files_starts_no_run(project: Project) -> None:
             "skipped": 0,
             "held": 0,
             "waiting": 0,
+            "processing": 0,
         },
         "same_content": [],
         "rows": 0,
