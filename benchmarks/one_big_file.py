@@ -10,9 +10,11 @@ import json
 import subprocess
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
+from autoloader_dagster.loading.lakehouse import Frames, SparkLakehouse
 from benchmarks.comparison import Figure, Result, Work, take_turns
 from benchmarks.memory import peak_bytes
 from benchmarks.sample_files import Files, make_files
@@ -23,10 +25,23 @@ LOADER = "this loader, list to record"
 BARE = "bare typed read + append"
 
 
-def load_here(root: Path, name: str, folder: Path, rows: int) -> None:
+class AsOnCluster(SparkLakehouse):
+    """Has large files checked by Spark, as on a cluster."""
+
+    def frames(self, session: Any, spec: Any, options: dict[str, str]) -> Frames:
+        """Reads the files of a spec."""
+        frames = super().frames(session, spec, options)
+        vars(frames)["is_distributed"] = lambda: True
+        return frames
+
+
+def load_here(root: Path, name: str, folder: Path, rows: int, as_on_cluster: bool) -> None:
     """Load in this process, after a small load that makes the table; print what it took."""
     tiny = make_files(root / "tiny" / name, 1, 2000)
-    seconds = open_workbench(root).load(name, Files(folder, (), rows, 0), seed=tiny)
+    bench = open_workbench(root)
+    if as_on_cluster:
+        bench = replace(bench, lakehouse=AsOnCluster())
+    seconds = bench.load(name, Files(folder, (), rows, 0), seed=tiny)
     print(json.dumps(asdict(Loaded(seconds, peak_bytes(), time.process_time()))))
 
 
@@ -45,8 +60,11 @@ class Loaded:
     cpu_seconds: float
 
 
-def load_in_process(bench: Workbench, name: str, files: Files) -> Loaded:
+def load_in_process(
+    bench: Workbench, name: str, files: Files, as_on_cluster: bool = False
+) -> Loaded:
     """Load in a new process."""
+    options = ["--as-on-cluster"] if as_on_cluster else []
     done = subprocess.run(
         [
             sys.executable,
@@ -57,6 +75,7 @@ def load_in_process(bench: Workbench, name: str, files: Files) -> Loaded:
             name,
             files.folder,
             str(files.rows),
+            *options,
         ],
         env=bench.environment,
         check=True,
@@ -74,10 +93,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--load", nargs=4, help=argparse.SUPPRESS)
+    parser.add_argument("--as-on-cluster", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.load:
         root, name, folder, rows = options.load
-        load_here(Path(root), name, Path(folder), int(rows))
+        load_here(Path(root), name, Path(folder), int(rows), options.as_on_cluster)
         return
 
     from autoloader_dagster.spark.session import connect

@@ -21,7 +21,6 @@ from autoloader_dagster.iceberg.lineage import SourceFile
 from autoloader_dagster.iceberg.rows import rows_by_file
 from autoloader_dagster.iceberg.table import IcebergTable
 from autoloader_dagster.loading.batch.files import Members
-from autoloader_dagster.loading.batch.large_files import check_large, with_looks
 from autoloader_dagster.loading.batch.lease import LEASE
 from autoloader_dagster.loading.discover import discover
 from autoloader_dagster.loading.ingestion import Ingestion
@@ -70,9 +69,6 @@ def append_straight(ingestion: Ingestion, files: Files) -> float:
                 ),
             )
         ]  # fmt: skip
-        frames = ingestion.lakehouse.frames(session, ingestion.spec, {})
-        looks = check_large(frames, ingestion.source, ingestion.spec.format, readable)
-        readable = with_looks(readable, looks)
         table = IcebergTable(session, ingestion.spec.table.name)
         frame = batch_frame(session, ingestion.spec, readable, {}, table.columns(), batch.batch_id)
         append_counted(table, frame, "main", batch.batch_id, [readable[0].file], by_key=True)

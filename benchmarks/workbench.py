@@ -13,6 +13,7 @@ import yaml
 
 from autoloader_dagster.loading.discover import discover
 from autoloader_dagster.loading.ingestion import Ingestion
+from autoloader_dagster.loading.lakehouse import SPARK, Lakehouse
 from autoloader_dagster.loading.load import load
 from autoloader_dagster.settings import Settings, load_settings
 from autoloader_dagster.sources.registry import open_source
@@ -32,10 +33,12 @@ class Workbench:
     Attributes:
         root: A temporary folder.
         settings: Of the loader, with its home below ``root``.
+        lakehouse: Opens tables and reads files.
     """
 
     root: Path
     settings: Settings
+    lakehouse: Lakehouse = SPARK
 
     @property
     def environment(self) -> dict[str, str]:
@@ -71,6 +74,7 @@ class Workbench:
                 store,
                 lambda: connect(self.settings),
                 self.settings.staging_dir,
+                lakehouse=self.lakehouse,
             )
         finally:
             store.close()

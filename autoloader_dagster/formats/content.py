@@ -13,7 +13,7 @@ HEAD_BYTES = 256 * 2**10
 CHUNK_BYTES = 4 * 2**20
 TAIL_BYTES = 64 * 2**10
 # Text seldom shrinks to less than a twentieth of its size.
-_GZIP_AT_BEST = 20
+GZIP_AT_BEST = 20
 
 
 class Content:
@@ -73,7 +73,7 @@ class Content:
         if not gzipped:
             return self.ref.size % 2**32 if self.ref.size >= self._large_bytes else None
         # A smaller file is read whole, without asking for its end first.
-        if self.ref.size < self._large_bytes // _GZIP_AT_BEST:
+        if self.ref.size < self._large_bytes // GZIP_AT_BEST:
             return None
         inflated = int.from_bytes(self.tail[-4:], "little")
         return inflated if max(inflated, self.ref.size) >= self._large_bytes else None

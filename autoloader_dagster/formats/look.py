@@ -9,7 +9,6 @@ from autoloader_dagster.formats.base import file_format
 from autoloader_dagster.formats.compression import detect
 from autoloader_dagster.formats.content import Content
 from autoloader_dagster.formats.csv.lines import INLINE_BATCH_BYTES
-from autoloader_dagster.formats.large_text import LARGE_BYTES
 from autoloader_dagster.formats.outcome import (
     Bad,
     BadFile,
@@ -46,7 +45,7 @@ def look_at(
     section: FormatSection,
     threads: int = 16,
     sample_files: int = 200,
-    large_bytes: int | None = LARGE_BYTES,
+    large_bytes: int | None = None,
 ) -> Iterator[Look]:
     """Look at files, and yield what was found in the order of ``refs``.
 

@@ -125,6 +125,10 @@ class Frames(Protocol):
         """The whole looks of the large files that are ordinary; see ``checked_looks``."""
         ...
 
+    def is_distributed(self) -> bool:
+        """Whether files are read on other machines than the server's own."""
+        ...
+
     def bad_rows(self, frame: Any, files: int) -> dict[str, int]:
         """The rows of each file with something in ``_rescued``."""
         ...
@@ -207,6 +211,9 @@ class _SparkFrames:
 
     def checked_looks(self, readable: Sequence[Readable], source_files: int = 0) -> dict[str, Look]:
         return checked_looks(self._session, self._spec, readable, self._options, source_files)
+
+    def is_distributed(self) -> bool:
+        return not (self._session.conf.get("spark.master", "local") or "").startswith("local")
 
     def bad_rows(self, frame: Any, files: int) -> dict[str, int]:
         return count_bad_rows(frame, files)

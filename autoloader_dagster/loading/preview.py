@@ -19,7 +19,6 @@ from autoloader_dagster.iceberg.columns import Column
 from autoloader_dagster.iceberg.lineage import LINEAGE_COLUMNS, RESCUED, SOURCE_FILE
 from autoloader_dagster.loading.batch.bad_rows import bad_row
 from autoloader_dagster.loading.batch.find_bad_files import find_unreadable
-from autoloader_dagster.loading.batch.large_files import check_large, with_looks
 from autoloader_dagster.loading.batch.stage import (
     PREVIEW,
     copies_address,
@@ -227,12 +226,6 @@ def _read(
             if look.ref.path not in staged.bad
         ]
         frames = ingestion.lakehouse.frames(spark, spec, ingestion.spark_options())
-        looked = check_large(frames, ingestion.source, spec.format, readable)
-        bad |= {path: look.bad for path, look in looked.items() if look.bad is not None}
-        readable = with_looks([r for r in readable if r.file.path not in bad], looked)
-        readable = [item for item in readable if not item.look.empty]
-        if not readable:
-            return _Read(tuple(known or ()), bad=bad)
         with naming_unseen_copies(copies):
             found = found_columns(frames.columns(readable, known or ()))
         if found.bad:

@@ -3,6 +3,7 @@
 import gzip
 import random
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from autoloader_dagster.formats.large_text import LARGE_BYTES, TextFacts, check_
 from autoloader_dagster.formats.look import look_at
 from autoloader_dagster.formats.reading import ReadContext
 from autoloader_dagster.iceberg.lineage import SourceFile
+from autoloader_dagster.loading.ingestion import Ingestion
+from autoloader_dagster.loading.lakehouse import Frames, SparkLakehouse
 from autoloader_dagster.loading.preview import preview
 from tests.fixtures.lake import Lake
 from tests.unit.look_steps import csv, folder, json, listed
@@ -69,7 +72,7 @@ def test_what_spark_finds_ordinary_is_so_by_a_scan(spark: Any, tmp_path: Path, k
         (tmp_path / f"{number:03}.csv").write_bytes(data)
     source = folder(tmp_path)
     refs = listed(source)
-    looks = {look.ref.path: look for look in look_at(source, refs, format, large_bytes=None)}
+    looks = {look.ref.path: look for look in look_at(source, refs, format)}
     facts = _facts(spark, format.options, [ref.path for ref in refs])
 
     ordinary = 0
@@ -122,17 +125,40 @@ def _large(path: Path, last: bytes = b"", opener: Callable[..., Any] = open) -> 
     return rows
 
 
-def test_an_ordinary_large_file_is_not_read_whole(lake: Lake) -> None:
+class _Distributed(SparkLakehouse):
+    """As if the server had other machines."""
+
+    def frames(self, session: Any, spec: Any, options: dict[str, str]) -> Frames:
+        frames = super().frames(session, spec, options)
+        vars(frames)["is_distributed"] = lambda: True
+        return frames
+
+
+def _distributed(ingestion: Ingestion) -> Ingestion:
+    return replace(ingestion, lakehouse=_Distributed())
+
+
+def test_on_one_machine_a_large_file_is_read_whole(lake: Lake) -> None:
     there = lake.folder("large")
     rows = _large(there / "good.csv")
     ingestion = lake.ingestion("large", source={"type": "local", "url": str(there)})
     steps: list[str] = []
 
-    shown = preview(ingestion)
     (outcome,) = lake.load(ingestion, progress=steps.append)
 
-    assert [(c.name, c.sql_type) for c in shown.columns] == [("id", "bigint"), ("text", "string")]
-    assert [row["id"] for row in shown.rows] == list(range(10))
+    assert [file.rows for file in outcome.files] == [rows]
+    assert not any("large" in step for step in steps)
+
+
+def test_an_ordinary_large_file_is_not_read_whole(lake: Lake) -> None:
+    there = lake.folder("large")
+    rows = _large(there / "good.csv")
+    ingestion = _distributed(lake.ingestion("large", source={"type": "local", "url": str(there)}))
+    steps: list[str] = []
+
+    (outcome,) = lake.load(ingestion, progress=steps.append)
+
+    assert [(c.name, c.sql_type) for c in outcome.columns] == [("id", "bigint"), ("text", "string")]
     assert [file.rows for file in outcome.files] == [rows]
     assert any(step.endswith("checking the large files") for step in steps)
     assert not any("whole" in step for step in steps)
@@ -152,7 +178,7 @@ def test_large_files_are_checked_by_spark_and_odd_ones_are_read_whole(lake: Lake
     cut = there / "cut.csv.gz"
     cut.write_bytes(cut.read_bytes()[:-100])
     (there / "small.csv").write_bytes(b"id,text\n11,small\n")
-    ingestion = lake.ingestion("large", source={"type": "local", "url": str(there)})
+    ingestion = _distributed(lake.ingestion("large", source={"type": "local", "url": str(there)}))
     steps: list[str] = []
 
     (outcome,) = lake.load(ingestion, progress=steps.append)
@@ -183,7 +209,7 @@ def test_large_gzipped_json_lines_are_checked_by_spark(lake: Lake) -> None:
     spec = {"source": {"type": "local", "url": str(there)}, "format": {"type": "json"}}
     steps: list[str] = []
 
-    (outcome,) = lake.load(lake.ingestion("large", **spec), progress=steps.append)
+    (outcome,) = lake.load(_distributed(lake.ingestion("large", **spec)), progress=steps.append)
 
     assert [(f.status, f.rows, f.bad_rows) for f in outcome.files] == [("SUCCESS", count + 2, 1)]
     assert any(step.endswith("checking the large files") for step in steps)

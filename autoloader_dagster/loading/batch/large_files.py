@@ -51,7 +51,7 @@ def check_large(
     if odd:
         progress("reading large files whole")
         refs = [item.look.ref for item in odd]
-        looks |= {look.ref.path: look for look in look_at(source, refs, section, large_bytes=None)}
+        looks |= {look.ref.path: look for look in look_at(source, refs, section)}
     return looks
 
 

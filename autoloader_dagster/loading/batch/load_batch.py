@@ -130,8 +130,10 @@ class BatchLoad:
     def _look(self) -> list[Look]:
         """Look into every file; what is bad or not what was listed leaves the batch."""
         self._progress("checking the files")
+        refs = self._members.refs()
+        large = self._reader.large_bytes(refs)
         good = self._sort_out(
-            list(look_at(self._ingestion.source, self._members.refs(), self._spec.format))
+            list(look_at(self._ingestion.source, refs, self._spec.format, large_bytes=large))
         )
         failpoints.reach("looked")
         self._notes = notes_on(self._spec, good)

@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 from autoloader_dagster.batch_ids import BatchId
 from autoloader_dagster.formats.base import Readable
+from autoloader_dagster.formats.content import GZIP_AT_BEST
 from autoloader_dagster.formats.found_columns import FoundColumns, found_columns
 from autoloader_dagster.formats.frame import by_group
+from autoloader_dagster.formats.large_text import LARGE_BYTES
 from autoloader_dagster.formats.outcome import Bad, Look
 from autoloader_dagster.formats.reading import LIST_FOLDERS_FROM, TOO_MANY_TO_LIST
 from autoloader_dagster.iceberg.columns import Column
@@ -17,6 +19,7 @@ from autoloader_dagster.loading.batch.large_files import check_large
 from autoloader_dagster.loading.ingestion import Ingestion
 from autoloader_dagster.loading.progress import Progress
 from autoloader_dagster.loading.schema_policy import columns_to_add
+from autoloader_dagster.sources.base import FileRef
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -44,6 +47,14 @@ class BatchReader:
     def columns(self, readable: Sequence[Readable], known: Sequence[Column] = ()) -> FoundColumns:
         """The columns that these files have; ``known`` are the table's."""
         return found_columns(self._frames.columns(readable, known))
+
+    def large_bytes(self, refs: Sequence[FileRef]) -> int | None:
+        """From which size on Spark checks a text; None where it has no other machines.
+
+        On one machine the look is five times as fast as Spark.
+        """
+        large = any(ref.size >= LARGE_BYTES // GZIP_AT_BEST for ref in refs)
+        return LARGE_BYTES if large and self._frames.is_distributed() else None
 
     def check_large(self, readable: Sequence[Readable], progress: Progress) -> dict[str, Look]:
         """The whole looks at those files that are large; see ``check_large``."""
