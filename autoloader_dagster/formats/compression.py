@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterator
 from typing import cast
 
-from autoloader_dagster.formats.content import CHUNK_BYTES, Content
+from autoloader_dagster.formats.content import CHUNK_BYTES, SIZE_MODULO, Content
 from autoloader_dagster.formats.outcome import BadFile, Compression
 
 SUFFIXES: dict[Compression, str] = {"none": "", "gzip": ".gz", "bzip2": ".bz2", "zstd": ".zst"}
@@ -77,10 +77,19 @@ def decompressed(chunks: Iterator[bytes], compression: Compression) -> Iterator[
     return chunks
 
 
-def mark_bytes(content: Content, compression: Compression) -> int:
-    """How long the byte order mark of a text in UTF-8 is; 0 without one."""
+def bytes_for_spark(content: Content, compression: Compression) -> int | None:
+    """How many bytes of a text Spark has to check, modulo 2**32; None if it is to be read whole.
+
+    They are without a byte order mark of UTF-8, which Spark passes over.
+    """
+    if compression not in ("none", "gzip"):
+        return None
+    size = content.bytes_of_large_text(compression == "gzip")
+    if size is None:
+        return None
     start = next(decompressed(iter([content.head]), compression))
-    return len(codecs.BOM_UTF8) if start.startswith(codecs.BOM_UTF8) else 0
+    mark = len(codecs.BOM_UTF8) if start.startswith(codecs.BOM_UTF8) else 0
+    return (size - mark) % SIZE_MODULO
 
 
 def _gunzip(chunks: Iterator[bytes]) -> Iterator[bytes]:

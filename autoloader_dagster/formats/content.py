@@ -12,6 +12,8 @@ from autoloader_dagster.sources.base import FileRef, FileSource
 HEAD_BYTES = 256 * 2**10
 CHUNK_BYTES = 4 * 2**20
 TAIL_BYTES = 64 * 2**10
+# The size of a text is told modulo this, as gzip has it.
+SIZE_MODULO = 2**32
 # Text seldom shrinks to less than a twentieth of its size.
 GZIP_AT_BEST = 20
 
@@ -71,7 +73,7 @@ class Content:
         if self._large_bytes is None:
             return None
         if not gzipped:
-            return self.ref.size % 2**32 if self.ref.size >= self._large_bytes else None
+            return self.ref.size % SIZE_MODULO if self.ref.size >= self._large_bytes else None
         # A smaller file is read whole, without asking for its end first.
         if self.ref.size < self._large_bytes // GZIP_AT_BEST:
             return None

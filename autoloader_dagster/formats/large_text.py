@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from autoloader_dagster.formats.content import SIZE_MODULO
 from autoloader_dagster.formats.reading import ReadContext, load_files, reader
 from autoloader_dagster.formats.text import MAX_LINE_BYTES
 from autoloader_dagster.iceberg.lineage import SourceFile, spark_uri
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
 # A text from this size on is read by Spark rather than by the look.
 LARGE_BYTES = 64 * 2**20
-# The size of a compressed text is known modulo this.
-SIZE_MODULO = 2**32
 # Spark cuts a longer line, which would fill its memory; the number of bytes tells.
 _LONGEST_LINE = "mapreduce.input.linerecordreader.line.maxlength"
 # Spark shows the first levels of a plan on its pages and in its event log, with the source's keys.

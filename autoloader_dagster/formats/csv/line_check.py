@@ -42,9 +42,9 @@ def _ends_outside_of_quotes(options: CsvOptions) -> str:
     """SQL: no value goes on in the next line, unless the one before does.
 
     A quote opens a value only after a delimiter or at the beginning of the line, and the next one
-    closes it. So the line ends inside of a value only if its last quote is at such a place. Two
-    quotes beside each other change nothing, if they stand for one quote; without them, each quote
-    that is left opens or closes a value as it did.
+    closes it. So the line ends inside of a value only if its last quote is at such a place. Doubled
+    quotes are removed first, unless another character escapes quotes: they neither open nor close a
+    value, and each quote that is left does what it did.
     """
     delimiter, quote = literal(options.delimiter), literal(options.quote)
     opening = literal(options.delimiter + options.quote)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Literal
 
-from autoloader_dagster.formats.compression import decompressed, mark_bytes
+from autoloader_dagster.formats.compression import bytes_for_spark, decompressed
 from autoloader_dagster.formats.content import HEAD_BYTES, Content, gather
 from autoloader_dagster.formats.csv.group import CsvGroup
 from autoloader_dagster.formats.csv.line_check import can_check_lines
@@ -20,7 +20,7 @@ from autoloader_dagster.formats.csv.reader_limits import (
 )
 from autoloader_dagster.formats.csv.record_scan import RecordScan
 from autoloader_dagster.formats.csv.records import records
-from autoloader_dagster.formats.large_text import LARGE_BYTES, SIZE_MODULO
+from autoloader_dagster.formats.large_text import LARGE_BYTES
 from autoloader_dagster.formats.outcome import BadFile, Look, TakeSample, beginning
 from autoloader_dagster.formats.slices import Slices
 from autoloader_dagster.formats.text import checked_text, whole_lines
@@ -123,9 +123,7 @@ def _scan(
     Returns:
         How many bytes the text of a large file has, modulo 2**32; None if all were scanned.
     """
-    large = None
-    if can_check_lines(options) and look.compression in ("none", "gzip"):
-        large = content.bytes_of_large_text(look.compression == "gzip")
+    large = bytes_for_spark(content, look.compression) if can_check_lines(options) else None
     # No place in a compressed text can be reached but through what is before it.
     enough, read = LARGE_BYTES if look.compression == "gzip" else 0, 0
     for block in blocks:
@@ -133,7 +131,7 @@ def _scan(
         slices.feed(block)
         read += len(block)
         if large is not None and read >= enough and scan.is_ordinary:
-            return (large - mark_bytes(content, look.compression)) % SIZE_MODULO
+            return large
     scan.finish()
     return None
 

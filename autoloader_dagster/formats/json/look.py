@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import replace
 
-from autoloader_dagster.formats.compression import decompressed, mark_bytes
+from autoloader_dagster.formats.compression import bytes_for_spark, decompressed
 from autoloader_dagster.formats.content import HEAD_BYTES, Content, gather, last_bytes
 from autoloader_dagster.formats.csv.reader_limits import MAX_COLUMNS
 from autoloader_dagster.formats.json.document import (
@@ -28,7 +28,6 @@ from autoloader_dagster.formats.json.values import (
     parse,
     simplified,
 )
-from autoloader_dagster.formats.large_text import SIZE_MODULO
 from autoloader_dagster.formats.outcome import BadFile, Look, Value, beginning
 from autoloader_dagster.formats.text import MAX_LINE_BYTES, checked_text
 
@@ -118,8 +117,7 @@ def _look_at_lines(
     if not whole and look.compression == "none":
         tail = content.tail
     elif not whole:
-        if look.compression == "gzip":
-            unchecked = content.bytes_of_large_text(gzipped=True)
+        unchecked = bytes_for_spark(content, look.compression)
         # The end of a large text is not read: Spark looks at the end of each line.
         tail = last_bytes(text, head) if unchecked is None else b"\n"
     _refuse_cut_line(tail, complete=whole)
@@ -133,13 +131,8 @@ def _look_at_lines(
         group=JsonGroup("lines"),
         columns=columns,
         sample=sample,
-        unchecked_bytes=None if unchecked is None else _without_mark(unchecked, content),
+        unchecked_bytes=unchecked,
     )
-
-
-def _without_mark(text_bytes: int, content: Content) -> int:
-    """The bytes of a gzipped text without its byte order mark, which Spark passes over."""
-    return (text_bytes - mark_bytes(content, "gzip")) % SIZE_MODULO
 
 
 def _refuse_cut_line(tail: bytes, complete: bool) -> None:

@@ -58,6 +58,9 @@ class BatchReader:
 
     def check_large(self, readable: Sequence[Readable], progress: Progress) -> dict[str, Look]:
         """The whole looks at those files that are large; see ``check_large``."""
+        if all(item.look.unchecked_bytes is None for item in readable):
+            # Without asking the state how many files there are.
+            return {}
         source, known = self._ingestion.source, self._known_files()
         return check_large(self._frames, source, self._spec.format, readable, progress, known)
 
