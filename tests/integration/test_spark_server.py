@@ -434,6 +434,13 @@ def test_the_jars_on_the_class_path_read_s3(spark_settings: Settings, s3_bucket:
             assert spark.read.options(**options).csv(path, header=True).count() == 2
 
 
+def test_a_class_on_the_users_class_path_is_loaded(spark_settings: Settings) -> None:
+    # Java's DriverManager sees none of spark.jars, and the driver is none of our own jars.
+    with connect(spark_settings) as spark:
+        found = spark.sql("SELECT reflect('java.lang.Class', 'forName', 'org.postgresql.Driver')")
+        assert found.collect()[0][0] == "class org.postgresql.Driver"
+
+
 def test_a_call_longer_than_the_servers_streams_is_not_cut(
     own: Callable[..., Settings], tmp_path: Path
 ) -> None:

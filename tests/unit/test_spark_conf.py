@@ -1,5 +1,6 @@
 """The embedded server's settings."""
 
+import re
 from pathlib import Path
 from secrets import token_hex
 
@@ -9,7 +10,15 @@ from autoloader_dagster.errors import SparkSetupError, UsageError
 from autoloader_dagster.redaction import strike
 from autoloader_dagster.settings import load_settings
 from autoloader_dagster.spark.conf_secrets import remember_secrets_of_error, secrets_in
-from autoloader_dagster.spark.server.conf import heap, read_conf, server_conf, warehouse, write_conf
+from autoloader_dagster.spark.server.conf import (
+    class_path,
+    heap,
+    java_options,
+    read_conf,
+    server_conf,
+    warehouse,
+    write_conf,
+)
 
 GIB = 1024  # in MiB
 
@@ -60,6 +69,32 @@ def test_the_default_memory_is_between_one_and_four_gib() -> None:
 def test_a_memory_that_is_not_a_size_is_an_error() -> None:
     with pytest.raises(SparkSetupError, match="'lots', which is not a size"):
         heap({"spark.driver.memory": "lots"})
+
+
+def test_what_java_itself_must_be_told_is_taken_from_the_settings(tmp_path: Path) -> None:
+    (tmp_path / "driver.jar").touch()
+    conf = {
+        "spark.driver.defaultJavaOptions": "-Da=1",
+        "spark.driver.extraJavaOptions": "-Da=2 '-Db=x y'",
+        "spark.driver.extraClassPath": f"{tmp_path}/driver.jar:{tmp_path}/*",
+        "spark.driver.extraLibraryPath": str(tmp_path),
+    }
+    assert java_options(conf) == ["-Da=1", "-Da=2", "-Db=x y", f"-Djava.library.path={tmp_path}"]
+    assert class_path(conf) == [f"{tmp_path}/driver.jar", f"{tmp_path}/*"]
+    assert java_options({}) == class_path({}) == []
+
+
+@pytest.mark.parametrize("path", ["driver.jar", "{folder}/none.jar", "{folder}/none/*"])
+def test_a_path_that_java_would_pass_over_is_an_error(tmp_path: Path, path: str) -> None:
+    given = path.replace("{folder}", str(tmp_path))
+    for key, take in (("ClassPath", class_path), ("LibraryPath", java_options)):
+        with pytest.raises(SparkSetupError, match=f"extra{key} has '{re.escape(given)}', which is"):
+            take({f"spark.driver.extra{key}": given})
+
+
+def test_java_options_with_an_open_quote_are_an_error() -> None:
+    with pytest.raises(SparkSetupError, match="extraJavaOptions cannot be taken apart"):
+        java_options({"spark.driver.extraJavaOptions": "-Da='x"})
 
 
 def test_the_warehouse_is_an_absolute_folder_or_a_url(

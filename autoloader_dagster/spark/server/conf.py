@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 from pathlib import Path
 
 from autoloader_dagster.errors import SparkSetupError
@@ -12,7 +13,9 @@ from autoloader_dagster.specs.registry import SOURCES, source_of
 PORT = "spark.connect.grpc.binding.port"
 TOKEN = "spark.connect.authenticate.token"
 DRIVER_MEMORY = "spark.driver.memory"
-JAVA_OPTIONS = "spark.driver.extraJavaOptions"
+CLASS_PATH = "spark.driver.extraClassPath"
+_JAVA_OPTIONS = ("spark.driver.defaultJavaOptions", "spark.driver.extraJavaOptions")
+_LIBRARY_PATH = "spark.driver.extraLibraryPath"
 
 _GIB = 1 << 30
 _SEPARATOR = re.compile(r"\s*[=:]\s*|\s+")
@@ -138,6 +141,47 @@ def heap(conf: dict[str, str]) -> str:
         # Without a unit Spark means MiB.
         return match[1] + (match[2] or "m")
     return f"{min(4 * _GIB, max(_GIB, _machine_memory() // 4)) >> 20}m"
+
+
+def java_options(conf: dict[str, str]) -> list[str]:
+    """The options for Java among the settings, which Spark cannot apply to a Java that runs.
+
+    Raises:
+        SparkSetupError: A quote is not closed, or a path does not exist.
+    """
+    options: list[str] = []
+    for key in _JAVA_OPTIONS:
+        try:
+            options += shlex.split(conf.get(key, ""))
+        except ValueError as error:
+            raise SparkSetupError(
+                f"{key} cannot be taken apart into options: {error}", "Close its quotes."
+            ) from error
+    if paths := _paths(conf, _LIBRARY_PATH):
+        options.append(f"-Djava.library.path={os.pathsep.join(paths)}")
+    return options
+
+
+def class_path(conf: dict[str, str]) -> list[str]:
+    """What comes before Spark's own jars, as for a driver of JDBC that a catalog needs.
+
+    Raises:
+        SparkSetupError: A path does not exist.
+    """
+    return _paths(conf, CLASS_PATH)
+
+
+def _paths(conf: dict[str, str], key: str) -> list[str]:
+    paths = [path for path in conf.get(key, "").split(os.pathsep) if path]
+    for path in paths:
+        # Java says nothing of a path that is not there, and runs in a folder of its own.
+        place = Path(path.removesuffix("*"))
+        if not place.is_absolute() or not place.exists():
+            raise SparkSetupError(
+                f"{key} has '{path}', which is not the absolute path of a file or folder",
+                "Correct the path in the file that AUTOLOADER_SPARK_CONF names.",
+            )
+    return paths
 
 
 def _machine_memory() -> int:

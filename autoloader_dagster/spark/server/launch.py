@@ -3,7 +3,6 @@
 import os
 import pwd
 import re
-import shlex
 import socket
 import sqlite3
 import sys
@@ -17,10 +16,11 @@ from autoloader_dagster.errors import SparkSetupError
 from autoloader_dagster.settings import Settings
 from autoloader_dagster.spark.server.address import ServerFolder
 from autoloader_dagster.spark.server.conf import (
-    JAVA_OPTIONS,
     PORT,
     TOKEN,
+    class_path,
     heap,
+    java_options,
     server_conf,
     warehouse,
     write_conf,
@@ -102,7 +102,7 @@ def prepare(settings: Settings, progress: Progress | None) -> tuple[Launch, dict
     java = find_java()
     conf = server_conf(settings, folder.work_dir)
     _check_port(conf[PORT], settings.spark_conf)
-    memory = heap(conf)
+    memory, chosen = heap(conf), java_options(conf)
     jars = ensure_jars(settings.cache, progress)
     pyspark = _pyspark_home()
     # The command line is everybody's to read, so neither the token nor a setting is there.
@@ -139,11 +139,11 @@ def prepare(settings: Settings, progress: Progress | None) -> tuple[Launch, dict
         f"-Dderby.system.home={folder.work_dir}",
         f"-Dlog4j2.configurationFile={folder.log4j_file.as_uri()}",
         f"-D{mark}",
-        *_garbage_collector(conf.get(JAVA_OPTIONS, "")),
-        *shlex.split(conf.get(JAVA_OPTIONS, "")),
+        *_garbage_collector(chosen),
+        *chosen,
         "-cp",
         # On the class path rather than in spark.jars, which copies them at each start.
-        os.pathsep.join([f"{pyspark}/jars/*", *map(str, jars)]),
+        os.pathsep.join([*class_path(conf), f"{pyspark}/jars/*", *map(str, jars)]),
         "org.apache.spark.deploy.SparkSubmit",
         "--properties-file",
         str(folder.conf_file),
@@ -155,12 +155,13 @@ def prepare(settings: Settings, progress: Progress | None) -> tuple[Launch, dict
     return launch, _environment(pyspark, token)
 
 
-def _garbage_collector(options: str) -> list[str]:
+def _garbage_collector(options: list[str]) -> list[str]:
     """The one that gets most done, for nobody waits for its pauses, unless another was chosen.
 
     Java does not start with two. A load of one big file takes a sixth less than with the default.
     """
-    return [] if re.search(r"-XX:\+Use\w+GC\b", options) else ["-XX:+UseParallelGC"]
+    chosen = any(re.fullmatch(r"-XX:\+Use\w+GC", option) for option in options)
+    return [] if chosen else ["-XX:+UseParallelGC"]
 
 
 def _make_catalog(path: Path) -> None:
