@@ -68,21 +68,32 @@ def look_at(
     """
     every = max(len(refs) // max(sample_files, 1), 1)
     rows = max(_SAMPLE_ROWS // max(min(len(refs), sample_files), 1), _LEAST_ROWS)
+    spread = {ref.path for ref in refs[::every]}
     samples_of: dict[Group | None, int] = {}
     room = INLINE_BATCH_BYTES
-    found = each(lambda ref: _look_at_one(source, ref, section, rows, large_bytes), refs, threads)
-    for i, (look, take_sample) in enumerate(found):
+
+    def is_sampled(look: Look) -> bool:
+        if look.group is None:
+            return False
+        return look.ref.path in spread or samples_of.get(look.group, 0) < _SAMPLES_A_GROUP
+
+    def work(ref: FileRef) -> Look:
+        look, take_sample = _look_at_one(source, ref, section, rows, large_bytes)
+        # At once, because what a sample is taken from is large. Files before this one may still be
+        # worked on, so that this is asked once more below.
+        return replace(look, sample=take_sample(rows)) if take_sample and is_sampled(look) else look
+
+    for look in each(work, refs, threads):
         if look.lines is not None:
             if len(look.lines.text) > room and not look.lines.needed:
                 look = replace(look, lines=None)
             else:
                 room -= len(look.lines.text)
-        count = samples_of.get(look.group, 0)
-        if look.group is None or (i % every and count >= _SAMPLES_A_GROUP):
+        if is_sampled(look):
+            samples_of[look.group] = samples_of.get(look.group, 0) + 1
+            yield look
+        else:
             yield replace(look, sample=())
-            continue
-        samples_of[look.group] = count + 1
-        yield replace(look, sample=take_sample(rows)) if take_sample else look
 
 
 def _look_at_one(

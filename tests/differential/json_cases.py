@@ -145,6 +145,8 @@ class Files:
         elif self._options.get("layout") == "lines" and rng.random() < 0.8:
             make = self._lines
         text = make(records)
+        if rng.random() < 0.3:
+            text = _compact(text)
         if large:
             text = self._padded(text)
         if rng.random() < 0.03:
@@ -232,6 +234,23 @@ class Files:
         blanks = rng.choice([" ", "\n", " " * 99 + "\n"])
         missing = max(limit - len(text.encode("utf-8", "ignore")), 0)
         return text[:at] + (blanks * (missing // len(blanks) + 1))[:missing] + text[at:]
+
+
+def _compact(text: str) -> str:
+    """A document as most programs write it, without blanks; as it is if it is no sound one.
+
+    Most of its fractions become integers, because a text with one is read in another way.
+    """
+
+    def number(written: str) -> object:
+        value = float(written)
+        return int(value) if abs(value) < 1e30 else value
+
+    try:
+        value = json.loads(text, parse_float=number)
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    except (ValueError, RecursionError, OverflowError):
+        return text
 
 
 def group(seed: int, files: int, large: int = 0) -> Group:

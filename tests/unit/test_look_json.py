@@ -1,4 +1,5 @@
 import json as json_module
+from collections import Counter
 
 import pytest
 
@@ -9,6 +10,7 @@ from autoloader_dagster.formats.text import MAX_LINE_BYTES
 from tests.unit.look_steps import SAMPLES, json, look_at_bytes, look_at_folder
 
 LINES, DOCUMENT = JsonGroup("lines"), JsonGroup("document", odd=False)
+PROVEN = JsonGroup("document", odd=False, proven=True)
 
 
 def look(tmp_path, data, **options):
@@ -23,9 +25,11 @@ def test_real_cloudtrail_documents_show_their_records():
         if found.ref.path.endswith(".json")
     ]
     assert len(looks) == 14
+    # One has a number with an exponent.
+    assert Counter(look.group for look in looks) == {PROVEN: 13, JsonGroup("document"): 1}
+    assert sum(look.rows or 0 for look in looks if look.group == PROVEN) == 687
     for found in looks:
         assert (found.bad, found.empty) == (None, False)
-        assert found.group in (DOCUMENT, JsonGroup("document", odd=True))
         assert {"eventTime", "eventName", "userIdentity"} <= set(found.columns)
         assert all(len(row) == len(found.columns) for row in found.sample)
 

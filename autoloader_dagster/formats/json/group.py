@@ -12,8 +12,11 @@ class JsonGroup:
         layout: ``lines`` for one record a line, ``document`` for one value a file.
         mixed: Whether a document has values in its array that are no records.
         odd: Whether it may have numbers that Spark would write otherwise.
+        proven: Whether the look has read all of it, and found every key of every record, none of
+            them twice, no odd number, and nothing but records; it knows their number too.
     """
 
     layout: Literal["lines", "document"]
     mixed: bool = False
     odd: bool = True
+    proven: bool = False

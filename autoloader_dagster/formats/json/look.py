@@ -23,12 +23,14 @@ from autoloader_dagster.formats.json.group import JsonGroup
 from autoloader_dagster.formats.json.options import JsonOptions
 from autoloader_dagster.formats.json.records import Records
 from autoloader_dagster.formats.json.values import (
+    NotCanonical,
     has_half_pairs,
     is_encodable,
     parse,
+    parse_canonical,
     simplified,
 )
-from autoloader_dagster.formats.outcome import BadFile, Look, Value, beginning
+from autoloader_dagster.formats.outcome import BadFile, Look, TakeSample, Value, beginning
 from autoloader_dagster.formats.text import MAX_LINE_BYTES, checked_text
 
 # A document up to this size is parsed here; of a larger one only the ends are looked at.
@@ -44,8 +46,13 @@ SPLIT = JsonGroup("lines")
 _large_documents = threading.BoundedSemaphore(2)
 
 
-def look_at_json(content: Content, options: JsonOptions, look: Look, rows: int) -> Look:
-    """Look at one JSON file, with a sample of about so many rows.
+def look_at_json(
+    content: Content, options: JsonOptions, look: Look, rows: int
+) -> tuple[Look, TakeSample]:
+    """Look at one JSON file.
+
+    Returns:
+        The look, and what makes the sample of about so many rows.
 
     Raises:
         BadFile: The file is bad.
@@ -94,7 +101,7 @@ def _first_line(data: bytes) -> bytes | None:
 
 def _look_at_lines(
     content: Content, head: bytes, whole: bool, text: Iterator[bytes], look: Look, rows: int
-) -> Look:
+) -> tuple[Look, TakeSample]:
     while not whole and _first_line(head) is None:
         if len(head) >= MAX_LINE_BYTES:
             raise BadFile(
@@ -126,13 +133,8 @@ def _look_at_lines(
         # The first line of a tail is cut.
         lines += tail.splitlines()[1:]
     columns, sample = _sample(_parsed(lines), rows)
-    return replace(
-        look,
-        group=JsonGroup("lines"),
-        columns=columns,
-        sample=sample,
-        unchecked_bytes=unchecked,
-    )
+    look = replace(look, group=JsonGroup("lines"), columns=columns, unchecked_bytes=unchecked)
+    return look, sample
 
 
 def _refuse_cut_line(tail: bytes, complete: bool) -> None:
@@ -183,7 +185,7 @@ def _look_at_document(
     text: Iterator[bytes],
     look: Look,
     rows: int,
-) -> Look:
+) -> tuple[Look, TakeSample]:
     start = head.lstrip(SPACE)
     if start[:1] not in (b"{", b"["):
         raise BadFile("NotJson", f"begins with '{beginning(start)}', which is not a JSON document")
@@ -194,16 +196,20 @@ def _look_at_document(
         if not _may_end(start[:1], tail.rstrip(SPACE)[-1:]):
             raise truncated(tail)
         columns, sample = _sample(first_records(head[:HEAD_BYTES], record_path), rows)
-        return replace(look, group=SPLIT, split=True, columns=columns, sample=sample)
-    odd = True
+        return replace(look, group=SPLIT, split=True, columns=columns), sample
+    odd = canonical = True
     with _large_documents if len(head) > _SMALL_DOCUMENT_BYTES else nullcontext():
         try:
-            document, odd = parse_document(head)
-            # Spark reads a sound document in one piece. Half a surrogate pair is the matter of one
-            # record, and documents in an array each have records below their path.
-            split = has_half_pairs(head.decode()) or (
-                record_path is not None and isinstance(document, list)
-            )
+            try:
+                document, odd, split = parse_canonical(head), False, False
+            except NotCanonical:
+                canonical = False
+                document, odd = parse_document(head)
+                # Half a surrogate pair is the matter of one record.
+                split = has_half_pairs(head.decode())
+            # Spark reads a sound document in one piece, but documents in an array each have records
+            # below their path.
+            split = split or (record_path is not None and isinstance(document, list))
             found = records_of(document, record_path)
         except SeveralValues:
             split, found = True, [record for _, record in Records([head], record_path)]
@@ -211,12 +217,18 @@ def _look_at_document(
     if found and not columns and not any(isinstance(record, dict) for record in found):
         raise BadFile("NoRecords", "holds an array in which no element is a record in {}")
     if split:
-        return replace(
-            look, group=SPLIT, split=True, columns=columns, sample=sample, empty=not found
-        )
-    mixed = not all(isinstance(record, dict) for record in found)
-    group = JsonGroup("document", mixed, odd)
-    return replace(look, group=group, columns=columns, sample=sample, empty=not found)
+        return replace(look, group=SPLIT, split=True, columns=columns, empty=not found), sample
+    records = [record for record in found if isinstance(record, dict)]
+    mixed = len(records) < len(found)
+    proven = canonical and not mixed and all(record.keys() <= set(columns) for record in records)
+    look = replace(
+        look,
+        group=JsonGroup("document", mixed, odd, proven),
+        columns=columns,
+        rows=len(found) if proven else None,
+        empty=not found,
+    )
+    return look, sample
 
 
 def _may_end(first: bytes, last: bytes) -> bool:
@@ -227,12 +239,10 @@ def _may_end(first: bytes, last: bytes) -> bool:
 # --- both ---------------------------------------------------------------------------------------
 
 
-def _sample(
-    records: Iterable[object], wanted: int
-) -> tuple[tuple[str, ...], tuple[tuple[Value, ...], ...]]:
-    """The keys of all these records, and the values of some, of those with new keys in any case.
+def _sample(records: Iterable[object], wanted: int) -> tuple[tuple[str, ...], TakeSample]:
+    """The keys of all these records, and what takes the values of some.
 
-    So every key has a value to infer its type from.
+    Those with new keys are among them, so that every key has a value to infer its type from.
     """
     keys: dict[str, None] = {}
     first: list[dict[str, object]] = []
@@ -259,5 +269,8 @@ def _sample(
         else:
             others.append(record)
     taken = first + others[:: max(len(others) // max(wanted - len(first), 1), 1)]
-    rows = tuple(tuple(simplified(record.get(key)) for key in keys) for record in taken)
-    return tuple(keys), rows
+
+    def take(_rows: int) -> tuple[tuple[Value, ...], ...]:
+        return tuple(tuple(simplified(record.get(key)) for key in keys) for record in taken)
+
+    return tuple(keys), take

@@ -6,7 +6,7 @@ place goes to ``_rescued``.
 """
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from autoloader_dagster.formats.json.group import JsonGroup
@@ -37,6 +37,7 @@ def read_json(
     group: JsonGroup,
     files: Sequence[SourceFile],
     keys: Mapping[str, str],
+    all_keys: Collection[str] | None = None,
 ) -> "DataFrame":
     """A frame with the table's columns and the lineage columns.
 
@@ -46,6 +47,7 @@ def read_json(
         group: What the files are, all of them.
         files: The files.
         keys: For each key of a record that has a column, that column.
+        all_keys: Every key that a record of these files has; None if that is not known.
     """
     from pyspark.sql import functions as F
 
@@ -78,9 +80,10 @@ def read_json(
         if sql_type != "string":
             misfits.append(f"(_value_{i} is null and {raw} is not null)")
     frame = frame.select("*", *texts).select("*", *values)
+    others = all_keys is None or not present.keys() >= set(all_keys)
     frame = frame.select(
         *[F.col(f"_value_{i}").alias(name) for i, name in enumerate(present.values())],
-        F.expr(_rescued(list(present), misfits, marks)).alias(RESCUED),
+        F.expr(_rescued(list(present), others, misfits, marks)).alias(RESCUED),
         *file_column,
     )
     frame = add_lineage(context.spark, frame, files, context.batch_id)
@@ -116,7 +119,7 @@ def _at(variant: str, key: str) -> Place:
     return Place(f"try_element_at({keys}, {literal(key)})")
 
 
-def _rescued(keys: Sequence[str], misfits: Sequence[str], marks: Marks) -> str:
+def _rescued(keys: Sequence[str], others: bool, misfits: Sequence[str], marks: Marks) -> str:
     # A document or a line that is broken says so by itself; other text goes in as it is.
     whole_file = f"_broken in ({literal(BROKEN_DOCUMENT)}, {literal(NOT_UTF8)})"
     fits = " ".join(
@@ -128,12 +131,13 @@ def _rescued(keys: Sequence[str], misfits: Sequence[str], marks: Marks) -> str:
     left = f"to_json(map_filter(_m, (_k, _x) -> {keep}))"
     left = f"nullif(get(transform({variants}, _m -> {left}), 0), '{{}}')"
     known = f"_k in ({', '.join(map(literal, keys))})" if keys else "false"
-    others = f"exists(json_object_keys(_text), _k -> not ({known}))"
+    if others:
+        misfits = [f"exists(json_object_keys(_text), _k -> not ({known}))", *misfits]
     return (
         f"case when _broken is not null "
         f"then if({whole_file}, _broken, to_json(named_struct('_row', _broken))) "
         f"when _other is not null then to_json(named_struct('_row', {marks.removed('_other')})) "
         f"when _texts.{_FAULT} is not null "
         f"then to_json(named_struct('_row', {marks.removed('_text')})) "
-        f"when {' or '.join([others, *misfits])} then {marks.removed(left)} end"
+        f"when {' or '.join(misfits) or 'false'} then {marks.removed(left)} end"
     )

@@ -66,6 +66,8 @@ def record_texts(
         # Spark takes a byte order mark from a line, but not from a whole text.
         unmarked = F.regexp_replace(value, "^\ufeff", "")
         frame = frame.select(unmarked.alias("value"), *kept)
+        if group.proven:
+            return _of_proven(frame, record_path, kept)
     else:
         # Blank lines hold no record, and there can be millions of them.
         frame = frame.where(F.trim(value) != "")
@@ -109,27 +111,49 @@ def record_texts(
 def _of_document(group: JsonGroup, record_path: str | None, marks: Marks) -> "Column":
     """The records of a document that the look has found sound; null if it does not parse."""
     from pyspark.sql import functions as F
-    from pyspark.sql import types as T
 
     whole = F.expr(was_read_whole("_w", marks))
-    if record_path:
-        schema: T.DataType = T.ArrayType(T.StringType())
-        parts = record_path.split(".")
-        for part in reversed(parts):
-            schema = T.StructType([T.StructField(part, schema)])
-        texts = F.from_json("_l", schema)
-        for part in parts:
-            texts = texts.getField(part)
-    else:
-        # One value: an array of records, or the record itself.
-        texts = F.when(F.expr(_is_object("_l")), F.array("_l")).otherwise(
-            F.from_json("_l", "array<string>")
-        )
+    texts = _texts_below("_l", record_path)
     if not group.mixed:
         return F.when(whole, F.transform(texts, _record))
     path = "$[0][0]" + "".join(f'["{part}"]' for part in (record_path or "").split(".") if part)
     values = F.expr(f"try_variant_get(_w, {literal(path)}, 'array<variant>')")
     return F.when(whole, _by_kind(values, texts))
+
+
+def _of_proven(frame: "DataFrame", record_path: str | None, kept: Sequence[str]) -> "DataFrame":
+    """The same for documents of which nothing is left to prove; the audit counts their rows."""
+    from pyspark.sql import functions as F
+
+    texts = F.coalesce(_texts_below("value", record_path), F.array(F.lit(None).cast("string")))
+    frame = frame.select(F.explode(texts).alias("_text"), *kept)
+    return frame.select(
+        "_text",
+        F.lit(None).cast("string").alias("_other"),
+        F.when(F.col("_text").isNull(), F.lit(BROKEN_DOCUMENT)).alias("_broken"),
+        F.lit(False).alias("_odd"),
+        *kept,
+    )
+
+
+def _texts_below(document: str, record_path: str | None) -> "Column":
+    """The texts of a document's records; null if Spark cannot read it."""
+    from pyspark.sql import functions as F
+    from pyspark.sql import types as T
+
+    if not record_path:
+        # One value: an array of records, or the record itself.
+        is_record = F.expr(_is_object(document))
+        several = F.from_json(document, "array<string>")
+        return F.when(is_record, F.array(document)).otherwise(several)
+    schema: T.DataType = T.ArrayType(T.StringType())
+    parts = record_path.split(".")
+    for part in reversed(parts):
+        schema = T.StructType([T.StructField(part, schema)])
+    texts = F.from_json(document, schema)
+    for part in parts:
+        texts = texts.getField(part)
+    return texts
 
 
 def _of_line(frame: "DataFrame", marks: Marks) -> "DataFrame":
