@@ -65,6 +65,8 @@ _OF_CATALOG = (
 # Of a message that is a JSON document.
 _MOST_LINES = 30
 _NO_ROOM = re.compile(r"No space left on device|Disk quota exceeded")
+# What a driver says of a path, what an executor says of a file, and what a store says of an object.
+_NOT_FOUND = re.compile(r"PATH_NOT_FOUND|FILE_NOT_EXIST|FileNotFoundException|NoSuchKey")
 # What S3A reports if the server has no credentials of its own for a bucket.
 _NO_CREDENTIALS = re.compile(r"NoAuthWithAWS|CredentialsNotFound")
 # The class in brackets that a message begins with, and the code that it ends with.
@@ -75,6 +77,11 @@ _STATE_CODE = re.compile(r"\s*SQLSTATE: \w+")
 def is_environment(error: BaseException) -> bool:
     """Whether a store, a disk or a right is what the error speaks of."""
     return _ENVIRONMENT.search(str(error)) is not None or is_of_catalog(error)
+
+
+def is_not_found(error: BaseException) -> bool:
+    """Whether the error is that Spark finds no file where it was told to read one."""
+    return _NOT_FOUND.search(str(error)) is not None
 
 
 def is_of_catalog(error: BaseException) -> bool:
@@ -94,6 +101,12 @@ def advice(error: BaseException) -> str:
         return (
             "A disk of the Spark server is full. Make room where the warehouse is, and where Spark "
             "keeps its scratch files (spark.local.dir; for the embedded server AUTOLOADER_HOME)."
+        )
+    if is_not_found(error):
+        return (
+            "The Spark server does not find files that this process sees. A server elsewhere "
+            "(SPARK_REMOTE) reads a local folder only if its driver and each executor see that "
+            "folder under the same path; mount it there, or keep the files in an object store."
         )
     return (
         "Check what the message names: the credentials, the network, the disk or the Spark server."

@@ -2,7 +2,8 @@
 
 import pytest
 
-from autoloader_dagster.errors import TableUnavailable
+from autoloader_dagster.errors import LoadError, TableUnavailable
+from autoloader_dagster.loading.preview import preview
 from tests.cluster.test_load import CONTENT
 from tests.fixtures.cluster_places import ClusterPlaces
 from tests.fixtures.lake import Lake
@@ -33,3 +34,18 @@ def test_credentials_that_only_the_client_has_are_named(
     assert "The Spark server has no credentials for the files" in caught.value.hint
     assert "source.connection" in caught.value.hint
     assert cluster_lake.statuses(ingestion) == {"a.csv": "DISCOVERED"}
+
+
+def test_local_files_that_the_cluster_does_not_see_are_not_blamed(cluster_lake: Lake) -> None:
+    for number in range(5):
+        (cluster_lake.folder() / f"{number}.json").write_bytes(CONTENT["json"])
+    ingestion = cluster_lake.ingestion("unseen", format={"type": "json"})
+
+    with pytest.raises(LoadError) as caught:
+        cluster_lake.load(ingestion)
+
+    assert "does not find files that this process sees" in caught.value.hint
+    assert set(cluster_lake.statuses(ingestion).values()) == {"DISCOVERED"}
+    with pytest.raises(LoadError) as caught:
+        preview(ingestion)
+    assert "does not find files that this process sees" in caught.value.hint

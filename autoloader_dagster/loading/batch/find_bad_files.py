@@ -3,8 +3,9 @@
 An error that names a file is confirmed by reading that file alone. One that names none is found by
 halving. Once several have been found, all files are read in small groups and those of a group that
 fails one by one, so that any number of bad files leaves in a bounded number of reads. An error that
-speaks of the store or the disk is the environment's, unless another file can be read. If none has
-caused it, the batch goes on with half of its files, because all together may have.
+speaks of the store, the disk or a missing file is the environment's, unless another file can be
+read, because the look has just seen each of them. If none has caused it, the batch goes on with
+half of its files, because all together may have.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,7 +14,7 @@ from urllib.parse import unquote
 
 from autoloader_dagster.formats.base import Readable
 from autoloader_dagster.iceberg.lineage import spark_uri
-from autoloader_dagster.spark.errors import NAMED_FILE, is_environment, short
+from autoloader_dagster.spark.errors import NAMED_FILE, is_environment, is_not_found, short
 from autoloader_dagster.spark.session import translate
 
 # Halving a batch of ten thousand with one bad file takes fourteen reads, and each costs what is
@@ -52,10 +53,15 @@ def find_unreadable(
     return _halve(list(readable), try_read)
 
 
+def is_no_files(error: BaseException) -> bool:
+    """Whether an error is no file's own fault if it comes with every file."""
+    return is_environment(error) or is_not_found(error)
+
+
 def _is_its_own_fault(
     named: Readable, alone: Exception, readable: Sequence[Readable], try_read: TryRead
 ) -> bool:
-    if not is_environment(alone):
+    if not is_no_files(alone):
         return True
     others = [r for r in readable if r is not named]
     return bool(others) and _failure(try_read, [min(others, key=_size)]) is None
@@ -86,7 +92,7 @@ def _halve(readable: list[Readable], try_read: TryRead) -> dict[str, str]:
             good += len(part)
         elif len(part) == 1:
             found[part[0].file.path] = short(failure)
-            environment = environment or is_environment(failure)
+            environment = environment or is_no_files(failure)
         else:
             middle = len(part) // 2
             todo += [part[middle:], part[:middle]]
@@ -96,9 +102,9 @@ def _halve(readable: list[Readable], try_read: TryRead) -> dict[str, str]:
 def _scan(error: Exception, readable: Sequence[Readable], try_read: TryRead) -> dict[str, str]:
     """Every file that cannot be read: at most one read a file, and 64 of groups."""
     by_size = sorted(readable, key=_size)
-    if is_environment(error) and len(by_size) > 1:
+    if is_no_files(error) and len(by_size) > 1:
         alone = [_failure(try_read, [item]) for item in by_size[:_TELLING]]
-        if all(failure is not None and is_environment(failure) for failure in alone):
+        if all(failure is not None and is_no_files(failure) for failure in alone):
             return {}
     width = max(_LEAST_IN_A_GROUP, -(-len(readable) // _GROUPS))
     groups = [readable[i : i + width] for i in range(0, len(readable), width)]

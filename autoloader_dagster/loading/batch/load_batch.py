@@ -33,7 +33,11 @@ from autoloader_dagster.loading.batch.audit import (
     audit_attempt,
 )
 from autoloader_dagster.loading.batch.files import FilesLeft, Members
-from autoloader_dagster.loading.batch.find_bad_files import TryRead, find_unreadable
+from autoloader_dagster.loading.batch.find_bad_files import (
+    TryRead,
+    find_unreadable,
+    is_no_files,
+)
 from autoloader_dagster.loading.batch.large_files import with_looks
 from autoloader_dagster.loading.batch.lease import Lease
 from autoloader_dagster.loading.batch.prepare_table import PreparedTable, prepare_table
@@ -331,7 +335,7 @@ class BatchLoad:
         if not found:
             # It may be all of them together, which must not keep each of them waiting for ever.
             half = readable[len(readable) // 2 :] if len(readable) > 1 else ()
-            if not is_environment(error) and self._requeue(half):
+            if not is_no_files(error) and self._requeue(half):
                 return
             kind = TableUnavailable if is_environment(error) else LoadError
             raise kind(

@@ -10,7 +10,6 @@ them goes on to an object store, and is removed here.
 import hashlib
 import logging
 import os
-import re
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -28,7 +27,7 @@ from autoloader_dagster.formats.outcome import Bad, BadFile, Look
 from autoloader_dagster.iceberg.lineage import SourceFile
 from autoloader_dagster.sources.base import FileSource
 from autoloader_dagster.sources.copy_store import CopyStore
-from autoloader_dagster.spark.errors import short
+from autoloader_dagster.spark.errors import is_not_found, short
 from autoloader_dagster.specs.section import FormatSection
 from autoloader_dagster.state.store import ProcessedFiles
 
@@ -36,8 +35,6 @@ _log = logging.getLogger(__name__)
 
 # What the names of a preview's folders begin with.
 PREVIEW = "preview-"
-# What a driver says of a path, what an executor says of a file, and what a store says of an object.
-_NOT_FOUND = re.compile(r"PATH_NOT_FOUND|FILE_NOT_EXIST|FileNotFoundException|NoSuchKey")
 _LEFTOVER_SECONDS = 24 * 3600
 _THREADS = 8
 _CHUNK = 4 * 2**20
@@ -202,7 +199,7 @@ def naming_unseen_copies(address: str) -> Iterator[None]:
         raise
     except Exception as error:  # Spark's; all others go on as they are
         text = unquote(str(error))
-        if address.removeprefix("file://") not in text or not _NOT_FOUND.search(text):
+        if address.removeprefix("file://") not in text or not is_not_found(error):
             raise
         raise UsageError(
             f"the Spark server does not find the copies in {address}: {short(error)}",
