@@ -16,7 +16,7 @@ from tests.fixtures.s3 import S3Bucket, S3Server, client_of
 from tests.fixtures.spark import settings_for
 
 # One executor is enough to be another machine than the driver's.
-_SMALL = Shape(workers=1, executor_memory=640, driver_memory=1024)
+SMALL = Shape(workers=1, executor_memory=640, driver_memory=1024)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -32,7 +32,7 @@ def one_cluster() -> Iterator[ClusterPlaces]:
     if (places := running_places()) is not None:
         yield places
         return
-    with running_cluster(_SMALL) as places:
+    with running_cluster(SMALL) as places:
         yield places
 
 
