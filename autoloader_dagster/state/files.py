@@ -3,6 +3,7 @@
 import hashlib
 from array import array
 from collections.abc import Collection, Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -11,13 +12,15 @@ from sqlalchemy import (
     Connection,
     Row,
     Select,
+    and_,
     cast,
+    exists,
     func,
     literal_column,
     select,
     union_all,
 )
-from sqlalchemy.orm import aliased
+from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from autoloader_dagster.batch_ids import BatchId
 from autoloader_dagster.state.batches import is_loaded
@@ -37,6 +40,8 @@ from autoloader_dagster.state.transitions import move
 
 _FILE_COLUMNS = [StoredFile.__table__.c[name] for name in FileRow.__dataclass_fields__]
 _ROWS_AT_ONCE = 1_000
+# A parameter each, of which a database takes a limited number.
+_TIMES_AT_ONCE = 5_000
 # As it is written in the index: SQLite does not know that a parameter is 0.
 HAS_BAD_ROWS = StoredFile.bad_rows > literal_column("0")
 # The largest prime below 2**31: a square of a rest stays inside 64 bits.
@@ -261,31 +266,53 @@ class Files:
             return {row.path: row.same_as for row in rows}
 
     def loaded_outside(
-        self, ingestion_id: str, below: str, versions: Collection[str]
-    ) -> list[tuple[str, str]]:
+        self,
+        ingestion_id: str,
+        below: str,
+        versions: Collection[str],
+        changes: Collection[datetime],
+    ) -> list[tuple[str, str | datetime]]:
         """Path and version of each loaded file of these versions that is not below an address.
+
+        A file that the state has learned from the rows of the table has no version; its time of
+        last change takes that place.
 
         Args:
             ingestion_id: Whose files.
             below: The address, with ``/`` at its end.
             versions: The source's versions.
+            changes: When these were last changed.
         """
         # Two ranges of the index, which are empty unless the address was changed.
         ranges = (StoredFile.file_path < below, StoredFile.file_path >= f"{below[:-1]}0")
-        with self._database.reading() as connection:
+        path, changed = StoredFile.file_path, StoredFile.file_modified_at
+        learned = StoredFile.found_in_table_at.is_not(None)
+
+        def loaded(
+            mark: InstrumentedAttribute[Any], condition: ColumnElement[bool]
+        ) -> list[tuple[str, str | datetime]]:
             chosen = (
-                select(StoredFile.file_path, StoredFile.file_version).where(
+                select(path, mark).where(
                     StoredFile.ingestion_id == ingestion_id,
                     outside,
                     is_loaded(StoredFile.status),
                     StoredFile.rows > 0,
-                    one_of(StoredFile.file_version, versions, connection),
+                    condition,
                 )
                 for outside in ranges
             )
-            return [
-                (row.file_path, row.file_version) for row in connection.execute(union_all(*chosen))
-            ]
+            return [(row[0], row[1]) for row in connection.execute(union_all(*chosen))]
+
+        with self._database.reading() as connection:
+            version = StoredFile.file_version
+            found = loaded(version, and_(~learned, one_of(version, versions, connection)))
+            any_learned = exists().where(StoredFile.ingestion_id == ingestion_id, learned)
+            if connection.scalar(select(any_learned)):
+                times = list(changes)
+                for start in range(0, len(times), _TIMES_AT_ONCE):
+                    part = times[start : start + _TIMES_AT_ONCE]
+                    found += loaded(changed, and_(learned, changed.in_(part)))
+            return found
 
     def retry(self, ingestion_id: str, partition_of: Mapping[int, str | None]) -> set[int]:
         """Requeue those of the files, with all their tries, that a person may retry.

@@ -54,3 +54,24 @@ def test_files_that_are_back_where_they_were_loaded_leave_nothing_to_decide(lake
     ingestion = lake.ingestion("back", source={"type": "local", "url": str(before)})
     assert lake.load(ingestion) == []
     assert [each.status for each in lake.store.files.find(ingestion.id)] == ["SUCCESS", "SKIPPED"]
+
+
+def test_files_that_moved_are_known_also_where_the_state_was_lost(
+    lake: Lake, state_url: str
+) -> None:
+    before = lake.folder("before")
+    write_ids(before, "a.csv", 1, 2)
+    lake.load(lake.ingestion("lost", source={"type": "local", "url": str(before)}))
+    after = lake.root / "after"
+    shutil.move(before, after)
+    write_ids(after, "b.csv", 3)
+    lake.store.close()
+    lake.store = ProcessedFiles(state_url)
+    lake.store.upgrade()
+
+    ingestion = lake.ingestion("lost", source={"type": "local", "url": str(after)})
+    lake.load(ingestion)
+
+    assert lake.ids("lost") == Counter([1, 2, 3])
+    statuses = sorted(each.status for each in lake.store.files.find(ingestion.id))
+    assert statuses == ["QUARANTINED", "SUCCESS", "SUCCESS"]

@@ -172,24 +172,30 @@ class Members:
         reason = f"it is not below source.url, which is {self._ingestion.spec.source.url}"
         self.skip(dict.fromkeys(elsewhere, reason), FILE_GONE)
 
-    def leave_out_what_was_loaded_from_elsewhere(self) -> None:
-        """Quarantine files that were loaded under another address of the source.
+    def leave_out_what_was_loaded_from_elsewhere(self) -> bool:
+        """Quarantine files that were loaded under another address of the source, if there are any.
 
         A folder that is moved or mounted elsewhere takes its files along, and the state knows a
-        file by its whole address. So the same file is told by its name and its version.
+        file by its whole address. So the same file is told by its name and its version, or by the
+        time of its last change if the state was lost and has learned it from the table.
         """
         name, url = self._ingestion.spec.name, self._ingestion.spec.source.url
-        versions = {file.version for file in self._files.values()}
+        files = self._files.values()
+        found = self._ingestion.store.files.loaded_outside(
+            self._ingestion.id,
+            f"{url.rstrip('/')}/",
+            {file.version for file in files},
+            {file.modified_at for file in files},
+        )
         loaded = {
             (version, path.rpartition("/")[2]): path
-            for path, version in self._ingestion.store.files.loaded_outside(
-                self._ingestion.id, f"{url.rstrip('/')}/", versions
-            )
+            for path, version in found
             if self._relative_path(path) is None
         }
         twice: dict[str, Bad] = {}
         for path, file in self._files.items():
-            before = loaded.get((file.version, path.rpartition("/")[2]))
+            own = path.rpartition("/")[2]
+            before = loaded.get((file.version, own)) or loaded.get((file.modified_at, own))
             if before is not None:
                 twice[path] = Bad(
                     LOADED_ELSEWHERE,
@@ -198,6 +204,7 @@ class Members:
                     f"'autoloader undo {name}' for {before} and then 'autoloader retry {name}'",
                 )
         self.quarantine(twice)
+        return bool(twice)
 
     def _relative_path(self, path: str) -> str | None:
         section = self._ingestion.spec.source

@@ -258,6 +258,9 @@ class BatchLoad:
         failpoints.reach("prepared")
         base = self._attempts.catch_up()
         self._members.leave_out_what_is_loaded()
+        # Once more, because a state that was lost has learned only now what is loaded.
+        if self._batch.kind == "load" and self._members.leave_out_what_was_loaded_from_elsewhere():
+            raise FilesLeft
         attempt = self._attempts.begin(base)
         audited = self._write(attempt, with_rows)
         failpoints.reach("audited")
