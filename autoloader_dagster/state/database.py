@@ -54,8 +54,10 @@ REVISIONS = tuple(f"{number:04}" for number in range(1, 13))
 OLDEST_USABLE = "0012"
 
 _BUSY_TIMEOUT_SECONDS = 60
-# Between two statements of a transaction pass milliseconds.
-_STANDSTILL_SECONDS = 30
+# Between two statements of a transaction pass milliseconds. A process that was stopped may have two
+# transactions, and the second gets its lock when the first is ended; whoever waits for both of them
+# must not give up before that.
+_STANDSTILL_SECONDS = 15
 _CONNECT_TIMEOUT_SECONDS = 10
 # A connection that was cut without a word is noticed after two minutes. The systems of both sides
 # tell that, not the server's process, so a statement that takes hours is not ended. It is as long

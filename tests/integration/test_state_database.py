@@ -651,7 +651,9 @@ def test_limits_of_the_server_end_no_session_and_no_statement(postgres_database_
     # A writer that was stopped in the middle of a transaction is ended all the same.
     with opened.writing() as connection:
         shown = connection.scalar(text("SHOW idle_in_transaction_session_timeout"))
-        assert shown == "30s"
+        assert shown == "15s"
+        # Two of them, one after the other, keep nobody waiting for longer than a lock may take.
+        assert connection.scalar(text("SHOW lock_timeout")) == "1min"
         with pytest.raises(StateError) as canceled, opened.translating():
             connection.execute(text("SELECT pg_cancel_backend(pg_backend_pid()), pg_sleep(60)"))
     assert "canceled a statement of this process" in str(canceled.value)
