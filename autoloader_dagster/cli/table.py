@@ -76,7 +76,8 @@ def print_columns(
     ]
     beside, below = columns, []
     if not data and _least(columns) > console.width:
-        beside, below = _fitting([c for c in columns if any(c.cells)], console.width)
+        filled = [column for column in columns if any(column.cells)]
+        beside, below = _fitting(filled or columns, console.width)
     dropped = [c for c in columns if c not in (*beside, *below) and any(c.cells)]
     widths = _widths(beside, console.width)
     if title:

@@ -83,3 +83,11 @@ def test_rows_of_data_keep_every_column_and_every_value_in_one_piece(
 def test_wide_characters_keep_the_columns_in_line() -> None:
     lines = _printed(80, ("file", ">rows"), ("日本.csv", "7"), ("a.csv", "1,000"))
     assert lines == ["file       rows", "日本.csv      7", "a.csv     1,000"]
+
+
+def test_a_table_without_any_value_has_its_header_at_any_width() -> None:
+    for width in (1, 20, 40, 80, 200):
+        assert _printed(width, _HISTORY)[0].startswith("batch"), width
+        empty = _printed(width, _HISTORY, ("",) * len(_HISTORY))
+        assert empty[0].split()[0] == "batch", width
+    assert _printed(1, ("reason", "meaning"))[0].startswith("reason")
