@@ -6,6 +6,7 @@ Credentials are the exception: a connection names the variable it wants (``env:N
 
 import os
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ _PLAIN_REMOTE = re.compile(
     r"(?:[a-z+]*://)?(?:[\w.-]+|\[[0-9A-Fa-f:.]+\])?(?::[0-9]{1,5})?/?(?:;[\w-]+=[^;]*)*;?"
 )
 _SCHEME = re.compile(r"(?:[A-Za-z+]*:)?//")
+READ_NAMES_AS_UTF8 = "Set PYTHONUTF8=1, or a locale that ends with UTF-8."
 _ENCODED = {"/": "%2F", "?": "%3F", "#": "%23", "=": "%3D", ";": "%3B"}
 
 
@@ -113,11 +115,13 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
             f"AUTOLOADER_SPARK_IDLE_SECONDS is '{idle}', which is not a number of seconds",
             "Set it to a number above 0, or unset it for 900.",
         )
+    warehouse = env.get("AUTOLOADER_WAREHOUSE") or str(home / "warehouse")
+    _check_encoding("AUTOLOADER_WAREHOUSE", warehouse)
     return Settings(
         home=home,
         specs_dir=_path("AUTOLOADER_SPECS_DIR", env.get("AUTOLOADER_SPECS_DIR") or _SPECS_DIR),
         database_url=env.get("AUTOLOADER_DATABASE_URL") or f"sqlite:///{home / 'state.db'}",
-        warehouse=env.get("AUTOLOADER_WAREHOUSE") or str(home / "warehouse"),
+        warehouse=warehouse,
         spark_remote=remote,
         spark_conf=conf_path,
         cache=_cache(env, home),
@@ -149,6 +153,18 @@ def check_path(variable: str, path: Path, refused: str) -> None:
             f"{variable} is {path}, and its path contains a {found}",
             f"Set it to a folder without {found} in its path.",
         )
+
+
+def misread(path: str) -> str | None:
+    """Why this process may mean another file than others do by this path; None if it does not.
+
+    Where the locale is not UTF-8, Python reads names in the locale's encoding and gives one file
+    another name. Java and workers of other locales would not find it, or take it for a new one.
+    """
+    encoding = sys.getfilesystemencoding()
+    if path.isascii() or encoding.lower().replace("_", "-") == "utf-8":
+        return None
+    return f"the locale has Python read names of files as {encoding}, and they are UTF-8"
 
 
 def check_remote(remote: str) -> None:
@@ -211,12 +227,19 @@ def _user(remote: str) -> str:
 
 def _path(variable: str, value: str) -> Path:
     try:
-        return Path(value).expanduser().absolute()
+        path = Path(value).expanduser().absolute()
     except RuntimeError as error:
         raise UsageError(
             f"{variable} is '{value}', and this user has no home folder for '~'",
             f"Set {variable} to an absolute path, or set HOME.",
         ) from error
+    _check_encoding(variable, str(path))
+    return path
+
+
+def _check_encoding(variable: str, path: str) -> None:
+    if why := misread(path):
+        raise UsageError(f"{variable} is {path}, and {why}", READ_NAMES_AS_UTF8)
 
 
 def _cache(env: Mapping[str, str], home: Path) -> Path:

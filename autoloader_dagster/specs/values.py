@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from autoloader_dagster.settings import READ_NAMES_AS_UTF8, misread
 from autoloader_dagster.specs.globs import translate_glob
 
 IDENTIFIER = re.compile(r"[a-z0-9_]+")
@@ -164,6 +165,8 @@ def check_path(path: str) -> None:
     except RuntimeError:
         raise ValueError("begins with ~ and the name of a user who is not known here") from None
     except ValueError:
+        if why := misread(path):
+            raise ValueError(f"cannot be looked up: {why}. {READ_NAMES_AS_UTF8}") from None
         raise ValueError("holds a character that no path can hold") from None
 
 

@@ -4,6 +4,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -274,6 +275,63 @@ def test_a_name_that_is_not_utf8_is_listed_as_unusable_beside_the_others(tmp_pat
     assert bad.relative_path == r"caf\udce9.csv (name is not UTF-8)"
     assert "rename it" in (bad.unusable or "")
     assert names(source_at(tmp_path, exclude=["caf*"])) == ["a.csv"]
+
+
+# Each way in which a process meets a file's name, and what it says about it.
+_NAMES = r"""
+import sys
+from pathlib import Path
+from autoloader_dagster.errors import AutoloaderError
+from autoloader_dagster.settings import load_settings
+from autoloader_dagster.sources.base import FileRef
+from autoloader_dagster.sources.filters import FileFilter
+from autoloader_dagster.sources.local.source import LocalFileSource
+
+root = sys.argv[1]
+def source(root, **filters):
+    return LocalFileSource(root, FileFilter(**filters), "orders")
+def listed(source):
+    return [ref.relative_path for page in source.list_pages() for ref in page]
+name = f"{root}/odd/\u00e4.csv"
+[ref] = next(source(f"{root}/plain").list_pages())
+other = FileRef(name, "\u00e4.csv", ref.size, ref.modified_at, ref.version)
+for call in (
+    lambda: listed(source(f"{root}/plain")),
+    lambda: listed(source(f"{root}/odd")),
+    lambda: listed(source(f"{root}/odd", exclude=["*"])),
+    lambda: listed(source(f"{root}/plain", include=["\u00fc/*.csv"])),
+    lambda: listed(source(f"{root}/\u00fc")),
+    lambda: source(f"{root}/odd").stat([name]),
+    lambda: source(f"{root}/odd").open(other),
+    lambda: load_settings({"AUTOLOADER_HOME": f"{root}/\u00fc"}),
+    lambda: load_settings({"AUTOLOADER_WAREHOUSE": f"{root}/\u00fc"}),
+):
+    try:
+        print(ascii(call()))
+    except AutoloaderError as error:
+        print(type(error).__name__, ascii(str(error)))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="names of files are UTF-8 there always")
+def test_a_process_whose_locale_is_not_utf8_refuses_names_that_it_would_misread(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "plain").mkdir()
+    (tmp_path / "odd").mkdir()
+    (tmp_path / "plain" / "a.csv").touch()
+    (tmp_path / "odd" / "\u00e4.csv").touch()
+    locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    command = [sys.executable, "-c", _NAMES, str(tmp_path)]
+    done = subprocess.run(
+        command, env={**os.environ, **locale}, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    plain, *others = done.stdout.splitlines()
+    assert plain == "['a.csv']"
+    assert [each.split()[0] for each in others] == ["SourceUnavailable"] * 6 + ["UsageError"] * 2
+    assert all("read names of files as ascii" in each for each in others), others
+    assert all("PYTHONUTF8=1" in each for each in others), others
 
 
 def test_a_folder_that_may_not_be_read_is_an_error_unless_it_is_left_out(public_path: Path) -> None:

@@ -20,6 +20,7 @@ from autoloader_dagster.errors import (
     SourceNotFound,
     SourceUnavailable,
 )
+from autoloader_dagster.settings import READ_NAMES_AS_UTF8, misread
 from autoloader_dagster.sources.base import FileRef
 from autoloader_dagster.sources.filters import FileFilter
 from autoloader_dagster.sources.stream import open_stream
@@ -136,6 +137,7 @@ class LocalFileSource:
         """
         with ExitStack() as on_error:
             try:
+                self._check_encoding(ref.path)
                 if self._why_outside(ref.path):
                     raise self._changed(ref, "gave way to a link")
                 file = on_error.enter_context(io.FileIO(ref.path, opener=self._open_at_once))
@@ -201,6 +203,7 @@ class LocalFileSource:
         at = ""
         for part in self._chosen.prefix.split("/")[:-1]:
             path = self._absolute(at + part)
+            self._check_encoding(path)
             try:
                 status = os.lstat(path)
             except OSError as error:
@@ -220,6 +223,8 @@ class LocalFileSource:
         try:
             with os.scandir(path) as entries:
                 for entry in entries:
+                    # Also one that the filters leave out: they would see another name.
+                    self._check_encoding(entry.name)
                     relative_path = folder + entry.name
                     if entry.is_dir(follow_symlinks=False):
                         if not self._chosen.prunes(relative_path):
@@ -239,6 +244,7 @@ class LocalFileSource:
         return names, sub_folders
 
     def _look_at(self, path: str) -> FileRef | None:
+        self._check_encoding(path)
         status = self._stat_file(path)
         if status is None:
             return None
@@ -282,6 +288,7 @@ class LocalFileSource:
         return os.open(path, flags | os.O_NONBLOCK | (0 if links else os.O_NOFOLLOW))
 
     def _stat_root(self) -> os.stat_result:
+        self._check_encoding(self._root)
         if self._fence is not None and not is_below(self._root, self._fence.folders):
             raise SourceAccessDenied(
                 f"folder {self._root} of spec '{self._spec}' leads to "
@@ -299,6 +306,17 @@ class LocalFileSource:
                 "Create it, mount it, or correct source.url; a relative url is relative to the "
                 "folder of the spec file.",
             ) from error
+
+    def _check_encoding(self, name: str) -> None:
+        """Refuse a name that this process reads in another way than others do.
+
+        Under its other name the file would be loaded once more, or be taken for one that is gone.
+        """
+        if why := misread(name):
+            raise SourceUnavailable(
+                f"{_printable(name)} of spec '{self._spec}' cannot be read: {why}",
+                READ_NAMES_AS_UTF8,
+            )
 
     def _absolute(self, relative_path: str) -> str:
         return f"{self._root.rstrip('/')}/{relative_path}"
