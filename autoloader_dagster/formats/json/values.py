@@ -89,7 +89,7 @@ def parse_canonical(data: bytes) -> object:
     are ints.
 
     Raises:
-        NotCanonical: It is not such a text, or is no JSON.
+        NotCanonical: It is not such a text, or it is not JSON.
     """
     data = data.strip(b" \t\r\n")
     if data.translate(_DIGITS_AS_ZERO).find(b"0" * _MANY_DIGITS) >= 0:
