@@ -76,8 +76,8 @@ SESSION_CONF: dict[str, str] = {
     # Speed: Java never compiles a method of more bytes than this. A table of many columns becomes
     # such a method, unless Spark is told to cut it into smaller ones.
     "spark.sql.codegen.hugeMethodLimit": "8000",
-    # What Spark infers from a projection of thousands of columns takes minutes, and no load joins by
-    # a condition that it would help.
+    # What Spark infers from a projection of thousands of columns takes minutes, and helps no join
+    # of a load.
     "spark.sql.constraintPropagation.enabled": "false",
     # Answers to this client.
     "spark.sql.execution.arrow.useLargeVarTypes": "false",
