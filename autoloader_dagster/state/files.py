@@ -305,7 +305,7 @@ class Files:
 
         with self._database.reading() as connection:
             version = StoredFile.file_version
-            found = loaded(version, and_(~learned, one_of(version, versions, connection)))
+            found = loaded(version, one_of(version, versions, connection))
             any_learned = exists().where(StoredFile.ingestion_id == ingestion_id, learned)
             if connection.scalar(select(any_learned)):
                 times = list(changes)

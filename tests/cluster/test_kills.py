@@ -32,8 +32,8 @@ def some_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     keys_are(monkeypatch, "tests", "tests")
 
 
-def _fill(bucket: S3Bucket, files: int = _FILES) -> None:
-    for number in range(files):
+def _fill(bucket: S3Bucket) -> None:
+    for number in range(_FILES):
         first = number * _ROWS
         lines = (json.dumps({"id": first + i, "note": "x" * 80}) for i in range(_ROWS))
         bucket.put(f"in/{number}.json", "\n".join(lines).encode())
@@ -47,26 +47,22 @@ def _executor(places: ClusterPlaces, number: str) -> psutil.Process | None:
     root = Path(places.logs).parent
     for process in psutil.process_iter():
         try:
-            words = process.cmdline()
-            if (
-                f"--executor-id {number} " in " ".join(words)
-                and root in Path(process.cwd()).parents
-            ):
+            command = " ".join(process.cmdline())
+            if f"--executor-id {number} " in command and root in Path(process.cwd()).parents:
                 return process
         except psutil.Error:
             continue
     return None
 
 
-def _kill_a_busy_executor(places: ClusterPlaces, killed: list[str]) -> bool:
+def _kill_a_busy_executor(places: ClusterPlaces, killed: list[str]) -> None:
     for each in places.executors():
         if each["activeTasks"] and each["id"] not in killed:
             process = _executor(places, each["id"])
             if process is not None:
                 process.kill()
                 killed.append(each["id"])
-                return True
-    return False
+                return
 
 
 def test_executors_that_are_killed_while_they_write_lose_and_double_nothing(
@@ -94,11 +90,6 @@ def test_executors_that_are_killed_while_they_write_lose_and_double_nothing(
     assert set(cluster_lake.statuses(ingestion).values()) == {"SUCCESS"}
     assert _has_all(cluster_lake, "killed_executors")
     wait_for(cluster.executors, 60, "an executor for the next test")
-
-
-def _runs_before(lake: Lake) -> set[str]:
-    """The runs that this test has made, which have all ended."""
-    return {f"run-{number}" for number in range(1, lake.runs + 1)}
 
 
 @pytest.fixture
@@ -140,10 +131,10 @@ def test_a_connect_server_that_is_killed_at_any_moment_loses_and_doubles_nothing
 
     for at in ("preparing the table", "reading and writing", "counting the rows", "publishing"):
         with pytest.raises(SparkUnavailable):
-            lake.load(ingestion, progress=killing(at), ended_runs=_runs_before(lake))
+            lake.load(ingestion, progress=killing(at), ended_runs=lake.runs_before())
         own.start_connect()
 
-    outcomes = lake.load(ingestion, ended_runs=_runs_before(lake))
+    outcomes = lake.load(ingestion, ended_runs=lake.runs_before())
 
     assert sum(outcome.rows for outcome in outcomes) in (0, _FILES * _ROWS)
     assert set(lake.statuses(ingestion).values()) == {"SUCCESS"}

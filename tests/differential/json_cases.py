@@ -237,7 +237,7 @@ class Files:
 
 
 def _compact(text: str) -> str:
-    """A document as most programs write it, without blanks; as it is if it is no sound one.
+    """A document as most programs write it, without blanks; unchanged if it is not sound JSON.
 
     Most of its fractions become integers, because a text with one is read in another way.
     """

@@ -89,9 +89,8 @@ class Landing:
 
     def load(self) -> list[str]:
         """Run once, after the runs before have ended; what it said if it failed."""
-        over = {f"run-{n}" for n in range(1, self.lake.runs + 1)}
         try:
-            self.lake.load(self.ingestion, ended_runs=over)
+            self.lake.load(self.ingestion, ended_runs=self.lake.runs_before())
         except AutoloaderError as error:
             return [f"{type(error).__name__}: {error.what}"]
         return []

@@ -435,7 +435,7 @@ def test_the_jars_on_the_class_path_read_s3(spark_settings: Settings, s3_bucket:
 
 
 def test_a_class_on_the_users_class_path_is_loaded(spark_settings: Settings) -> None:
-    # Java's DriverManager sees none of spark.jars, and the driver is none of our own jars.
+    # Java's DriverManager ignores spark.jars. The product's own jars do not contain this driver.
     with connect(spark_settings) as spark:
         found = spark.sql("SELECT reflect('java.lang.Class', 'forName', 'org.postgresql.Driver')")
         assert found.collect()[0][0] == "class org.postgresql.Driver"

@@ -2,9 +2,10 @@
 
 import json
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from autoloader_dagster.formats.json.records import Records, not_in_array
-from autoloader_dagster.formats.json.values import parse_telling
+from autoloader_dagster.formats.json.values import NotCanonical, parse_canonical, parse_telling
 from autoloader_dagster.formats.outcome import BadFile, beginning
 
 SPACE = b" \t\r\n"
@@ -14,16 +15,33 @@ class SeveralValues(Exception):
     """Other text follows the first value; never leaves this package."""
 
 
-def parse_document(data: bytes) -> tuple[object, bool]:
-    """Parse a text that is one JSON value; and whether it has odd numbers, see ``parse_telling``.
+class Document(NamedTuple):
+    """A text that is one JSON value.
+
+    Attributes:
+        value: The value.
+        odd: Whether it has odd numbers, see ``parse_telling``.
+        canonical: What ``parse_canonical`` proves holds for it.
+    """
+
+    value: object
+    odd: bool
+    canonical: bool
+
+
+def parse_document(data: bytes) -> Document:
+    """Parse a text that is one JSON value.
 
     Raises:
         SeveralValues: It may be several values one after the other.
         BadFile: It is not JSON.
     """
-    text = data.decode()
     try:
-        return parse_telling(text)
+        return Document(parse_canonical(data), odd=False, canonical=True)
+    except NotCanonical:
+        text = data.decode()
+    try:
+        return Document(*parse_telling(text), canonical=False)
     except json.JSONDecodeError as error:
         if is_cut(error):
             raise truncated(data) from error

@@ -76,11 +76,7 @@ class Json(FileFormat[JsonFormat]):
         # The name in the files of a column that a person made is not known.
         keys = {c.name: c.name for c in context.columns if c.name not in keys.values()} | keys
         options = self.own(spec).options
-        found = {key for item in readable for key in item.look.columns}
-        return [
-            read_json(context, options, g, files, keys, found if g.proven else None)
-            for g, files in groups.items()
-        ]
+        return [read_json(context, options, g, files, keys) for g, files in groups.items()]
 
     def finds_rows(self, look: Look) -> bool:
         return look.group == JsonGroup("lines") and not look.split

@@ -23,11 +23,9 @@ from autoloader_dagster.formats.json.group import JsonGroup
 from autoloader_dagster.formats.json.options import JsonOptions
 from autoloader_dagster.formats.json.records import Records
 from autoloader_dagster.formats.json.values import (
-    NotCanonical,
     has_half_pairs,
     is_encodable,
     parse,
-    parse_canonical,
     simplified,
 )
 from autoloader_dagster.formats.outcome import BadFile, Look, TakeSample, Value, beginning
@@ -197,19 +195,15 @@ def _look_at_document(
             raise truncated(tail)
         columns, sample = _sample(first_records(head[:HEAD_BYTES], record_path), rows)
         return replace(look, group=SPLIT, split=True, columns=columns), sample
-    odd = canonical = True
+    odd, canonical = True, False
     with _large_documents if len(head) > _SMALL_DOCUMENT_BYTES else nullcontext():
         try:
-            try:
-                document, odd, split = parse_canonical(head), False, False
-            except NotCanonical:
-                canonical = False
-                document, odd = parse_document(head)
-                # Half a surrogate pair is the matter of one record.
-                split = has_half_pairs(head.decode())
-            # Spark reads a sound document in one piece, but documents in an array each have records
-            # below their path.
-            split = split or (record_path is not None and isinstance(document, list))
+            document, odd, canonical = parse_document(head)
+            # Spark reads a sound document in one piece. Half a surrogate pair is the matter of one
+            # record, and documents in an array each have records below their path.
+            split = (not canonical and has_half_pairs(head.decode())) or (
+                record_path is not None and isinstance(document, list)
+            )
             found = records_of(document, record_path)
         except SeveralValues:
             split, found = True, [record for _, record in Records([head], record_path)]

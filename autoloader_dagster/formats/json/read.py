@@ -6,7 +6,7 @@ place goes to ``_rescued``.
 """
 
 import secrets
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from autoloader_dagster.formats.json.group import JsonGroup
@@ -37,7 +37,6 @@ def read_json(
     group: JsonGroup,
     files: Sequence[SourceFile],
     keys: Mapping[str, str],
-    all_keys: Collection[str] | None = None,
 ) -> "DataFrame":
     """A frame with the table's columns and the lineage columns.
 
@@ -46,8 +45,7 @@ def read_json(
         options: How the files are laid out.
         group: What the files are, all of them.
         files: The files.
-        keys: For each key of a record that has a column, that column.
-        all_keys: Every key that a record of these files has; None if that is not known.
+        keys: The column of each key that was found in the files, or that the table has a column of.
     """
     from pyspark.sql import functions as F
 
@@ -80,7 +78,7 @@ def read_json(
         if sql_type != "string":
             misfits.append(f"(_value_{i} is null and {raw} is not null)")
     frame = frame.select("*", *texts).select("*", *values)
-    others = all_keys is None or not present.keys() >= set(all_keys)
+    others = not group.proven or len(present) < len(keys)
     frame = frame.select(
         *[F.col(f"_value_{i}").alias(name) for i, name in enumerate(present.values())],
         F.expr(_rescued(list(present), others, misfits, marks)).alias(RESCUED),

@@ -53,15 +53,15 @@ def find_unreadable(
     return _halve(list(readable), try_read)
 
 
-def is_no_files(error: BaseException) -> bool:
-    """Whether an error is no file's own fault if it comes with every file."""
+def may_come_with_every_file(error: BaseException) -> bool:
+    """Whether the environment has caused an error, if it comes with every file."""
     return is_environment(error) or is_not_found(error)
 
 
 def _is_its_own_fault(
     named: Readable, alone: Exception, readable: Sequence[Readable], try_read: TryRead
 ) -> bool:
-    if not is_no_files(alone):
+    if not may_come_with_every_file(alone):
         return True
     others = [r for r in readable if r is not named]
     return bool(others) and _failure(try_read, [min(others, key=_size)]) is None
@@ -92,7 +92,7 @@ def _halve(readable: list[Readable], try_read: TryRead) -> dict[str, str]:
             good += len(part)
         elif len(part) == 1:
             found[part[0].file.path] = short(failure)
-            environment = environment or is_no_files(failure)
+            environment = environment or may_come_with_every_file(failure)
         else:
             middle = len(part) // 2
             todo += [part[middle:], part[:middle]]
@@ -102,9 +102,9 @@ def _halve(readable: list[Readable], try_read: TryRead) -> dict[str, str]:
 def _scan(error: Exception, readable: Sequence[Readable], try_read: TryRead) -> dict[str, str]:
     """Every file that cannot be read: at most one read a file, and 64 of groups."""
     by_size = sorted(readable, key=_size)
-    if is_no_files(error) and len(by_size) > 1:
+    if may_come_with_every_file(error) and len(by_size) > 1:
         alone = [_failure(try_read, [item]) for item in by_size[:_TELLING]]
-        if all(failure is not None and is_no_files(failure) for failure in alone):
+        if all(failure is not None and may_come_with_every_file(failure) for failure in alone):
             return {}
     width = max(_LEAST_IN_A_GROUP, -(-len(readable) // _GROUPS))
     groups = [readable[i : i + width] for i in range(0, len(readable), width)]

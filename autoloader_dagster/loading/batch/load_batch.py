@@ -36,7 +36,7 @@ from autoloader_dagster.loading.batch.files import FilesLeft, Members
 from autoloader_dagster.loading.batch.find_bad_files import (
     TryRead,
     find_unreadable,
-    is_no_files,
+    may_come_with_every_file,
 )
 from autoloader_dagster.loading.batch.large_files import with_looks
 from autoloader_dagster.loading.batch.lease import Lease
@@ -338,7 +338,7 @@ class BatchLoad:
         if not found:
             # It may be all of them together, which must not keep each of them waiting for ever.
             half = readable[len(readable) // 2 :] if len(readable) > 1 else ()
-            if not is_no_files(error) and self._requeue(half):
+            if not may_come_with_every_file(error) and self._requeue(half):
                 return
             kind = TableUnavailable if is_environment(error) else LoadError
             raise kind(

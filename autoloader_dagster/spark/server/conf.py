@@ -13,7 +13,7 @@ from autoloader_dagster.specs.registry import SOURCES, source_of
 PORT = "spark.connect.grpc.binding.port"
 TOKEN = "spark.connect.authenticate.token"
 DRIVER_MEMORY = "spark.driver.memory"
-CLASS_PATH = "spark.driver.extraClassPath"
+_CLASS_PATH = "spark.driver.extraClassPath"
 _JAVA_OPTIONS = ("spark.driver.defaultJavaOptions", "spark.driver.extraJavaOptions")
 _LIBRARY_PATH = "spark.driver.extraLibraryPath"
 
@@ -163,18 +163,18 @@ def java_options(conf: dict[str, str]) -> list[str]:
 
 
 def class_path(conf: dict[str, str]) -> list[str]:
-    """What comes before Spark's own jars, as for a driver of JDBC that a catalog needs.
+    """Return the paths that come before Spark's own jars, such as a catalog's JDBC driver.
 
     Raises:
         SparkSetupError: A path does not exist.
     """
-    return _paths(conf, CLASS_PATH)
+    return _paths(conf, _CLASS_PATH)
 
 
 def _paths(conf: dict[str, str], key: str) -> list[str]:
     paths = [path for path in conf.get(key, "").split(os.pathsep) if path]
     for path in paths:
-        # Java says nothing of a path that is not there, and runs in a folder of its own.
+        # Java ignores a path that does not exist, and runs in a folder of its own.
         place = Path(path.removesuffix("*"))
         if not place.is_absolute() or not place.exists():
             raise SparkSetupError(
