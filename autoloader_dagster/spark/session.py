@@ -217,6 +217,7 @@ def _open_session(channel: "Channel", server: str, seconds: float) -> Iterator["
             logger.setLevel(_SILENT)
     # pyspark.sql.functions looks here for which kind of column to make.
     os.environ["SPARK_CONNECT_MODE_ENABLED"] = "1"
+    _without_call_sites()
     session = ConnectSession.builder.channelBuilder(channel).create()
     # pyspark would keep each client to the end of the process, to free models that we never make.
     atexit.unregister(session.client._cleanup_ml_cache)  # noqa: SLF001
@@ -235,6 +236,20 @@ def _open_session(channel: "Channel", server: str, seconds: float) -> Iterator["
         yield cast("SparkSession", session)
     finally:
         _close(session, channel)
+
+
+def _without_call_sites() -> None:
+    """Have pyspark not look for the line of ours that makes each part of a plan.
+
+    It costs as much as making the part, and the paths of our files go along with every plan. It
+    asks once in a process, when it makes the first part; without a session it answers no.
+    """
+    from pyspark.sql.connect.functions import lit
+    from pyspark.sql.connect.session import SparkSession as ConnectSession
+
+    # The session of a program that has one decides for that program.
+    if ConnectSession.getActiveSession() is None:
+        lit(1).isNull()
 
 
 def _close(session: "ConnectSession", channel: "Channel") -> None:

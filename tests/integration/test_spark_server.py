@@ -64,7 +64,11 @@ def living(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     Each test begins with ``ensure``, so it runs alone as well.
     """
     root = tmp_path_factory.mktemp("living")
-    settings = settings_for(root / "home", AUTOLOADER_SPARK_CONF=str(cheap_conf(root)))
+    conf = cheap_conf(root)
+    with conf.open("a") as more:
+        # A stream of answers ends after two minutes, here after one second.
+        more.write("spark.connect.execute.reattachable.senderMaxStreamDuration 1s\n")
+    settings = settings_for(root / "home", AUTOLOADER_SPARK_CONF=str(conf))
     yield settings
     EmbeddedServer(settings).stop()
 
@@ -136,28 +140,6 @@ def test_only_the_owner_can_read_what_is_secret(spark_settings: Settings) -> Non
     assert address.token not in repr(address)
 
 
-def test_a_port_that_is_fixed_and_taken_is_named_and_options_of_java_are_the_owners(
-    own: Callable[..., Settings], tmp_path: Path
-) -> None:
-    conf = tmp_path / "spark.conf"
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        # Java refuses two garbage collectors.
-        chosen = ["-XX:+UseSerialGC", "-Da.setting=1"]
-        conf.write_text(
-            f"spark.connect.grpc.binding.port {port}\n"
-            f"spark.driver.extraJavaOptions {' '.join(chosen)}\n"
-        )
-        settings = own(AUTOLOADER_SPARK_CONF=str(conf))
-        with pytest.raises(SparkSetupError, match=f"cannot have port {port}") as caught:
-            EmbeddedServer(settings).ensure()
-    assert str(conf) in caught.value.hint
-    # Now it is free, and it is the one that is used.
-    address = EmbeddedServer(settings).ensure()
-    assert address.port == port
-    assert _chosen_options(address) == chosen
-
-
 def test_a_server_that_ends_at_once_shows_the_end_of_its_log(
     own: Callable[..., Settings], tmp_path: Path
 ) -> None:
@@ -194,22 +176,7 @@ def test_a_damaged_catalog_is_named(own: Callable[..., Settings]) -> None:
     assert "restore the file from a backup" in caught.value.hint
 
 
-def test_a_home_of_any_name_has_its_log_and_its_tables_in_it(
-    own: Callable[..., Settings], tmp_path: Path
-) -> None:
-    cheap_conf(tmp_path)
-    before = {*tmp_path.iterdir()}
-    settings = own("Zoë's 100%d, a;b #1 ${x} %20")
-    with connect(settings) as spark:
-        spark.sql("CREATE NAMESPACE lake.n")
-        spark.range(3).repartition(2).writeTo("lake.n.t").using("iceberg").create()
-        assert spark.table("lake.n.t").count() == 3
-    log = EmbeddedServer(settings).status().log
-    assert "Spark Connect server started" in log.read_text()
-    assert {*tmp_path.iterdir()} - before == {settings.home}
-
-
-def test_the_java_of_the_wheel_serves_under_the_c_locale(
+def test_the_java_of_the_wheel_serves_under_the_c_locale_at_the_owners_port_and_options(
     own: Callable[..., Settings], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     too_old = tmp_path / "bin" / "java"
@@ -222,7 +189,23 @@ def test_the_java_of_the_wheel_serves_under_the_c_locale(
     monkeypatch.setenv("LC_ALL", "C")
     file = tmp_path / "Zürich 1 é.csv"
     file.write_text("a\n1\n2\n")
-    settings = own(cheap=False)
+    conf = tmp_path / "spark.conf"
+    # Java refuses two garbage collectors.
+    chosen = ["-XX:+UseSerialGC", "-Da.setting=1"]
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        conf.write_text(
+            f"spark.connect.grpc.binding.port {port}\n"
+            f"spark.driver.extraJavaOptions {' '.join(chosen)}\n"
+        )
+        settings = own(AUTOLOADER_SPARK_CONF=str(conf))
+        with pytest.raises(SparkSetupError, match=f"cannot have port {port}") as caught:
+            EmbeddedServer(settings).ensure()
+    assert str(conf) in caught.value.hint
+    # Now it is free, and it is the one that is used.
+    address = EmbeddedServer(settings).ensure()
+    assert address.port == port
+    assert _chosen_options(address) == chosen
     with connect(settings) as spark:
         spark.sql("CREATE NAMESPACE lake.n")
         spark.read.csv(str(file), header=True).writeTo("lake.n.t").using("iceberg").create()
@@ -243,23 +226,32 @@ def _chosen_options(address: ServerAddress) -> list[str]:
 # --- stopping -----------------------------------------------------------------------------------
 
 
-def test_an_idle_server_stops_but_not_while_a_session_is_open(own: Callable[..., Settings]) -> None:
-    settings = own(AUTOLOADER_SPARK_IDLE_SECONDS="2")
+def test_an_idle_server_stops_but_not_while_a_session_is_open_in_a_home_of_any_name(
+    own: Callable[..., Settings], tmp_path: Path
+) -> None:
+    cheap_conf(tmp_path)
+    before = {*tmp_path.iterdir()}
+    settings = own("Zoë's 100%d, a;b #1 ${x} %20", AUTOLOADER_SPARK_IDLE_SECONDS="2")
     server = EmbeddedServer(settings)
     with connect(settings) as spark:
         address = server.ensure()
         assert server.status().in_use
         # The time itself is what is tested here: more than twice the idle time.
         time.sleep(5)
-        assert spark.range(3).count() == 3
+        spark.sql("CREATE NAMESPACE lake.n")
+        spark.range(3).repartition(2).writeTo("lake.n.t").using("iceberg").create()
     assert not server.status().in_use
     await_that(lambda: server.status().state == "stopped")
     assert java_is_gone(address)
     assert not (settings.spark_dir / "server.json").exists()
-    assert "nobody had a session for 2 s" in server.status().log.read_text()
+    log = server.status().log.read_text()
+    assert "Spark Connect server started" in log
+    assert "nobody had a session for 2 s" in log
     with connect(settings) as spark:
-        assert spark.range(3).count() == 3
+        assert spark.table("lake.n.t").count() == 3
         assert server.ensure().pid != address.pid
+    # Its log and its tables are in it, and nothing is beside it.
+    assert {*tmp_path.iterdir()} - before == {settings.home}
 
 
 # --- dying ----------------------------------------------------------------------------------------
@@ -309,6 +301,14 @@ def test_java_does_not_outlive_a_killed_supervisor(living: Settings) -> None:
     assert again.pid != address.pid
     with connect(settings) as spark:
         assert spark.range(3).count() == 3
+
+
+def test_a_call_longer_than_the_servers_streams_is_not_cut(living: Settings) -> None:
+    # The client asks for the rest each time, and none of that may count as a failure.
+    with connect(living) as spark:
+        started = time.monotonic()
+        spark.sql("SELECT reflect('java.lang.Thread', 'sleep', 15000L)").collect()
+        assert time.monotonic() - started >= 15
 
 
 @pytest.mark.parametrize("ours", [True, False])
@@ -439,20 +439,6 @@ def test_a_class_on_the_users_class_path_is_loaded(spark_settings: Settings) -> 
     with connect(spark_settings) as spark:
         found = spark.sql("SELECT reflect('java.lang.Class', 'forName', 'org.postgresql.Driver')")
         assert found.collect()[0][0] == "class org.postgresql.Driver"
-
-
-def test_a_call_longer_than_the_servers_streams_is_not_cut(
-    own: Callable[..., Settings], tmp_path: Path
-) -> None:
-    # The server ends each stream of answers after two minutes, here one second, and the client
-    # asks for the rest; none of that may count as a failure.
-    conf = cheap_conf(tmp_path)
-    with conf.open("a") as more:
-        more.write("spark.connect.execute.reattachable.senderMaxStreamDuration 1s\n")
-    with connect(own(AUTOLOADER_SPARK_CONF=str(conf))) as spark:
-        started = time.monotonic()
-        spark.sql("SELECT reflect('java.lang.Thread', 'sleep', 15000L)").collect()
-        assert time.monotonic() - started >= 15
 
 
 def test_the_proxy_of_the_environment_is_not_asked_for_the_embedded_server(
