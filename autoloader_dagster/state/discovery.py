@@ -151,7 +151,11 @@ class FileDiscovery:
                     connection.execute(DropTable(_OPEN))
         counts["unchanged"] += int(listed) - counts.total()
         return Discovery(
-            listed=int(listed), bytes_listed=int(bytes_listed), bytes_new=bytes_new, **counts
+            listed=int(listed),
+            bytes_listed=int(bytes_listed),
+            bytes_new=bytes_new,
+            began=began,
+            **counts,
         )
 
 

@@ -1,7 +1,7 @@
 """What goes into the state and comes out of it: frozen values, no database behind them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal, NamedTuple, Protocol
 
@@ -89,6 +89,7 @@ class Discovery:
         in_flight: Left for the next listing, because another version is being loaded just now, or
             a listing that began later has seen one.
         bytes_new: Bytes of the new and the changed ones.
+        began: When the listing began, by the database's clock; None if nothing was listed.
     """
 
     listed: int = 0
@@ -101,6 +102,7 @@ class Discovery:
     quarantined: int = 0
     in_flight: int = 0
     bytes_new: int = 0
+    began: datetime | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

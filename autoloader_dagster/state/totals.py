@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Collection
+from datetime import datetime
 
 from sqlalchemy import func, select
 
@@ -39,13 +40,26 @@ class Totals:
                 found[ingestion][status] = StatusTotals(number, int(size), int(rows))
         return dict(found)
 
-    def number_of_files(self, ingestion_id: str, statuses: Collection[FileStatus]) -> int:
-        """How many file versions have one of these statuses; cheap, however many there are."""
+    def number_of_files(
+        self,
+        ingestion_id: str,
+        statuses: Collection[FileStatus],
+        discovered_before: datetime | None = None,
+    ) -> int:
+        """How many file versions have one of these statuses; cheap, however many there are.
+
+        Args:
+            ingestion_id: ``tenant/name``.
+            statuses: Those that count.
+            discovered_before: Only versions that were found before this moment count.
+        """
         counted = (
             select(func.count())
             .select_from(StoredFile)
             .where(StoredFile.ingestion_id == ingestion_id, StoredFile.status.in_(list(statuses)))
         )
+        if discovered_before is not None:
+            counted = counted.where(StoredFile.discovered_at < discovered_before)
         with self._database.reading() as connection:
             return connection.scalar(counted) or 0
 

@@ -139,7 +139,8 @@ def test_one_partition_can_be_loaded_by_itself(project: Project) -> None:
     rest = project.run("run", "parts")
     assert rest.code == 0, rest.err
     assert "2024-03-01" in rest.out
-    assert "1 files loaded, 1 rows" in rest.out
+    # The file that waited was known, and is not called unchanged.
+    assert "1 files loaded, 1 rows from 9 B, 1 files unchanged;" in rest.out
     (note,) = done.json["notes"]
     assert note.startswith("2024-03-02.csv has one column, 'id;n', and its cells seem to be")
     assert note.endswith("set format.options.delimiter: ';'")

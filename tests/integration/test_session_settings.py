@@ -170,6 +170,16 @@ def test_sessions_share_what_the_server_has_compiled(lake: Lake) -> None:
         assert not another.catalog.tableExists("mine")
 
 
+def test_plans_do_not_name_lines_of_our_files(lake: Lake) -> None:
+    from pyspark.sql import functions as F
+
+    with connect(lake.settings) as spark:
+        frame = spark.range(1).select(F.col("id").cast("string").alias("name"))
+        plan = frame._plan.to_proto(cast("ConnectSession", spark).client).SerializeToString()
+    assert b"name" in plan
+    assert b".py" not in plan
+
+
 def test_a_session_that_a_server_does_not_copy_is_used_as_it_is(lake: Lake) -> None:
     with connect(lake.settings) as spark:
         # It is there already, so the server refuses to make it by copying another one.

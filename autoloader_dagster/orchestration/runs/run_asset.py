@@ -5,7 +5,7 @@ in Dagster's event log like any other.
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import dagster as dg
@@ -45,7 +45,8 @@ from autoloader_dagster.orchestration.runs.tags import (
 from autoloader_dagster.settings import load_settings
 from autoloader_dagster.specs.connections import Connections
 from autoloader_dagster.specs.spec_set import LoadedSpec
-from autoloader_dagster.state.records import BatchRow, FileRow
+from autoloader_dagster.state.records import BatchRow, Discovery, FileRow
+from autoloader_dagster.state.store import ProcessedFiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,7 +257,7 @@ def _report(
         status="SUCCESS" if result is None or result.success else "FAILURE",
         files=FileCounts(
             loaded=len(loaded),
-            unchanged=found.unchanged,
+            unchanged=_unchanged(store, ingestion.id, found, of_run),
             failed=sum(row.status == "FAILED" for row in aside),
             quarantined=sum(row.status == "QUARANTINED" for row in aside),
             skipped=found.skipped + sum(row.status == "SKIPPED" for row in of_run),
@@ -276,6 +277,23 @@ def _report(
         note=planned.empty_because,
         notes=notes_of(_materializations(result)) if result else (),
     )
+
+
+def _unchanged(
+    store: ProcessedFiles, ingestion_id: str, found: Discovery, of_run: Iterable[FileRow]
+) -> int:
+    """The listed files for which nothing was to be done, neither by the listing nor by the run.
+
+    Those that an earlier listing had found and that waited are not among them, whether the run has
+    loaded or refused them or they still wait.
+    """
+    if found.began is None:
+        return found.unchanged
+    open_before = store.totals.number_of_files(
+        ingestion_id, ("DISCOVERED", "PROCESSING"), found.began
+    )
+    settled = sum(row.discovered_at < found.began for row in of_run)
+    return max(0, found.unchanged - open_before - settled)
 
 
 def _materializations(result: dg.ExecuteInProcessResult) -> Iterator[dg.AssetMaterialization]:
