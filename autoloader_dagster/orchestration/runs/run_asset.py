@@ -282,18 +282,14 @@ def _report(
 def _unchanged(
     store: ProcessedFiles, ingestion_id: str, found: Discovery, of_run: Iterable[FileRow]
 ) -> int:
-    """The listed files for which nothing was to be done, neither by the listing nor by the run.
+    """The listed files for which neither the listing nor the run had anything to do.
 
-    Those that an earlier listing had found and that waited are not among them, whether the run has
-    loaded or refused them or they still wait.
+    Those that waited already are not among them, whatever the run has done with them.
     """
-    if found.began is None:
+    if (began := found.began) is None:
         return found.unchanged
-    open_before = store.totals.number_of_files(
-        ingestion_id, ("DISCOVERED", "PROCESSING"), found.began
-    )
-    settled = sum(row.discovered_at < found.began for row in of_run)
-    return max(0, found.unchanged - open_before - settled)
+    still = store.totals.number_of_files(ingestion_id, ("DISCOVERED", "PROCESSING"), began)
+    return max(0, found.unchanged - still - sum(row.discovered_at < began for row in of_run))
 
 
 def _materializations(result: dg.ExecuteInProcessResult) -> Iterator[dg.AssetMaterialization]:
