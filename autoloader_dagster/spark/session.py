@@ -241,7 +241,7 @@ def _open_session(channel: "Channel", server: str, seconds: float) -> Iterator["
 def _without_call_sites() -> None:
     """Have pyspark not look for the line of ours that makes each part of a plan.
 
-    It costs as much as making the part, and the paths of our files go along with every plan. It
+    That takes longer than making the part, and the paths of our files go along with every plan. It
     asks once in a process, when it makes the first part; without a session it answers no.
     """
     from pyspark.sql.connect.functions import lit

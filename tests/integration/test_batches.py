@@ -118,7 +118,7 @@ def take_until_empty(url: str, owner: str, files: Any, all_are_up: Any) -> None:
 
 def test_eight_workers_get_each_file_once(state: ProcessedFiles, state_url: str) -> None:
     discover(state, *(ref(f"{n:04d}.csv") for n in range(1_000)))
-    # Not fork: the child would share this process's connections. A process that only imports forks.
+    # Not fork: the child would share this process's connections. The one that forks only imports.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
     results, all_are_up = context.Queue(), context.Barrier(8)

@@ -140,6 +140,28 @@ def test_only_the_owner_can_read_what_is_secret(spark_settings: Settings) -> Non
     assert address.token not in repr(address)
 
 
+def test_a_port_that_is_fixed_and_taken_is_named_and_options_of_java_are_the_owners(
+    own: Callable[..., Settings], tmp_path: Path
+) -> None:
+    conf = tmp_path / "spark.conf"
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        # Java refuses two garbage collectors.
+        chosen = ["-XX:+UseSerialGC", "-Da.setting=1"]
+        conf.write_text(
+            f"spark.connect.grpc.binding.port {port}\n"
+            f"spark.driver.extraJavaOptions {' '.join(chosen)}\n"
+        )
+        settings = own(AUTOLOADER_SPARK_CONF=str(conf))
+        with pytest.raises(SparkSetupError, match=f"cannot have port {port}") as caught:
+            EmbeddedServer(settings).ensure()
+    assert str(conf) in caught.value.hint
+    # Now it is free, and it is the one that is used.
+    address = EmbeddedServer(settings).ensure()
+    assert address.port == port
+    assert _chosen_options(address) == chosen
+
+
 def test_a_server_that_ends_at_once_shows_the_end_of_its_log(
     own: Callable[..., Settings], tmp_path: Path
 ) -> None:
@@ -176,7 +198,7 @@ def test_a_damaged_catalog_is_named(own: Callable[..., Settings]) -> None:
     assert "restore the file from a backup" in caught.value.hint
 
 
-def test_the_java_of_the_wheel_serves_under_the_c_locale_at_the_owners_port_and_options(
+def test_the_java_of_the_wheel_serves_under_the_c_locale(
     own: Callable[..., Settings], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     too_old = tmp_path / "bin" / "java"
@@ -189,23 +211,7 @@ def test_the_java_of_the_wheel_serves_under_the_c_locale_at_the_owners_port_and_
     monkeypatch.setenv("LC_ALL", "C")
     file = tmp_path / "Zürich 1 é.csv"
     file.write_text("a\n1\n2\n")
-    conf = tmp_path / "spark.conf"
-    # Java refuses two garbage collectors.
-    chosen = ["-XX:+UseSerialGC", "-Da.setting=1"]
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        conf.write_text(
-            f"spark.connect.grpc.binding.port {port}\n"
-            f"spark.driver.extraJavaOptions {' '.join(chosen)}\n"
-        )
-        settings = own(AUTOLOADER_SPARK_CONF=str(conf))
-        with pytest.raises(SparkSetupError, match=f"cannot have port {port}") as caught:
-            EmbeddedServer(settings).ensure()
-    assert str(conf) in caught.value.hint
-    # Now it is free, and it is the one that is used.
-    address = EmbeddedServer(settings).ensure()
-    assert address.port == port
-    assert _chosen_options(address) == chosen
+    settings = own(cheap=False)
     with connect(settings) as spark:
         spark.sql("CREATE NAMESPACE lake.n")
         spark.read.csv(str(file), header=True).writeTo("lake.n.t").using("iceberg").create()

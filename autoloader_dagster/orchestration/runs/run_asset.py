@@ -71,9 +71,9 @@ class RunReport:
         ingestion: ``tenant/name``.
         run_id: Dagster's run; None if there was nothing to load and none was started.
         status: SUCCESS or FAILURE, as Dagster shows it.
-        files: Loaded and quarantined by this run and its listing; unchanged, held and skipped as
-            they were listed; waiting after it, because they have changed or were not asked for;
-            processing are those in batches of other runs.
+        files: Loaded and quarantined by this run and its listing; held and skipped as they were
+            listed; unchanged if neither had anything to do; waiting after it, because they have
+            changed or were not asked for; processing are those in batches of other runs.
         rows: Rows that were loaded.
         bad_rows: Of these, the rows with something in ``_rescued``.
         bytes: Source bytes of the loaded files.
