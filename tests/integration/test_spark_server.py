@@ -98,12 +98,14 @@ def test_processes_that_start_at_once_share_one_server_that_outlives_them(
     EmbeddedServer(settings).stop()
     cwd = tmp_path / "cwd"
     cwd.mkdir()
-    # They start the server with the settings of production.
-    env = {**os.environ, "AUTOLOADER_HOME": str(settings.home)}
+    # They start the server with the settings of production, and are found by a relative path.
+    (tmp_path / "python").symlink_to(sys.prefix)
+    path = os.pathsep.join(["../python/bin", os.environ["PATH"]])
+    env = {**os.environ, "AUTOLOADER_HOME": str(settings.home), "PATH": path}
     starters = [
         # Had the server inherited the pipes, communicate() would wait for it.
         subprocess.Popen(
-            [sys.executable, "-W", "error", "-c", START_AND_USE],
+            ["python", "-W", "error", "-c", START_AND_USE],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             cwd=cwd,
