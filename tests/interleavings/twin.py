@@ -233,7 +233,11 @@ class TwinTable(LakeTable):
     # --- snapshots and branches -----------------------------------------------------------------
 
     def _initialise(self) -> None:
-        self._writes("initialise", lambda: self._commit_to("main", {}, self._rows_at("main")))
+        def initialise() -> None:
+            if "main" not in self._data.heads:
+                self._commit_to("main", {}, self._rows_at("main"))
+
+        self._writes("initialise", initialise)
 
     def _history(self) -> History:
         self._reads("history")

@@ -87,6 +87,8 @@ def catch_up(
 def _agreement(ingestion: Ingestion, table: Table) -> CaughtUp | None:
     """Main, if it is where the state was seen to agree with it; None if it must be read."""
     state = ingestion.store.tables.get(table.name, ingestion.id)
+    if state.table_id is None:
+        return None
     head, table_id = table.head_and_id()
     if head is None or table_id is None or not state.agrees(table_id, head):
         return None

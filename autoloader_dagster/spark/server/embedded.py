@@ -198,9 +198,9 @@ class EmbeddedServer:
     def _launch(self) -> None:
         launch, env = prepare(self._settings, self._progress)
         # It is a relative path if Python was found by one in PATH.
-        python = os.path.abspath(sys.executable)
+        python = Path(sys.executable).absolute()
         started = subprocess.run(
-            [python, "-m", "autoloader_dagster.spark.server.supervisor"],
+            [str(python), "-m", "autoloader_dagster.spark.server.supervisor"],
             input=launch.to_json(),
             text=True,
             stdout=subprocess.DEVNULL,
