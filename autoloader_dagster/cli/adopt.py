@@ -9,6 +9,7 @@ from autoloader_dagster.cli.files import Name
 from autoloader_dagster.cli.orphans import spec_named
 from autoloader_dagster.cli.output import JsonOption, print_json, say
 from autoloader_dagster.cli.project import open_ingestion, open_specs
+from autoloader_dagster.counts import counted
 from autoloader_dagster.settings import load_settings
 
 
@@ -31,7 +32,10 @@ def adopt(
     ingestion = open_ingestion(spec_named(specs, settings, name), specs, settings)
     try:
         plan = hand_over(ingestion, old, unread=specs.unread)
-        counts = f"{plan.state.files:,} files and {plan.state.batches:,} batches"
+        counts = (
+            f"{counted(plan.state.files, 'file')} and "
+            f"{counted(plan.state.batches, 'batch', 'batches')}"
+        )
         if confirmed(yes, as_json, f"Hand {counts} of {plan.old} over to {plan.new}?"):
             plan = hand_over(ingestion, old, unread=specs.unread, dry_run=False)
     finally:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from autoloader_dagster.cli.render.shapes import LEFT
+from autoloader_dagster.counts import counted
 
 FilesArgument = Annotated[
     list[str] | None,
@@ -30,4 +31,6 @@ def confirmed(yes: bool, as_json: bool, question: str) -> bool:
 
 def print_left(left: Sequence[Any], base: str) -> None:
     """Print the files that nothing is done with, and why."""
-    LEFT.print_some(left, f"{len(left):,} files stay as they are", base=base)
+    LEFT.print_some(
+        left, counted(len(left), "file stays as it is", "files stay as they are"), base=base
+    )

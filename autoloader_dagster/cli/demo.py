@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from autoloader_dagster.cli.output import print_table, progress, say
 from autoloader_dagster.cli.project import open_specs, open_state
 from autoloader_dagster.cli.run import raise_failure
+from autoloader_dagster.counts import counted
 from autoloader_dagster.errors import AutoloaderError, UsageError
 from autoloader_dagster.settings import Settings, load_settings
 from autoloader_dagster.sources.base import source_kind
@@ -225,7 +226,7 @@ def _run(stage: _Stage, each: _Demo, tell: "Progress") -> "RunReport":
     tell.done()
     run = f", run {report.run_id[:8]}" if report.run_id else ""
     stage.say(
-        f"{each.spec}: {report.files.loaded} files, {report.rows:,} rows, "
+        f"{each.spec}: {counted(report.files.loaded, 'file')}, {counted(report.rows, 'row')}, "
         f"{report.seconds:.1f} s{run}"
     )
     return report
@@ -260,7 +261,7 @@ def _print_second(report: "RunReport") -> None:
             for row in report.loaded
         ),
     )
-    say(f"{report.files.unchanged} files were unchanged and were not read")
+    say(f"{counted(report.files.unchanged, 'file')} unchanged and not read")
 
 
 def _print_tables(spark: "SparkSession") -> None:

@@ -12,6 +12,7 @@ from autoloader_dagster.cli.output import JsonOption, print_json, progress, say
 from autoloader_dagster.cli.project import open_ingestion, open_specs, source_base
 from autoloader_dagster.cli.render.shapes import DISMISSED, LEFT
 from autoloader_dagster.cli.run import raise_failure
+from autoloader_dagster.counts import counted
 from autoloader_dagster.settings import load_settings
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def dismiss(
             else:
                 say(f"{loaded.ingestion_id}: no such file failed or is quarantined")
             raise typer.Exit(1)
-        if not confirmed(yes, as_json, f"Dismiss {len(plan.files):,} files?"):
+        if not confirmed(yes, as_json, f"Dismiss {counted(len(plan.files), 'file')}?"):
             if as_json:
                 print_json(_json(loaded.ingestion_id, plan, None))
             else:
@@ -71,8 +72,8 @@ def dismiss(
         print_json(_json(loaded.ingestion_id, outcome, report.run_id))
     else:
         say(
-            f"{loaded.ingestion_id}: {len(outcome.files):,} files are dismissed; "
-            f"run {report.run_id[:8]}"
+            f"{loaded.ingestion_id}: {counted(len(outcome.files), 'file is', 'files are')} "
+            f"dismissed; run {report.run_id[:8]}"
         )
     if outcome.left:
         raise typer.Exit(1)

@@ -14,11 +14,11 @@ from rich.text import Text
 from autoloader_dagster.cli.orphans import orphans_if_known
 from autoloader_dagster.cli.output import JsonOption, literal, print_json, progress, screen
 from autoloader_dagster.cli.project import open_specs
+from autoloader_dagster.counts import shown_size
 from autoloader_dagster.errors import AutoloaderError
 from autoloader_dagster.loading.recovery.orphans import Orphan
 from autoloader_dagster.settings import Settings, load_settings
 from autoloader_dagster.specs.spec_set import LoadedSpec, SpecSet
-from autoloader_dagster.specs.values import shown_size
 
 UI_PORT = 3000
 _LEAST_FREE_BYTES = 2 * 10**9

@@ -14,9 +14,9 @@ from autoloader_dagster.cli.output import (
 )
 from autoloader_dagster.cli.project import open_ingestion, open_specs, source_base
 from autoloader_dagster.cli.render.shapes import FILES, PREVIEW_BAD_FILES, PREVIEW_COLUMNS
+from autoloader_dagster.counts import counted, shown_counts, shown_size
 from autoloader_dagster.errors import UsageError
 from autoloader_dagster.settings import load_settings
-from autoloader_dagster.specs.values import shown_counts, shown_size
 
 if TYPE_CHECKING:
     from autoloader_dagster.loading.preview import Preview
@@ -52,7 +52,7 @@ def files(
         from autoloader_dagster.loading.discover import discover, why_nothing_was_listed
 
         try:
-            found = discover(ingestion, lambda count: tell(f"list: {count:,} files"))
+            found = discover(ingestion, lambda count: tell(f"list: {counted(count, 'file')}"))
             note = "" if found.listed else why_nothing_was_listed(ingestion)
             shown = limit if as_json or limit else _SHOWN
             rows = list(ingestion.store.files.find(ingestion.id, statuses=chosen, limit=shown))
@@ -74,7 +74,7 @@ def files(
     words = ", ".join(
         shown_counts({name.lower(): total.files for name, total in sorted(totals.items())})
     )
-    listed = note or f"{found.listed:,} files listed, {shown_size(found.bytes_listed)}"
+    listed = note or f"{counted(found.listed, 'file')} listed, {shown_size(found.bytes_listed)}"
     say(f"{listed}; known: {words or 'none'}")
 
 
@@ -151,4 +151,4 @@ def _print_preview(found: "Preview", base: str) -> None:
     for note in found.notes:
         say(f"! {note}")
     what = "pending" if found.pending else "nothing is pending; these are the newest"
-    say(f"{len(found.files)} files ({what}); nothing was written or recorded")
+    say(f"{counted(len(found.files), 'file')} ({what}); nothing was written or recorded")

@@ -17,8 +17,8 @@ from rich.text import Text
 
 from autoloader_dagster.cli.streams import characters_as_they_are, has_all_characters
 from autoloader_dagster.cli.table import print_columns, table_width
+from autoloader_dagster.counts import shown_size
 from autoloader_dagster.errors import AutoloaderError
-from autoloader_dagster.specs.values import shown_size
 
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print JSON for programs instead of a table.")

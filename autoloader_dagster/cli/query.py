@@ -19,6 +19,7 @@ from autoloader_dagster.cli.output import (
     warn,
 )
 from autoloader_dagster.cli.project import open_specs
+from autoloader_dagster.counts import counted
 from autoloader_dagster.errors import AutoloaderError, SpecError, TableError, UsageError
 from autoloader_dagster.iceberg.sql import quoted
 from autoloader_dagster.redaction import first_line
@@ -71,10 +72,12 @@ def query(
     if as_csv:
         print_csv(names, shown)
         if len(rows) > limit:
-            warn(f"there are more than {limit:,} rows; --limit prints more")
+            warn(f"there are more than {counted(limit, 'row')}; --limit prints more")
         return
     print_rows(names, shown)
-    say(f"{len(shown)} rows" + (f"; there are more than {limit}" if len(rows) > limit else ""))
+    say(
+        counted(len(shown), "row") + (f"; there are more than {limit}" if len(rows) > limit else "")
+    )
 
 
 def result_json(names: list[str], rows: list[tuple[Any, ...]]) -> dict[str, Any]:

@@ -18,9 +18,9 @@ from autoloader_dagster.cli.output import (
 from autoloader_dagster.cli.project import left_out, open_specs, source_base
 from autoloader_dagster.cli.render.shapes import FINDINGS
 from autoloader_dagster.cli.run import raise_failure
+from autoloader_dagster.counts import counted, shown_counts
 from autoloader_dagster.settings import load_settings
 from autoloader_dagster.specs.spec_set import LoadedSpec
-from autoloader_dagster.specs.values import shown_counts
 
 if TYPE_CHECKING:
     from autoloader_dagster.loading.recovery.reconcile import Reconciliation
@@ -93,8 +93,9 @@ def _print(loaded: LoadedSpec, found: "Reconciliation") -> None:
     after = "; the state was updated" if found.applied and words else ""
     after += f", {left:,} differ still" if after and left else ""
     say(
-        f"{found.ingestion_id}: {found.listed:,} files listed ({found.new:,} new), "
-        f"{found.files_in_table:,} files and {found.rows_in_table:,} rows in {found.table}; "
+        f"{found.ingestion_id}: {counted(found.listed, 'file')} listed ({found.new:,} new), "
+        f"{counted(found.files_in_table, 'file')} and {counted(found.rows_in_table, 'row')} in "
+        f"{found.table}; "
         f"{what}{after}; {found.seconds:.1f} s"
     )
 

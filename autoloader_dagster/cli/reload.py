@@ -12,8 +12,8 @@ from autoloader_dagster.cli.output import JsonOption, print_json, progress, say
 from autoloader_dagster.cli.project import open_ingestion, open_specs, source_base
 from autoloader_dagster.cli.render.shapes import BATCHES_OF_RELOAD, LEFT, RELOADED, TO_RELOAD
 from autoloader_dagster.cli.run import raise_failure
+from autoloader_dagster.counts import counted, shown_size
 from autoloader_dagster.settings import load_settings
-from autoloader_dagster.specs.values import shown_size
 
 if TYPE_CHECKING:
     from autoloader_dagster.loading.changes.reload import ReloadPlan
@@ -53,7 +53,7 @@ def reload(
         tell.done()
         if not as_json:
             _print_plan(plan, base)
-        question = f"Load {len(plan.files):,} files of {plan.table} again?"
+        question = f"Load {counted(len(plan.files), 'file')} of {plan.table} again?"
         if not plan.files or not confirmed(yes, as_json, question):
             if as_json:
                 print_json(_plan_json(plan))
@@ -77,8 +77,8 @@ def _print_plan(plan: "ReloadPlan", base: str) -> None:
     TO_RELOAD.print_some(plan.files, base=base)
     print_left(plan.left, base)
     say(
-        f"{plan.ingestion_id}: {len(plan.files):,} files, {shown_size(plan.bytes)}, would be "
-        f"loaded again, and take the place of {plan.rows:,} rows of {plan.table}"
+        f"{plan.ingestion_id}: {counted(len(plan.files), 'file')}, {shown_size(plan.bytes)}, "
+        f"would be loaded again, and take the place of {counted(plan.rows, 'row')} of {plan.table}"
     )
 
 
@@ -86,11 +86,13 @@ def _print_outcomes(
     plan: "ReloadPlan", outcomes: "list[BatchOutcome]", run_id: str, base: str
 ) -> None:
     kept = [file for each in outcomes for file in each.files if file.status != "SUCCESS"]
-    LEFT.print_some(kept, f"{len(kept):,} files were not loaded again", base=base)
+    LEFT.print_some(
+        kept, f"{counted(len(kept), 'file was', 'files were')} not loaded again", base=base
+    )
     batches = ", ".join(each.batch_id for each in outcomes if each.batch_id)
     say(
-        f"{plan.ingestion_id}: {sum(len(each.loaded) for each in outcomes):,} files loaded again, "
-        f"{sum(each.rows for each in outcomes):,} rows; batches {batches}; "
+        f"{plan.ingestion_id}: {counted(sum(len(each.loaded) for each in outcomes), 'file')} "
+        f"loaded again, {counted(sum(each.rows for each in outcomes), 'row')}; batches {batches}; "
         f"run {run_id[:8]} {sum(each.seconds for each in outcomes):.1f} s"
     )
 

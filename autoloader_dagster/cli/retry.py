@@ -12,6 +12,7 @@ from autoloader_dagster.cli.output import JsonOption, print_json, progress, say
 from autoloader_dagster.cli.project import open_specs, source_base
 from autoloader_dagster.cli.render.shapes import LEFT, RETRIED
 from autoloader_dagster.cli.run import print_report, raise_failure, report_json
+from autoloader_dagster.counts import counted
 from autoloader_dagster.settings import load_settings
 
 if TYPE_CHECKING:
@@ -73,6 +74,9 @@ def _print(ingestion: str, outcome: "RetryOutcome", run_id: str, base: str) -> N
     RETRIED.print_some(outcome.files, base=base)
     print_left(outcome.left, base)
     if outcome.files:
-        say(f"{ingestion}: {len(outcome.files):,} files wait again; run {run_id[:8]}")
+        say(
+            f"{ingestion}: {counted(len(outcome.files), 'file waits', 'files wait')} again; run "
+            f"{run_id[:8]}"
+        )
     elif not outcome.left:
         say(f"{ingestion}: no file failed or is quarantined")

@@ -20,10 +20,10 @@ from autoloader_dagster.cli.output import (
 )
 from autoloader_dagster.cli.project import left_out, open_specs, source_base
 from autoloader_dagster.cli.render.shapes import BATCHES_OF_RUN, FILES, SAME_CONTENT
+from autoloader_dagster.counts import counted, shown_counts, shown_size
 from autoloader_dagster.errors import UsageError
 from autoloader_dagster.settings import Settings, load_settings
 from autoloader_dagster.specs.spec_set import LoadedSpec, SpecSet
-from autoloader_dagster.specs.values import shown_counts, shown_size
 
 if TYPE_CHECKING:
     from autoloader_dagster.orchestration.runs.run_asset import RunReport
@@ -182,28 +182,31 @@ def print_report(report: "RunReport", base: str) -> None:
     if report.bad_files:
         FILES.print_some(
             report.bad_files,
-            f"{len(report.bad_files):,} files failed or quarantined",
+            f"{counted(len(report.bad_files), 'file')} failed or quarantined",
             columns=("file", "status", "error", "reason"),
             base=base,
             where=f"'autoloader files {report.ingestion} --status failed,quarantined'",
         )
     if report.same_content:
         say(
-            f"{len(report.same_content):,} files have the content of a file that was loaded under "
-            "another name; both are in the table, and 'autoloader undo' takes one out:"
+            f"{counted(len(report.same_content), 'file has', 'files have')} the content of a file "
+            "that was loaded under another name; both are in the table, and 'autoloader undo' "
+            "takes one out:"
         )
         SAME_CONTENT.print_some(list(report.same_content.items()), base=base)
     for note in report.notes:
         say(f"! {note}")
     files = report.files
     nothing = "no file can be loaded" if report.bad_files else "nothing to load"
-    words = [f"{files.loaded:,} files loaded"] if report.run_id else [nothing]
+    words = [f"{counted(files.loaded, 'file')} loaded"] if report.run_id else [nothing]
     if report.loaded:
-        words.append(f"{report.rows:,} rows from {shown_size(report.bytes)}")
+        words.append(f"{counted(report.rows, 'row')} from {shown_size(report.bytes)}")
+    if report.bad_rows:
+        words.append(counted(report.bad_rows, "row") + " with something in _rescued")
+    if files.unchanged:
+        words.append(counted(files.unchanged, "file") + " unchanged")
     words += shown_counts(
         {
-            "rows with something in _rescued": report.bad_rows,
-            "files unchanged": files.unchanged,
             "failed": files.failed,
             "quarantined": files.quarantined,
             "skipped": files.skipped,

@@ -10,6 +10,7 @@ from autoloader_dagster.cli.orphans import orphans_if_known, orphans_json, print
 from autoloader_dagster.cli.output import JsonOption, literal, print_json, say, screen
 from autoloader_dagster.cli.project import open_specs
 from autoloader_dagster.cli.render.shapes import FAULTS, SPECS
+from autoloader_dagster.counts import counted
 from autoloader_dagster.errors import SpecError
 from autoloader_dagster.settings import Settings, load_settings
 from autoloader_dagster.spark.catalogs import catalogs_in, unknown_catalog
@@ -50,8 +51,8 @@ def validate(
             )
         if good:
             _print_specs(good, [])
-        counted = f"{len(good)} specs are good"
-        say(f"{counted}, {len(faults)} faults" if faults else counted)
+        said = f"{counted(len(good), 'spec is', 'specs are')} good"
+        say(f"{said}, {counted(len(faults), 'fault')}" if faults else said)
     if faults:
         raise typer.Exit(1)
 

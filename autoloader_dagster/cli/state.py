@@ -9,6 +9,7 @@ from autoloader_dagster.cli.orphans import orphan_json, orphans_json, print_orph
 from autoloader_dagster.cli.output import JsonOption, print_json, say, warn
 from autoloader_dagster.cli.project import open_specs, open_state
 from autoloader_dagster.cli.render.shapes import BATCHES, STATUS
+from autoloader_dagster.counts import counted
 from autoloader_dagster.loading.recovery.orphans import Orphan, orphans_in, spec_or_orphan
 from autoloader_dagster.settings import Settings, load_settings
 from autoloader_dagster.specs.spec_set import LoadedSpec
@@ -67,7 +68,10 @@ def status(
     for ingestion, reason in why.items():
         say(f"files of {ingestion} wait: {reason}")
     if specs.broken and not name:
-        say(f"{len(specs.broken)} specs are broken; see 'autoloader validate'")
+        say(
+            f"{counted(len(specs.broken), 'spec is', 'specs are')} broken; see 'autoloader "
+            "validate'"
+        )
     print_orphans(orphans)
 
 

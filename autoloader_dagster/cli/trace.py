@@ -15,6 +15,7 @@ from autoloader_dagster.cli.orphans import orphan_json, print_orphans
 from autoloader_dagster.cli.output import JsonOption, print_json, say
 from autoloader_dagster.cli.project import open_specs, open_state, source_base
 from autoloader_dagster.cli.render.shapes import BATCHES_WITH_FILES, TRACED_FILES
+from autoloader_dagster.counts import counted
 from autoloader_dagster.loading.recovery.orphans import Orphan, spec_or_orphan
 from autoloader_dagster.settings import load_settings
 
@@ -64,7 +65,7 @@ def trace(
         return
     TRACED_FILES.print(
         files[:_SHOWN],
-        "files" if len(files) <= _SHOWN else f"the first {_SHOWN} of {len(files):,} files",
+        "files" if len(files) <= _SHOWN else f"the first {_SHOWN} of {counted(len(files), 'file')}",
         columns=("file", "changed (UTC)", "status", "partition", "rows", "batch", "reason"),
         base=base,
     )

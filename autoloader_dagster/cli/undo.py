@@ -24,6 +24,7 @@ from autoloader_dagster.cli.output import (
 from autoloader_dagster.cli.project import open_ingestion, open_specs, source_base
 from autoloader_dagster.cli.render.shapes import LEFT, UNDONE
 from autoloader_dagster.cli.run import raise_failure
+from autoloader_dagster.counts import counted
 from autoloader_dagster.errors import NotAsLoaded
 from autoloader_dagster.settings import load_settings
 
@@ -78,7 +79,7 @@ def undo(
                 "Somebody changed or removed these rows; nothing was undone. With "
                 "--accept-differences what is left of them goes.",
             )
-        if not confirmed(yes, as_json, f"Take {plan.rows:,} rows out of {plan.table}?"):
+        if not confirmed(yes, as_json, f"Take {counted(plan.rows, 'row')} out of {plan.table}?"):
             if as_json:
                 print_json(_json(loaded.ingestion_id, plan, dry_run=True))
             else:
@@ -113,22 +114,18 @@ def _print_plan(plan: "UndoPlan", base: str) -> None:
     for difference in plan.differences:
         say(f"! {difference}")
     say(
-        f"{plan.ingestion_id}: {plan.rows:,} rows of {len(plan.files):,} files, loaded by "
-        f"{_counted(len(plan.batches), 'batch', 'batches')}, would go from {plan.table}"
+        f"{plan.ingestion_id}: {counted(plan.rows, 'row')} of {counted(len(plan.files), 'file')}, "
+        f"loaded by {counted(len(plan.batches), 'batch', 'batches')}, would go from {plan.table}"
     )
 
 
 def _print_outcome(ingestion: str, outcome: "UndoOutcome", run_id: str, base: str) -> None:
     print_left(outcome.left, base)
     say(
-        f"{ingestion}: {outcome.rows:,} rows of {len(outcome.files):,} files went from "
-        f"{outcome.table}; batch {outcome.batch_id}, snapshot {outcome.snapshot_id}, "
+        f"{ingestion}: {counted(outcome.rows, 'row')} of {counted(len(outcome.files), 'file')} "
+        f"went from {outcome.table}; batch {outcome.batch_id}, snapshot {outcome.snapshot_id}, "
         f"run {run_id[:8]} {outcome.seconds:.1f} s"
     )
-
-
-def _counted(count: int, one: str, many: str) -> str:
-    return f"{count:,} {one if count == 1 else many}"
 
 
 def _json(ingestion: str, found: "UndoPlan | UndoOutcome", *, dry_run: bool) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from autoloader_dagster.cli.amend import YesOption, confirmed
 from autoloader_dagster.cli.orphans import spec_named
 from autoloader_dagster.cli.output import JsonOption, print_json, progress, say
 from autoloader_dagster.cli.project import left_out, open_specs, open_state
+from autoloader_dagster.counts import counted
 from autoloader_dagster.settings import load_settings
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def unused_files_of_tables(
             if not as_json:
                 _print_files(unused)
             count = len(unused.files or ())
-            return confirmed(yes, as_json, f"Remove {count:,} files of {unused.table}?")
+            return confirmed(yes, as_json, f"Remove {counted(count, 'file')} of {unused.table}?")
 
         with closing(open_state(settings)) as state, connect(settings, tell.download) as spark:
             for table in tables:

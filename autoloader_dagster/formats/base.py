@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
+from autoloader_dagster.counts import counted
 from autoloader_dagster.formats.content import HEAD_BYTES, Content
 from autoloader_dagster.formats.found_columns import FoundColumns
 from autoloader_dagster.formats.large_text import LineCheck, TextFacts
@@ -161,7 +162,7 @@ class FileFormat(ABC, Generic[Section]):
         """Why a file is bad that gave so many rows; None if they are as many as expected."""
         if look.rows is None or look.rows == rows:
             return None
-        what = f"has {look.rows} rows by {self.counted_by}, and {rows} could be read"
+        what = f"has {counted(look.rows, 'row')} by {self.counted_by}, and {rows} could be read"
         return Bad("RowsMissing", what)
 
     def finds_rows(self, look: Look) -> bool:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 
 from autoloader_dagster import failpoints
+from autoloader_dagster.counts import counted
 from autoloader_dagster.loading.ingestion import Ingestion
 from autoloader_dagster.loading.placement import fitting, placer
 from autoloader_dagster.sources.base import FileRef
@@ -64,6 +65,7 @@ def why_nothing_was_listed(ingestion: Ingestion) -> str:
     if source.modified_after:
         filters.append(f"modified_after {source.modified_after}")
     return (
-        f"{left_out:,} files are below {source.url}, and none is chosen by the filters of source "
+        f"{counted(left_out, 'file is', 'files are')} below {source.url}, and none is chosen by "
+        "the filters of source "
         f"({'; '.join(filters)}); correct them in {ingestion.loaded.path.name}"
     )

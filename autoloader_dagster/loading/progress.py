@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Iterable
 
+from autoloader_dagster.counts import counted, shown_size
 from autoloader_dagster.loading.ingestion import BatchOutcome
-from autoloader_dagster.specs.values import shown_size
 from autoloader_dagster.state.records import Batch, PendingPartition
 
 # Told what is done now, in a few words; the one way in which long work shows progress.
@@ -51,5 +51,5 @@ class LoadProgress:
             self._say(step)
             return
         share = f"{shown_size(self._bytes)} of {shown_size(self._all_bytes)}"
-        counts = f"{self._files:,} of {self._all_files:,} files done, {share}"
+        counts = f"{self._files:,} of {counted(self._all_files, 'file')} done, {share}"
         self._say(f"{counts}; {self._batch}{step}")

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
+from autoloader_dagster.counts import counted
 from autoloader_dagster.loading.discover import why_nothing_was_listed
 from autoloader_dagster.loading.load import load
 from autoloader_dagster.orchestration import metadata as keys
@@ -198,6 +199,9 @@ def _ingest(
             context.log.warning(
                 "partition %s is not filled: %s",
                 partition,
-                ", ".join(f"{count} files are {status}" for status, count in files.items()),
+                ", ".join(
+                    f"{counted(count, 'file is', 'files are')} {status}"
+                    for status, count in files.items()
+                ),
             )
     yield from check_results(ingestion)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
+from autoloader_dagster.counts import counted
 from autoloader_dagster.loading.ingestion import FileOutcome, Ingestion
 from autoloader_dagster.orchestration import metadata as keys
 from autoloader_dagster.orchestration.runs.tags import ended_runs
@@ -127,8 +128,8 @@ def _files_result(ingestion: Ingestion) -> dg.AssetCheckResult:
         check_name=FILES_CHECK,
         passed=count == 0,
         severity=dg.AssetCheckSeverity.ERROR if failing else dg.AssetCheckSeverity.WARN,
-        description=f"{count} files failed or are quarantined; 'autoloader retry' loads them "
-        "again, 'autoloader dismiss' is for those that are not to be loaded"
+        description=f"{counted(count, 'file')} failed or quarantined; 'autoloader retry' loads "
+        "them again, 'autoloader dismiss' is for those that are not to be loaded"
         if count
         else "no file failed or is quarantined",
         metadata=keys.bad_files_metadata(shown, count) if count else {},
@@ -157,4 +158,7 @@ def _bad_rows_in_words(bad: BadRows, files: list[FileRow]) -> str:
         for file in files[:_NAMED]
     )
     more = f" and {bad.files - _NAMED:,} more" if bad.files > _NAMED else ""
-    return f"{bad.rows:,} rows in {bad.files:,} files have something in _rescued: {named}{more}"
+    return (
+        f"{counted(bad.rows, 'row')} in {counted(bad.files, 'file')} with something in _rescued: "
+        f"{named}{more}"
+    )

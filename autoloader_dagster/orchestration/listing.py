@@ -14,6 +14,7 @@ from datetime import datetime, timedelta, timezone
 
 import dagster as dg
 
+from autoloader_dagster.counts import counted
 from autoloader_dagster.errors import AutoloaderError, StateError
 from autoloader_dagster.loading.discover import discover
 from autoloader_dagster.loading.ingestion import Ingestion
@@ -47,7 +48,9 @@ class ListingTooLong(Exception):
     """
 
     def __init__(self, listed: int, *, goes_on: bool) -> None:
-        super().__init__(f"{listed:,} files were listed before the time was over")
+        super().__init__(
+            f"{counted(listed, 'file was', 'files were')} listed before the time was over"
+        )
         self.listed = listed
         self.goes_on = goes_on
 
@@ -105,8 +108,8 @@ class _Listing(Work):
         """What to say of a listing that has made no progress for so long."""
         if self.steps:
             return StateError(
-                f"A listing of {self.listed:,} files was given up, because the state database "
-                f"recorded nothing of it for {patience / 60:.0f} minutes",
+                f"A listing of {counted(self.listed, 'file')} was given up, because the state "
+                f"database recorded nothing of it for {patience / 60:.0f} minutes",
                 "Check the state database, and the network to it.",
             )
         return no_page_came(self.ingestion.spec.source.url, self.listed, patience)

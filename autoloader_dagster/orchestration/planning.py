@@ -7,6 +7,7 @@ from itertools import takewhile
 
 import dagster as dg
 
+from autoloader_dagster.counts import counted, shown_counts
 from autoloader_dagster.loading.discover import discover, why_nothing_was_listed
 from autoloader_dagster.loading.ingestion import Ingestion
 from autoloader_dagster.loading.plan import RunPlan, plan_runs
@@ -27,7 +28,6 @@ from autoloader_dagster.orchestration.runs.tags import (
     tags_of,
 )
 from autoloader_dagster.orchestration.runs.under_way import RunsUnderWay
-from autoloader_dagster.specs.values import shown_counts
 from autoloader_dagster.state.records import Discovery
 
 # A pending set whose run failed is asked for again after this, doubled with each failure.
@@ -130,7 +130,8 @@ def run_requests(
             under_way = loading.run_for(plan)
         if under_way is not None:
             waiting.append(
-                f"{plan.files} files are in run {under_way.dagster_run.run_id[:8]} "
+                f"{counted(plan.files, 'file is', 'files are')} in run "
+                f"{under_way.dagster_run.run_id[:8]} "
                 f"({under_way.dagster_run.status.value.lower()})"
             )
             continue
@@ -193,12 +194,13 @@ class _Delay:
 def _delays_in_words(instance: dg.DagsterInstance, delays: Sequence[_Delay], fault: str) -> str:
     files = sum(delay.files for delay in delays)
     if fault:
-        return f"{files} files wait, and are loaded once this is over: {fault}"
+        return f"{counted(files, 'file waits', 'files wait')} until this is over: {fault}"
     first = min(delays, key=lambda delay: delay.seconds)
     failure = run_failure(instance, first.run_id)
     why = f": {failure.message}" if failure is not None else ""
     return (
-        f"{files} files are tried again in {first.seconds} s, because run {first.run_id[:8]} did "
+        f"{counted(files, 'file is', 'files are')} tried again in {first.seconds} s, because run "
+        f"{first.run_id[:8]} did "
         f"not load them{why}"
     )
 
@@ -208,7 +210,7 @@ def counts_in_words(planned: Planned) -> str:
     if planned.empty_because:
         return planned.empty_because
     found = planned.discovery
-    words = [f"{found.listed:,} files listed", f"{found.unchanged:,} unchanged"]
+    words = [f"{counted(found.listed, 'file')} listed", f"{found.unchanged:,} unchanged"]
     words += shown_counts(
         {
             "held": found.held,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import dagster as dg
 
+from autoloader_dagster.counts import counted
 from autoloader_dagster.errors import AutoloaderError, StateError
 from autoloader_dagster.loading.ingestion import Ingestion
 from autoloader_dagster.loading.recovery.moved_table import moved_in_state
@@ -102,7 +103,10 @@ def plan_tick(
         try:
             discovery = list_within(ingestion, seconds, finish=sensor, patience=patience)
         except ListingTooLong as too_long:
-            note = f"{too_long.listed:,} files are listed so far, and the listing goes on"
+            note = (
+                f"{counted(too_long.listed, 'file is', 'files are')} listed so far, and the "
+                "listing goes on"
+            )
             if not too_long.goes_on or not sensor:
                 further.append(listing_run(instance, ingestion))
         except AutoloaderError as failed:

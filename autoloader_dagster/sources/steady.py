@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import IO, Generic, TypeVar
 
+from autoloader_dagster.counts import counted
 from autoloader_dagster.errors import SourceUnavailable
 from autoloader_dagster.sources.base import FileRef, FileSource
 
@@ -31,8 +32,8 @@ def no_page_came(url: str, listed: int, seconds: float) -> SourceUnavailable:
         seconds: How long no page had come.
     """
     return SourceUnavailable(
-        f"A listing of {url} was given up after {listed:,} files, because no page came for "
-        f"{_in_words(seconds)}",
+        f"A listing of {url} was given up after {counted(listed, 'file')}, because no page came "
+        f"for {_in_words(seconds)}",
         "Check the store or the mount, the state database, and the network to both.",
     )
 
@@ -89,8 +90,8 @@ class SteadySource:
     def stat(self, paths: Sequence[str]) -> dict[str, FileRef | None]:
         """As the source's; ``SourceUnavailable`` if it takes too long."""
         error = SourceUnavailable(
-            f"A look at {len(paths):,} files below {self.url} was given up, because no answer came "
-            f"for {_in_words(self.patience)}",
+            f"A look at {counted(len(paths), 'file')} below {self.url} was given up, because no "
+            f"answer came for {_in_words(self.patience)}",
             "Check the store or the mount, and the network to it.",
         )
         parts = [paths[at : at + _STAT_AT_ONCE] for at in range(0, len(paths), _STAT_AT_ONCE)]

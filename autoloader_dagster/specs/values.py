@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import date, timedelta
 from difflib import get_close_matches
 from pathlib import Path
@@ -54,20 +54,6 @@ def did_you_mean(word: str, known: Sequence[str], cutoff: float = 0.6) -> str:
 def shown_url(url: str) -> str:
     """The address without its query, where signatures stand."""
     return url.split("?", 1)[0]
-
-
-def shown_size(count: float) -> str:
-    """Bytes for people, as ``1.2 GB``."""
-    for unit in ("B", "KB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"
-
-
-def shown_counts(counts: Mapping[str, int]) -> list[str]:
-    """Each count that is not zero, with its name, as ``3 quarantined``."""
-    return [f"{count:,} {name}" for name, count in counts.items() if count]
 
 
 def _parse_size(value: Any) -> Any:

@@ -17,6 +17,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import aliased
 
 from autoloader_dagster.batch_ids import BatchId
+from autoloader_dagster.counts import counted
 from autoloader_dagster.errors import StateError
 from autoloader_dagster.redaction import strike
 from autoloader_dagster.state.batches import OPEN, is_loaded, last_record_number
@@ -361,14 +362,15 @@ def _refuse_missing(connection: Connection, batch: Row[Any], files: Sequence[Loa
         held = set(read_ids(batch.member_files or ""))
     if batch.status in OPEN and held - ids:
         raise StateError(
-            f"Batch {batch.id} of {batch.ingestion_id} holds {len(held)} files, and the record of "
-            f"its commit leaves {len(held - ids)} of them out",
+            f"Batch {batch.id} of {batch.ingestion_id} holds {counted(len(held), 'file')}, and "
+            f"the record of its commit leaves {len(held - ids)} of them out",
             "Set those aside before publishing, or record them with 0 rows. This is a fault of "
             "autoloader_dagster; please report it.",
         )
     if ids - known:
         raise StateError(
-            f"Batch {batch.id} of {batch.ingestion_id} has loaded {len(ids - known)} files that "
+            f"Batch {batch.id} of {batch.ingestion_id} has loaded "
+            f"{counted(len(ids - known), 'file')} that "
             "the state does not know",
             "List the source first ('autoloader files'), then run 'autoloader reconcile'.",
         )

@@ -87,7 +87,7 @@ def test_no_secret_is_seen_whatever_fails(
 
     run("run", "orders", AUTOLOADER_FAILPOINTS="written=raise")
     run("run", "orders")
-    assert "1 files loaded" in texts["run orders "], texts["run orders "]
+    assert "1 file loaded" in texts["run orders "], texts["run orders "]
     for command in (
         ("run", "lost"), ("run", "unreachable"), ("preview", "orders"), ("files", "orders"),
         ("validate",), ("doctor",), ("status",), ("history", "orders"),

@@ -1,10 +1,16 @@
 """F21: ``autoloader run`` that is told to end finishes or releases its batch, and ends."""
 
+import fcntl
+import os
+import pty
 import signal
 import subprocess
 import sys
+import termios
 import time
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,17 +22,34 @@ RELEASE_SECONDS = 30
 AT_ONCE_SECONDS = 5
 
 
-def _begin(project: Project, failpoints: str) -> "subprocess.Popen[bytes]":
+Stop = Callable[["subprocess.Popen[bytes]"], object]
+
+
+def _begin(project: Project, failpoints: str, terminal: int) -> "subprocess.Popen[bytes]":
+    """Start the command in a terminal of its own; what it prints goes to a file."""
     log = (project.root / "run.log").open("ab")
     with log:
         return subprocess.Popen(
             [sys.executable, "-m", "autoloader_dagster.cli.app", "run", "orders"],
             cwd=ROOT,
             env={**project.environ, "AUTOLOADER_FAILPOINTS": failpoints},
-            stdin=subprocess.DEVNULL,
+            stdin=terminal,
             stdout=log,
             stderr=log,
+            start_new_session=True,
+            preexec_fn=partial(fcntl.ioctl, 0, termios.TIOCSCTTY, 0),
         )
+
+
+@contextmanager
+def _terminal() -> Iterator[tuple[int, int]]:
+    """The side of the keyboard, and that of the programs."""
+    keyboard, programs = pty.openpty()
+    try:
+        yield keyboard, programs
+    finally:
+        os.close(keyboard)
+        os.close(programs)
 
 
 def _end(process: "subprocess.Popen[bytes]", seconds: float, project: Project) -> float:
@@ -40,10 +63,25 @@ def _end(process: "subprocess.Popen[bytes]", seconds: float, project: Project) -
     return time.monotonic() - began
 
 
-@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("by", ["SIGTERM", "Ctrl-C"])
 def test_a_signal_has_the_batch_released_and_a_second_one_ends_it_at_once(
-    project: Project, sent: signal.Signals
+    project: Project, by: str
 ) -> None:
+    with _terminal() as (keyboard, terminal):
+
+        def stop(process: "subprocess.Popen[bytes]") -> None:
+            # A terminal sends its signal to all processes that the command has started, too.
+            if by == "Ctrl-C":
+                os.write(keyboard, b"\x03")
+            else:
+                process.send_signal(signal.SIGTERM)
+
+        _stop_twice(project, terminal, stop)
+    said = (project.root / "run.log").read_text()
+    assert "Traceback" not in said, said
+
+
+def _stop_twice(project: Project, terminal: int, stop: Stop) -> None:
     project.write_spec("orders")
     (project.landing("orders") / "a.csv").write_text("id\n1\n")
     project.environ["DAGSTER_HOME"] = str(project.root / "dagster")
@@ -52,9 +90,9 @@ def test_a_signal_has_the_batch_released_and_a_second_one_ends_it_at_once(
         reached = project.root / "go.reached"
         written = f"written=pause:{project.root / 'go'}"
 
-        process = _begin(project, written)
+        process = _begin(project, written, terminal)
         wait_for(reached.exists, 120, "the write")
-        process.send_signal(sent)
+        stop(process)
         _end(process, RELEASE_SECONDS, project)
         assert process.returncode not in (0, -signal.SIGKILL)
         assert {b.status for b in store.batches.latest("default/orders")} <= {
@@ -66,14 +104,14 @@ def test_a_signal_has_the_batch_released_and_a_second_one_ends_it_at_once(
         # A second signal, while the first is being answered.
         reached.unlink()
         slow = project.root / "slow"
-        process = _begin(project, f"{written},dropping=pause:{slow}")
+        process = _begin(project, f"{written},dropping=pause:{slow}", terminal)
         wait_for(reached.exists, 120, "the write")
-        process.send_signal(sent)
+        stop(process)
         wait_for(Path(f"{slow}.reached").exists, RELEASE_SECONDS, "the clean-up")
-        process.send_signal(sent)
+        stop(process)
         assert _end(process, AT_ONCE_SECONDS, project) < AT_ONCE_SECONDS
 
         done = project.run("autoloader_dagster.cli.app", "run", "orders")
-        assert "1 files loaded" in done.stdout
+        assert "1 file loaded" in done.stdout
     assert project.ids("orders") == [1]
     assert project.untrue("orders") == []

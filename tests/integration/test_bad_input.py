@@ -162,9 +162,9 @@ def test_filters_that_choose_nothing_are_said_and_load_once_they_are_mended(lake
     [
         (
             {"include": ["*.tsv"], "exclude": ["x"]},
-            "1 files are below .*include \\*.tsv; exclude x",
+            "1 file is below .*include \\*.tsv; exclude x",
         ),
-        ({"modified_after": "2999-01-01"}, "1 files are below .*modified_after 2999-01-01"),
+        ({"modified_after": "2999-01-01"}, "1 file is below .*modified_after 2999-01-01"),
         ({"include": ["no/*.csv"]}, "there are no files below"),
     ],
 )

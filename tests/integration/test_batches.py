@@ -309,7 +309,7 @@ def test_a_record_must_account_for_every_file(state: ProcessedFiles) -> None:
 
     with pytest.raises(StateError, match="leaves 1 of them out"):
         state.batch_files.record(batch.batch_id, 7, [first], 1)
-    with pytest.raises(StateError, match="1 files that the state does not know"):
+    with pytest.raises(StateError, match="1 file that the state does not know"):
         state.batch_files.record(batch.batch_id, 7, [first, second, LoadedFile(10**9, 1)], 1)
     assert statuses(state, "a.csv") == {"v1": "PROCESSING"}
 

@@ -61,7 +61,7 @@ def test_a_file_is_undone_traced_and_loaded_again(
 
     asked = project.run("undo", "orders", "1.csv")
     assert asked.code == 0, asked.err
-    assert "default/orders: 2 rows of 1 files, loaded by 1 batch, would go from" in asked.out
+    assert "default/orders: 2 rows of 1 file, loaded by 1 batch, would go from" in asked.out
     assert asked.out.endswith("nothing was changed; --yes does it\n")
     assert _ids(spark_settings) == [1, 2, 10, 20]
 
@@ -119,7 +119,7 @@ def test_a_file_is_undone_traced_and_loaded_again(
     whole = project.run("undo", "orders", "--batch", again.json["run"]["batches"][0]["batch_id"],
                         "--yes")  # fmt: skip
     assert whole.code == 0, whole.err
-    assert "2 rows of 1 files went from lake.amend.orders" in whole.out
+    assert "2 rows of 1 file went from lake.amend.orders" in whole.out
     assert _ids(spark_settings) == [2, 20]
 
 
@@ -184,7 +184,7 @@ def test_what_cannot_be_undone_or_retried_has_a_clear_answer(
         spark.sql("delete from lake.amend.refused where id = 2")
     changed = project.run("undo", "orders", "good.csv", "--yes")
     assert changed.code == 1
-    assert "1 rows in the table, and 2 were loaded" in changed.err
+    assert "1 row in the table, and 2 were loaded" in changed.err
     assert project.run("undo", "orders", "good.csv", "--accept-differences", "--yes").code == 0
     assert _rows(spark_settings, "lake.amend.refused") == 0
 
@@ -198,7 +198,7 @@ def test_a_partition_is_loaded_again(project: Project, spark_settings: Settings)
 
     asked = project.run("reload", "daily", "--partition", "2026-01-02")
     assert asked.code == 0, asked.err
-    assert "1 files, 5 B, would be loaded again" in asked.out
+    assert "1 file, 5 B, would be loaded again" in asked.out
     assert asked.out.endswith("nothing was changed; --yes does it\n")
     planned = project.run("reload", "daily", "--json")
     assert (planned.code, planned.json["dry_run"], planned.json["rows"]) == (0, True, 2)
@@ -253,7 +253,7 @@ def test_a_renamed_and_moved_spec_adopts_the_state_of_its_old_name(
     asked = project.run("adopt", "acme/orders_eu", "--from", "default/orders")
     assert asked.code == 0, asked.err
     assert asked.out == (
-        "1 files and 1 batches of default/orders would belong to acme/orders_eu; --yes does it\n"
+        "1 file and 1 batch of default/orders would belong to acme/orders_eu; --yes does it\n"
     )
     assert project.run("history", "acme/orders_eu", "--json").json["batches"] == []
     wrong = project.run("adopt", "acme/orders_eu", "--from", "acme/orders_eu", "--yes")

@@ -140,7 +140,7 @@ def test_one_partition_can_be_loaded_by_itself(project: Project) -> None:
     assert rest.code == 0, rest.err
     assert "2024-03-01" in rest.out
     # The file that waited was known, and is not called unchanged.
-    assert "1 files loaded, 1 rows from 9 B, 1 files unchanged;" in rest.out
+    assert "1 file loaded, 1 row from 9 B, 1 file unchanged;" in rest.out
     (note,) = done.json["notes"]
     assert note.startswith("2024-03-02.csv has one column, 'id;n', and its cells seem to be")
     assert note.endswith("set format.options.delimiter: ';'")
@@ -185,7 +185,7 @@ def test_a_changed_table_name_is_refused_also_where_no_file_waits(project: Proje
     project.spec("before", partition={"by": "none"}, table={"name": "lake.cli.after"})
     refused = project.run("run", "before")
     assert refused.code == 1, refused.out
-    assert "lake.cli.before has 1 rows of 1 loaded files" in refused.err
+    assert "lake.cli.before has 1 row of 1 loaded file" in refused.err
     assert "nothing to load" not in refused.out
     project.spec("before", partition={"by": "none"})
     assert project.run("run", "before").code == 0

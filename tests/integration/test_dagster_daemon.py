@@ -120,7 +120,7 @@ def test_the_daemon_loads_what_arrives_and_survives_a_killed_run(
         (project.settings.specs_dir / "bucket.yaml").unlink()
         gone = _failure(server, _launch(server, project.namespace, "bucket"))
         assert "default/bucket: its spec is gone; its table" in gone
-        assert "keeps 2 rows of 1 files" in gone
+        assert "keeps 2 rows of 1 file" in gone
 
         # Nothing that the API tells holds a credential.
         assert "no-such-bucket-there" in _failure(

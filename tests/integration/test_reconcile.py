@@ -104,7 +104,7 @@ def test_each_kind_of_difference_is_named_and_what_can_be_is_mended(lake: Lake) 
     says = {each.kind: advice(each, "kinds") for each in told}
     assert "loaded 2 rows, and the table has 1" in says["fewer"]
     assert "autoloader reconcile kinds --yes" in says["missing"]
-    assert "2 rows of batch 20200101T000000Z-abcdef are too many" in says["double"]
+    assert "2 rows of batch 20200101T000000Z-abcdef too many" in says["double"]
 
     mended = reconcile(ingestion, apply=True)
 

@@ -203,7 +203,7 @@ def test_another_table_name_is_refused_until_all_files_are_loaded_into_the_new_t
     lake.load(named("orders"))
     moved = named("orders2")
     orders = f"lake.{lake.namespace}.orders"
-    refused = f"(?s){orders} has 2 rows of 1 loaded files.*reconcile orders --yes"
+    refused = f"(?s){orders} has 2 rows of 1 loaded file.*reconcile orders --yes"
     with pytest.raises(TableMoved, match=refused):
         lake.load(moved)
     write_ids(folder, "b.csv", 3)

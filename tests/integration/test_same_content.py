@@ -46,5 +46,5 @@ def test_content_that_was_loaded_under_another_name_is_loaded_and_said(
 
     s3_bucket.put("in/third.csv", b"id\n1\n2\n")
     said = project.run(cli, "run", "copies").stdout
-    assert "1 files have the content of a file that was loaded under another name" in said
+    assert "1 file has the content of a file that was loaded under another name" in said
     assert re.search(r"^third\.csv +a\.csv *$", said, re.MULTILINE), said

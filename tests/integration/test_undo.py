@@ -193,7 +193,7 @@ def test_stray_rows_of_a_batch_are_named_and_go_with_it(lake: Lake) -> None:
         f"insert into {name} select 99, null, 'x', null, null, {loaded.batch_id!r} from {name}",
     )
 
-    with pytest.raises(NotAsLoaded, match=r"x has 1 rows of batch .* by the state"):
+    with pytest.raises(NotAsLoaded, match=r"x has 1 row of batch .* by the state"):
         undo(ingestion, batch_id=loaded.batch_id, run_id="r")
     outcome = undo(ingestion, batch_id=loaded.batch_id, run_id="r", accept_differences=True)
 

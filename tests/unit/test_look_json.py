@@ -182,7 +182,7 @@ def test_one_bad_line_is_a_bad_row_and_not_a_bad_file(tmp_path, data):
         ("a,b\n", {"layout": "document"}, "NotJson", "not a JSON document"),
         ('{\n"a": x}', {}, "NotJson", "line 2, column 6"),
         ('[{"a": NaN}]', {}, "NotJson", "NaN, which JSON does not have"),
-        ('[{"a": 1}]\n[{"a": 2 x}]', {}, "NotJson", "from line 2 on, after 1 records"),
+        ('[{"a": 1}]\n[{"a": 2 x}]', {}, "NotJson", "from line 2 on, after 1 record"),
         ('{"a": 1}{"a": 2} garbage', {}, "NotJson", "after 2 records"),
         ("[1]\n", {"layout": "lines"}, "NotJson", "each line should be one record"),
         ("{\n}\n", {"layout": "lines"}, "NotJson", "first line is not a JSON value"),

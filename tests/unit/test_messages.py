@@ -351,7 +351,7 @@ def test_validate_names_an_unknown_catalog_and_those_there_are(tmp_path: Path) -
     assert done.code == 1
     assert "bad.yaml:7  table.name: 'lak.shop.orders' is in catalog 'lak', which" in done.err
     assert "the catalogs are lake; did you mean 'lake'?" in done.err
-    assert "1 specs are good, 1 faults" in done.out
+    assert "1 spec is good, 1 fault" in done.out
     # What a server elsewhere has is not known here.
     assert project.run("validate", SPARK_REMOTE="sc://127.0.0.1:1").code == 0
 

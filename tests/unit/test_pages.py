@@ -225,7 +225,7 @@ def test_a_tick_tells_of_what_its_listing_sets_aside(shown: Shown) -> None:
     assert not red.passed
     assert red.severity == dg.AssetCheckSeverity.ERROR
     assert red.description is not None
-    assert red.description.startswith("2 files failed or are quarantined; 'autoloader retry'")
+    assert red.description.startswith("2 files failed or quarantined; 'autoloader retry'")
     assert result.skip_message is not None
     assert "2 quarantined" in (result.skip_message or "")
     assert shown.tick().asset_events == [], "the same answer is not told again"
@@ -307,7 +307,7 @@ def test_bad_rows_are_told_by_file_with_the_query_for_them(shown: Shown) -> None
     assert red is not None
     assert not red.passed
     assert red.description == (
-        f"3 rows in 1 files have something in _rescued: {_DAYS[0]}.csv (3 of 10)"
+        f"3 rows in 1 file with something in _rescued: {_DAYS[0]}.csv (3 of 10)"
     )
     (record,) = red.metadata["autoloader/bad_files"].value.records  # pyright: ignore
     assert (record.data["partition"], record.data["bad_rows"]) == (_DAYS[0], 3)

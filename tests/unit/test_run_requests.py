@@ -162,7 +162,7 @@ def test_a_source_that_stands_still_is_listed_once_at_a_time(lake: Lake) -> None
         for _ in range(2):
             tick = plan_tick(ingestion, instance, sensor=True, seconds=0.1)
             assert not tick.requests
-            assert "1 files are listed so far, and the listing goes on" in tick.reason
+            assert "1 file is listed so far, and the listing goes on" in tick.reason
         assert source.listings == 1
         still.set()
         wait_for(
@@ -248,7 +248,7 @@ def test_a_clock_of_a_run_that_is_ahead_makes_nothing_wait_longer(lake: Lake) ->
             moment = late + timedelta(seconds=seconds)
             requests, (waiting,) = run_requests(ingestion, instance, plans, moment)
             assert not requests
-            assert f"1 files are tried again in {left} s" in waiting
+            assert f"1 file is tried again in {left} s" in waiting
         requests, _ = run_requests(ingestion, instance, plans, late + timedelta(seconds=30))
         assert len(requests) == 1
 
@@ -273,7 +273,7 @@ def test_a_command_gives_a_source_up_that_does_not_answer(lake: Lake) -> None:
         error.value
     )
     assert not ingestion.store.files.pending(ingestion.id, 1)
-    with pytest.raises(SourceUnavailable, match="A look at 1 files below /mnt/in was given up"):
+    with pytest.raises(SourceUnavailable, match="A look at 1 file below /mnt/in was given up"):
         steady.stat(["/mnt/in/1.csv"])
     source.let_go.set()
     assert wait_for(lambda: source.ended, 20, "the end of the listing") == 1
@@ -510,13 +510,13 @@ def test_files_that_failed_in_an_outage_are_asked_for_as_soon_as_it_is_over(lake
 
         number, reason = tick()
         assert number == 0
-        assert "1 files are tried again in 35" in reason
+        assert "1 file is tried again in 35" in reason
         assert f"because run {runs[-1].run_id[:8]} did not load them" in reason
         server.down = True
         for _ in range(2):
             number, reason = tick()
             assert number == 0
-            assert "1 files wait, and are loaded once this is over: the server is away" in reason
+            assert "1 file waits until this is over: the server is away" in reason
             assert "Start it." in reason
         server.down = False
         assert tick() == (1, "")
@@ -615,7 +615,7 @@ def test_a_run_that_loaded_the_files_is_not_blamed_when_they_wait_again(lake: La
             run(request)
             requests, reason = tick()
             assert not requests
-            assert f"1 files are tried again in {seconds} s" in reason
+            assert f"1 file is tried again in {seconds} s" in reason
 
 
 def test_files_whose_run_met_an_outage_that_is_over_are_asked_for_at_once(lake: Lake) -> None:
@@ -656,7 +656,7 @@ def test_a_tick_that_asks_for_runs_tells_why_other_files_wait(lake: Lake) -> Non
         tick = plan_tick(ingestion, instance, sensor=True, look=False)
     (other,) = tick.requests
     assert other.tags[RANGE_START] == "2026-03-01"
-    assert "1 files are tried again in" in tick.reason
+    assert "1 file is tried again in" in tick.reason
     assert "the table is odd" in tick.reason
 
 
@@ -825,7 +825,7 @@ def test_what_a_run_under_way_has_not_loaded_yet_is_asked_for_by_no_other(
         _load_one(ingestion, run.run_id)
         tick = plan_tick(ingestion, instance, sensor=True)
         assert not tick.requests
-        assert f"1 files are in run {run.run_id[:8]} (started)" in tick.reason
+        assert f"1 file is in run {run.run_id[:8]} (started)" in tick.reason
 
         # It may have looked before that became pending again.
         batch = _claim_one(ingestion, run.run_id)

@@ -87,8 +87,8 @@ def test_a_table_that_another_deployment_has_loaded_is_named_as_such(
     store.batch_files.record(batch.batch_id, 7, [LoadedFile(batch.files[0].id, 1)], 1.0)
 
     refused = str(moved_in_state(theirs))
-    table = "table.name of default/orders is lake.theirs.orders, but lake.ours.orders has 1 rows"
-    assert refused.startswith(f"{table} of 1 loaded files of default/orders")
+    table = "table.name of default/orders is lake.theirs.orders, but lake.ours.orders has 1 row"
+    assert refused.startswith(f"{table} of 1 loaded file of default/orders")
     assert f"They are not below source.url, {theirs.spec.source.url}" in refused
     assert "another deployment with a spec of this name uses the same state database" in refused
     # That would have the other deployment load them again.

@@ -4,8 +4,8 @@ from typing import Any
 
 from autoloader_dagster.cli.output import snapshot
 from autoloader_dagster.cli.render.shape import Field, Shape
+from autoloader_dagster.counts import shown_size
 from autoloader_dagster.specs.fault import shown_path
-from autoloader_dagster.specs.values import shown_size
 
 # These would load, or have been loaded: their reason, if there is one, is of an earlier try.
 _WITHOUT_REASON = ("DISCOVERED", "SUCCESS", "PROCESSING")

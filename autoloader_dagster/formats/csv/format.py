@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from autoloader_dagster.counts import counted
 from autoloader_dagster.formats.base import (
     FileFormat,
     Readable,
@@ -90,8 +91,8 @@ class Csv(FileFormat[CsvFormat]):
             return None
         return Bad(
             "RowsMissing",
-            f"has {look.rows} records, and Spark made {rows} rows of them; check its quotes and "
-            "line ends, and format.options.quote, escape and multiline",
+            f"has {counted(look.rows, 'record')}, and Spark made {counted(rows, 'row')} of that; "
+            "check its quotes and line ends, and format.options.quote, escape and multiline",
         )
 
 

@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
+from autoloader_dagster.counts import counted
 from autoloader_dagster.formats.json.values import Number, decode_at
 from autoloader_dagster.formats.outcome import BadFile, beginning
 from autoloader_dagster.formats.text import MAX_LINE_BYTES
@@ -191,7 +192,8 @@ class Records:
         if len(kept) > self._limit:
             raise BadFile(
                 "LineTooLong",
-                f"has a value of more than {self._limit:,} characters after {self.count:,} records",
+                f"has a value of more than {self._limit:,} characters after "
+                f"{counted(self.count, 'record')}",
             )
         parts, size = [kept], 0
         while size <= len(kept):
@@ -213,7 +215,7 @@ class Records:
         line = self._passed_lines + self._text.count("\n", 0, self._at) + 1
         return BadFile(
             "NotJson",
-            f"is not JSON from line {line:,} on, after {self.count:,} records ({what}): "
+            f"is not JSON from line {line:,} on, after {counted(self.count, 'record')} ({what}): "
             f"'{beginning(self._text[self._at : self._at + 80])}'",
         )
 

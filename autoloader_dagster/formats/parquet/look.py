@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
+from autoloader_dagster.counts import counted
 from autoloader_dagster.formats.content import Content, SeekableContent
 from autoloader_dagster.formats.outcome import BadFile, Look, beginning
 from autoloader_dagster.formats.parquet.group import ParquetGroup
@@ -149,15 +150,15 @@ def _rows(metadata: "pq.FileMetaData") -> int:
                 raise BadFile(
                     "CorruptParquet",
                     f"has a footer that contradicts itself: row group {i + 1} has "
-                    f"{group.num_rows:,} rows and {values:,} values in column "
+                    f"{counted(group.num_rows, 'row')} and {counted(values, 'value')} in column "
                     f"'{metadata.schema.column(j).path}'; deliver it again",
                 )
     # Some writers note no total.
     if metadata.num_rows not in (0, rows):
         raise BadFile(
             "CorruptParquet",
-            f"has a footer that contradicts itself: {metadata.num_rows:,} rows in all, and "
-            f"{rows:,} in its row groups; deliver it again",
+            f"has a footer that contradicts itself: {counted(metadata.num_rows, 'row')} in all, "
+            f"and {rows:,} in its row groups; deliver it again",
         )
     return rows
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from autoloader_dagster.batch_ids import BatchId
+from autoloader_dagster.counts import counted
 from autoloader_dagster.errors import LoadError, PublishConflict
 from autoloader_dagster.formats.base import FileFormat, Readable, file_format
 from autoloader_dagster.formats.outcome import Bad
@@ -70,8 +71,8 @@ def own_chain(table: Table, attempt: Attempt, plan: WritePlan) -> list[Snapshot]
     removed = plan.expected.removed_rows
     if removed is not None and chain[-1].removed_records != removed:
         raise LoadError(
-            f"batch {plan.batch_id} was to remove {removed} rows of {table.name}, and its snapshot "
-            f"removed {chain[-1].removed_records}",
+            f"batch {plan.batch_id} was to remove {counted(removed, 'row')} of {table.name}, and "
+            f"its snapshot removed {chain[-1].removed_records}",
             "Nothing was published.",
         )
     return chain
@@ -107,7 +108,8 @@ def audit_attempt(
     unknown = written.unknown_rows + sum(n for path, n in rows.items() if path not in ours)
     if unknown:
         raise UnknownAddress(
-            f"{unknown} rows of batch {batch_id} name a file that the batch does not have",
+            f"{counted(unknown, 'row')} of batch {batch_id} came from a file that the batch does "
+            "not have",
             tuple(item for item in readable if not rows.get(item.file.path)),
         )
     if sum(rows.values()) != appended.added_records:

@@ -20,6 +20,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from autoloader_dagster.batch_ids import BatchId
+from autoloader_dagster.counts import counted
 from autoloader_dagster.errors import AutoloaderError, FileChanged, UsageError
 from autoloader_dagster.formats.base import Readable, file_format
 from autoloader_dagster.formats.content import Content
@@ -154,7 +155,8 @@ def _copy(source: FileSource, look: Look, folder: Path) -> Path:
         shutil.copyfileobj(reader, writer, _CHUNK)
     if target.stat().st_size != look.ref.size:
         raise FileChanged(
-            f"{look.ref.path} has {target.stat().st_size} bytes, and {look.ref.size} were listed"
+            f"{look.ref.path} has {counted(target.stat().st_size, 'byte')}, and {look.ref.size} "
+            "were listed"
         )
     return target
 

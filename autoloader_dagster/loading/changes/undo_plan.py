@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from autoloader_dagster.batch_ids import BatchId
+from autoloader_dagster.counts import counted
 from autoloader_dagster.errors import NotAsLoaded, NotLoaded, UsageError
 from autoloader_dagster.iceberg.delete import Rows
 from autoloader_dagster.loading.changes.select_files import LeftAsItIs, versions_named, what_it_is
@@ -90,13 +91,13 @@ class UndoPlan:
     def differences(self) -> tuple[str, ...]:
         """In which files the table does not hold what was loaded, as sentences; else empty."""
         changed = [
-            f"{f.path} has {f.rows_in_table} rows in the table, and {f.rows} were loaded"
+            f"{f.path} has {counted(f.rows_in_table, 'row')} in the table, and {f.rows} were loaded"
             for f in self.files
             if f.rows_in_table != f.rows
         ]
         strays = [
-            f"{s.path or 'no file'} has {s.rows} rows of batch {s.batch_id} in the table, and by "
-            "the state that batch has none of it"
+            f"{s.path or 'no file'} has {counted(s.rows, 'row')} of batch {s.batch_id} in the "
+            "table, and by the state that batch has none of it"
             for s in self.strays
         ]
         return (*changed, *strays)

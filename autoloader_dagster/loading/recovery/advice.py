@@ -2,6 +2,7 @@
 
 import shlex
 
+from autoloader_dagster.counts import counted
 from autoloader_dagster.state.records import Difference
 
 
@@ -23,19 +24,24 @@ def advice(difference: Difference, name: str) -> str:
     if d.kind == "fewer":
         option = f" --partition {shlex.quote(d.partition_key)}" if d.partition_key else ""
         return (
-            f"batch {d.batch_id} loaded {d.recorded_rows} rows, and the table has {d.rows} of them;"
+            f"batch {d.batch_id} loaded {counted(d.recorded_rows or 0, 'row')}, and the table has "
+            f"{d.rows} of them;"
             f" load it again: autoloader reload {name}{option}"
         )
     if d.kind == "double":
         return (
-            f"{d.rows} rows of batch {d.batch_id} are too many in the table; take the file out by "
-            f"'autoloader undo {name}', then {update} holds what is left against the state"
+            f"the table has {counted(d.rows, 'row')} of batch {d.batch_id} too many; take the file "
+            f"out by 'autoloader undo {name}', then {update} holds what is left against the state"
         )
     if d.kind == "unrecorded":
-        return f"the table has {d.rows} rows of it by batch {d.batch_id}; {update} records them"
+        return (
+            f"the table has {counted(d.rows, 'row')} of it by batch {d.batch_id}; "
+            f"{update} records them"
+        )
     if d.kind == "unknown":
         return (
-            f"the table has {d.rows} rows of it by batch '{d.batch_id}', and neither the state nor "
+            f"the table has {counted(d.rows, 'row')} of it by batch '{d.batch_id}', and neither "
+            "the state nor "
             f"the source has this version; {update} records those that a batch of ours loaded"
         )
     return "loaded, and not in the source any more; its rows stay"

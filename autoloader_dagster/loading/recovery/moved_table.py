@@ -5,6 +5,7 @@ The state knows a loaded file by its ingestion, so nothing would load it into th
 
 from collections.abc import Callable, Sequence
 
+from autoloader_dagster.counts import counted
 from autoloader_dagster.errors import TableMoved
 from autoloader_dagster.loading.ingestion import Ingestion
 from autoloader_dagster.loading.lakehouse import Table
@@ -67,7 +68,8 @@ def _outside(ingestion: Ingestion, found: Sequence[LoadedElsewhere]) -> str | No
 def _refusal(ingestion: Ingestion, found: Sequence[LoadedElsewhere]) -> TableMoved:
     name, section, table = ingestion.spec.name, ingestion.spec.source, ingestion.spec.table.name
     there = " and ".join(
-        f"{each.table} has {each.rows:,} rows of {each.files:,} loaded files" for each in found
+        f"{each.table} has {counted(each.rows, 'row')} of {counted(each.files, 'loaded file')}"
+        for each in found
     )
     what = (
         f"table.name of {ingestion.id} is {table}, but {there} of {ingestion.id}; they would be "

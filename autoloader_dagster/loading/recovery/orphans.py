@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from autoloader_dagster.counts import counted
 from autoloader_dagster.errors import SpecNotFound
 from autoloader_dagster.specs.spec_set import LoadedSpec, SpecSet
 
@@ -35,8 +36,8 @@ class Orphan:
         tables = f"its table {self.tables[0]}" if len(self.tables) == 1 else ", ".join(self.tables)
         keep = "keeps" if len(self.tables) == 1 else "keep"
         return (
-            f"{self.ingestion}: its spec is gone; {tables} {keep} {self.rows:,} rows of "
-            f"{self.files:,} files"
+            f"{self.ingestion}: its spec is gone; {tables} {keep} {counted(self.rows, 'row')} of "
+            f"{counted(self.files, 'file')}"
         )
 
     @property

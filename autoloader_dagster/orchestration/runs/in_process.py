@@ -4,8 +4,10 @@ The run is watched from its first moment, shows its progress, and a signal ends 
 """
 
 import logging
+import signal
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import dagster as dg
@@ -45,21 +47,49 @@ def execute_here(
     # Before Dagster knows of the run, so that it is watched from its first moment.
     run_locks.hold(settings, run_id)
     try:
-        result = job.execute_in_process(
-            instance=instance,
-            run_id=run_id,
-            asset_selection=asset_selection,
-            tags=tags,
-            raise_on_error=False,
-            # Instead of Dagster's own console log.
-            run_config={"loggers": {_PROGRESS: {}}, "ops": dict(ops or {})},
-        )
+        with _ctrl_c_for_this_process_alone(instance):
+            result = job.execute_in_process(
+                instance=instance,
+                run_id=run_id,
+                asset_selection=asset_selection,
+                tags=tags,
+                raise_on_error=False,
+                # Instead of Dagster's own console log.
+                run_config={"loggers": {_PROGRESS: {}}, "ops": dict(ops or {})},
+            )
     finally:
         run_locks.let_go(run_id)
     run_locks.clear(settings, [run_id])
     if _was_interrupted(result):
         raise KeyboardInterrupt
     return result
+
+
+@contextmanager
+def _ctrl_c_for_this_process_alone(instance: dg.DagsterInstance) -> Iterator[None]:
+    """Keep Ctrl-C from the processes by which Dagster passes on what a run prints.
+
+    A terminal sends it to them as well. They end with the run, and before that with a traceback.
+    """
+    manager = instance.compute_log_manager
+    capture_logs = manager.capture_logs
+
+    @contextmanager
+    def started_with_ctrl_c_blocked(log_key: Sequence[str]) -> Iterator[Any]:
+        with ExitStack() as stack:
+            # A process that is started inherits this. For ours it only comes a moment later.
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+            try:
+                context = stack.enter_context(capture_logs(log_key))
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            yield context
+
+    manager.capture_logs = started_with_ctrl_c_blocked
+    try:
+        yield
+    finally:
+        manager.capture_logs = capture_logs
 
 
 def progress_logger(progress: Progress) -> dict[str, dg.LoggerDefinition]:

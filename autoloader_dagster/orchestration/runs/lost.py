@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import dagster as dg
 
+from autoloader_dagster.counts import counted
 from autoloader_dagster.orchestration.runs import locks as run_locks
 from autoloader_dagster.orchestration.runs.tags import UNWATCHED_TAG, has_ended
 from autoloader_dagster.settings import Settings, load_settings
@@ -98,7 +99,7 @@ def build_lost_runs_sensor(
         for run_id in looked.lost:
             context.log.warning("run %s is failed, because it has no worker", run_id)
         failed = f"failed {', '.join(looked.lost)}, which have no worker; " if looked.lost else ""
-        return dg.SkipReason(f"{failed}{looked.alive} runs are alive")
+        return dg.SkipReason(f"{failed}{counted(looked.alive, 'run is', 'runs are')} alive")
 
     return lost_runs
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import dagster as dg
 
+from autoloader_dagster.counts import counted
 from autoloader_dagster.errors import UsageError
 from autoloader_dagster.loading.ingestion import Ingestion
 from autoloader_dagster.loading.progress import Progress, no_progress
@@ -139,13 +140,13 @@ def run_now(
             known = {row.id: row.retry_count for row in _bad_files(ingestion)}
             progress(f"list {loaded.spec.source.url}")
             planned = look_and_plan(
-                ingestion, instance, lambda count: progress(f"list: {count:,} files")
+                ingestion, instance, lambda count: progress(f"list: {counted(count, 'file')}")
             )
             if partition is not None:
                 _check_partition(loaded, instance, partition, named_keys=True)
             result = None
             if any(partition is None or partition in plan.keys for plan in planned.plans):
-                progress(f"start a run for {planned.files:,} files")
+                progress(f"start a run for {counted(planned.files, 'file')}")
                 result = _execute(
                     loaded, connections, instance, _tags(ingestion, planned, partition), progress
                 )
