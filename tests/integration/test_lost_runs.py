@@ -3,7 +3,6 @@
 import os
 import secrets
 import signal
-import subprocess
 import time
 import uuid
 from pathlib import Path
@@ -23,6 +22,7 @@ from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from autoloader_dagster.orchestration.runs import locks as run_locks
 from autoloader_dagster.orchestration.runs.lost import Looked, Ours, fail_lost_runs
 from autoloader_dagster.settings import Settings, load_settings
+from tests.fixtures.forks import FORKED, StartedCommand
 from tests.fixtures.lake import read_table
 from tests.fixtures.project import wait_for
 from tests.integration.cli_steps import Project
@@ -47,15 +47,9 @@ def project(tmp_path: Path, spark_settings: Settings) -> Project:
     return project
 
 
-def _start(project: Project, failpoints: str) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        project.command("run", "orders"),
-        cwd=project.root,
-        env=project.env(AUTOLOADER_FAILPOINTS=failpoints),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+def _start(project: Project, failpoints: str) -> StartedCommand:
+    env = project.env(AUTOLOADER_FAILPOINTS=failpoints)
+    return FORKED.start(["run", "orders"], project.root, env)
 
 
 def _look(project: Project) -> tuple[Looked, list[dg.DagsterRun]]:
@@ -67,7 +61,7 @@ def _look(project: Project) -> tuple[Looked, list[dg.DagsterRun]]:
 
 def test_a_killed_run_without_a_code_server_is_failed_once(project: Project) -> None:
     killed = _start(project, "claimed=kill")
-    killed.communicate(timeout=120)
+    killed.communicate(120)
     assert killed.returncode == -signal.SIGKILL
 
     looked, (run,) = _look(project)
@@ -80,7 +74,7 @@ def test_a_killed_run_without_a_code_server_is_failed_once(project: Project) -> 
 
 def test_the_next_command_loads_at_once_what_a_killed_one_had_claimed(project: Project) -> None:
     killed = _start(project, "claimed=kill")
-    killed.communicate(timeout=120)
+    killed.communicate(120)
     assert killed.returncode == -signal.SIGKILL
     # Nobody else has looked for lost runs meanwhile, and the lease is not over.
     files = project.run("run", "orders", "--json").json["files"]
@@ -100,7 +94,7 @@ def test_a_run_that_is_only_paused_is_left_alone(project: Project) -> None:
         assert "nothing to load, 1 in batches of other runs;" in second.out
     finally:
         os.kill(paused.pid, signal.SIGCONT)
-        _, err = paused.communicate(timeout=120)
+        _, err = paused.communicate(120)
     assert paused.returncode == 0, err
     looked, (run,) = _look(project)
     assert looked == _NOTHING
@@ -109,7 +103,7 @@ def test_a_run_that_is_only_paused_is_left_alone(project: Project) -> None:
 
 def test_a_run_of_another_machine_is_left_to_it(project: Project) -> None:
     killed = _start(project, "claimed=kill")
-    killed.communicate(timeout=120)
+    killed.communicate(120)
     with dg.DagsterInstance.from_config(project.environ["DAGSTER_HOME"]) as instance:
         (run,) = instance.get_runs()
     # Others' locks are beside it, for the tests share a home.
@@ -241,7 +235,7 @@ def test_a_signal_gives_the_files_back(project: Project, point: str, sent: signa
     wait_for(Path(f"{gate}.reached").exists, 120, "the run to reach the point")
     began = time.monotonic()
     run.send_signal(sent)
-    _, err = run.communicate(timeout=120)
+    _, err = run.communicate(120)
     assert time.monotonic() - began < _RELEASED_WITHIN
     assert (run.returncode, err) == (130, "interrupted\n")
 
@@ -255,7 +249,7 @@ def test_a_signal_after_the_publish_loses_nothing(
     project: Project, spark_settings: Settings
 ) -> None:
     run = _start(project, "published=term")
-    _, err = run.communicate(timeout=120)
+    _, err = run.communicate(120)
     assert (run.returncode, err) == (130, "interrupted\n")
     (batch,) = project.run("history", "orders", "--json").json["batches"]
     assert batch["status"] == "RECORDED"
@@ -285,7 +279,7 @@ def _state(pid: int) -> str:
 @pytest.mark.parametrize("point", ["published", "recorded"])
 def test_the_next_run_tells_of_a_batch_whose_run_died(project: Project, point: str) -> None:
     killed = _start(project, f"{point}=kill")
-    killed.communicate(timeout=120)
+    killed.communicate(120)
     assert killed.returncode == -signal.SIGKILL
     (dead,) = _look(project)[0].lost
     for number in (2, 3):
