@@ -1,43 +1,17 @@
-"""``undo``, ``reload``, ``retry``, ``trace`` as a person uses them, and their jobs by GraphQL."""
+"""``undo``, ``reload``, ``retry``, ``trace`` as a person uses them."""
 
-import json
 import shlex
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
 import dagster as dg
 import pytest
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecord
 
-from autoloader_dagster.loading.changes.undo import undo
-from autoloader_dagster.loading.ingestion import Ingestion
 from autoloader_dagster.settings import Settings
-from autoloader_dagster.sources.registry import open_source
 from autoloader_dagster.spark.session import connect
-from autoloader_dagster.specs.loader import load_specs
-from autoloader_dagster.state.store import ProcessedFiles
 from tests.fixtures.lake import read_table
-from tests.fixtures.project import Project as Served
-from tests.fixtures.project import served_project, wait_for
 from tests.integration.cli_steps import Project
-
-_LAUNCH = """mutation L($p: ExecutionParams!) { launchPipelineExecution(executionParams: $p) {
-    __typename ... on LaunchRunSuccess { run { runId } }
-    ... on RunConfigValidationInvalid { errors { message } } ... on PythonError { message } } }"""
-_LAUNCH_AGAIN = """mutation A($p: ReexecutionParams!) {
-    launchPipelineReexecution(reexecutionParams: $p) {
-    __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
-_RUN = """query R($id: ID!) { runOrError(runId: $id) { ... on Run { status
-    eventConnection(limit: 500) { events { __typename ... on MessageEvent { message }
-    ... on ExecutionStepOutputEvent { metadataEntries { label } }
-    ... on ExecutionStepFailureEvent { failureMetadata { description } } } } } } }"""
-_EVENTS = """query O($k: AssetKeyInput!) { assetOrError(assetKey: $k) { ... on Asset {
-    assetMaterializations(limit: 2) { runId partition metadataEntries { label
-    ... on IntMetadataEntry { intValue } ... on TextMetadataEntry { text } } } } } }"""
-_CONFIG = """query C($s: PipelineSelector!) { runConfigSchemaOrError(selector: $s) {
-    ... on RunConfigSchema { allConfigTypes { ... on CompositeConfigType { fields {
-    name description } } } } } }"""
 
 
 @pytest.fixture
@@ -311,88 +285,6 @@ def test_reconcile_changes_nothing_while_the_server_is_out_of_reach(project: Pro
     done = project.run("reconcile", "orders", "--yes", SPARK_REMOTE="sc://127.0.0.1:1")
     assert done.code == 2
     assert "127.0.0.1:1" in done.err
-
-
-def test_undo_is_a_job_for_the_launchpad_and_graphql(project_served: Served) -> None:
-    project = project_served
-    project.write_spec("orders", partition={"by": "none"})
-    (project.landing("orders") / "a.csv").write_text("id\n1\n2\n")
-    (project.landing("orders") / "c.csv").write_text("id\n9\n")
-    assert project.run("autoloader_dagster.cli.app", "run", "orders").returncode == 0
-    with project.dagster_dev() as server:
-        selector = {
-            "repositoryName": "__repository__",
-            "repositoryLocationName": "autoloader_dagster",
-            "pipelineName": "autoloader_undo",
-        }
-        schema = server.ask(_CONFIG, s=selector)["runConfigSchemaOrError"]["allConfigTypes"]
-        fields = {f["name"]: f["description"] for each in schema for f in each.get("fields", [])}
-        for name in ("ingestion", "files", "batch_id", "accept_differences", "dry_run"):
-            assert fields[name], f"{name} is described"
-
-        def launch(config: dict) -> dict:
-            params = {
-                "selector": selector,
-                "mode": "default",
-                "runConfigData": {"ops": {"autoloader_undo_op": {"config": config}}},
-            }
-            got = server.ask(_LAUNCH, p=params)["launchPipelineExecution"]
-            assert got["__typename"] == "LaunchRunSuccess", got
-            return end_of(got["run"]["runId"])
-
-        def launch_again(run_id: str) -> dict:
-            params = {"parentRunId": run_id, "strategy": "ALL_STEPS"}
-            got = server.ask(_LAUNCH_AGAIN, p=params)["launchPipelineReexecution"]
-            assert got["__typename"] == "LaunchRunSuccess", got
-            return end_of(got["run"]["runId"])
-
-        def end_of(run_id: str) -> dict:
-            def ended() -> dict | None:
-                run = server.ask(_RUN, id=run_id)["runOrError"]
-                return run if run["status"] in ("SUCCESS", "FAILURE", "CANCELED") else None
-
-            return wait_for(ended, 90, "the end of the job") | {"run_id": run_id}
-
-        dry = launch({"ingestion": "orders", "files": ["a.csv"]})
-        assert dry["status"] == "SUCCESS"
-        assert '"autoloader/rows_taken_out"' in json.dumps(dry)
-        assert project.ids("orders") == [1, 2, 9]
-        wrong = launch({"ingestion": "orders", "files": ["b.csv"], "dry_run": False})
-        assert wrong["status"] == "FAILURE"
-        assert "knows no file b.csv" in json.dumps(wrong)
-        # As if it had failed after it had published: then there is nothing left to do.
-        with _ingestion(project.settings, "orders") as ingestion:
-            undo(ingestion, ["c.csv"], run_id=wrong["run_id"])
-        again = launch_again(wrong["run_id"])
-        assert again["status"] == "SUCCESS"
-        assert f"run {wrong['run_id']}, which this one tries again" in json.dumps(again)
-        assert '"autoloader/done_by_run"' in json.dumps(again)
-        assert project.ids("orders") == [1, 2]
-        done = launch({"ingestion": "orders", "files": ["a.csv"], "dry_run": False})
-        assert done["status"] == "SUCCESS"
-        assert project.ids("orders") == []
-        key = {"path": [project.namespace, "orders"]}
-        shown, late = server.ask(_EVENTS, k=key)["assetOrError"]["assetMaterializations"]
-        assert late["runId"] == again["run_id"]
-        assert shown["runId"] == done["run_id"]
-        entries = {e["label"]: e.get("intValue", e.get("text")) for e in shown["metadataEntries"]}
-        assert (entries["autoloader/rows_taken_out"], entries["dagster/row_count"]) == (2, 0)
-        # A run that did its work is to do it anew, and there is nothing to do it on.
-        assert launch_again(done["run_id"])["status"] == "FAILURE"
-
-
-@contextmanager
-def _ingestion(settings: Settings, name: str) -> Iterator[Ingestion]:
-    loaded = load_specs(settings.specs_dir).get(name)
-    source = open_source(loaded.spec, None)
-    with closing(ProcessedFiles(settings.database_url)) as store:
-        yield Ingestion(loaded, source, store, lambda: connect(settings), settings.staging_dir)
-
-
-@pytest.fixture
-def project_served(spark_settings: Settings, tmp_path: Path) -> Served:
-    """The project of the Dagster tests; ``project`` is another one here."""
-    return served_project(spark_settings, tmp_path)
 
 
 def _check(project: Project, name: str) -> dg.AssetCheckEvaluation:

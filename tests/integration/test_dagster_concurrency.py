@@ -3,22 +3,18 @@
 import signal
 import subprocess
 import sys
-import uuid
 from contextlib import closing
-from pathlib import Path
 
 import pytest
 
 from autoloader_dagster.state.store import ProcessedFiles
-from tests.faults.checker import check, versions_in
-from tests.fixtures.lake import iceberg_catalog
 from tests.fixtures.project import ROOT, Project, WebServer, wait_for
 from tests.fixtures.sizes import size
+from tests.integration.project_steps import assert_right, write_rows
 
 _DAYS = [f"2026-01-{day:02}" for day in range(1, size(5, 10) + 1)]
 _LAUNCH = """mutation L($p: ExecutionParams!) { launchPipelineExecution(executionParams: $p) {
     __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
-_TERMINATE = """mutation T($id: String!) { terminateRun(runId: $id) { __typename } }"""
 _BACKFILL = """mutation B($p: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $p) {
     __typename ... on PythonError { message } } }"""
 _CURSOR = """mutation C($s: SensorSelector!) { setSensorCursor(sensorSelector: $s, cursor: null) {
@@ -49,10 +45,10 @@ def test_everything_at_once_loads_each_file_once(project: Project, state_url: st
         commands = []
         for round_number in range(2):
             for number, day in enumerate(_DAYS):
-                _write(project.landing("daily") / f"{day}-{round_number}.csv", number)
+                write_rows(project.landing("daily") / f"{day}-{round_number}.csv", number)
             for name in ("left", "right"):
                 for number in range(3):
-                    _write(project.landing(name) / f"{round_number}-{number}.csv", number)
+                    write_rows(project.landing(name) / f"{round_number}-{number}.csv", number)
             tags = {
                 "dagster/asset_partition_range_start": _DAYS[0],
                 "dagster/asset_partition_range_end": _DAYS[-1],
@@ -81,31 +77,8 @@ def test_everything_at_once_loads_each_file_once(project: Project, state_url: st
         assert all(_tag(run, "dagster/will_retry") == "true" for run in failed), failed
 
     assert project.ids("clock") == [1]
-    _assert_right(project, state_url, "daily", ["daily"])
-    _assert_right(project, state_url, "both", ["left", "right"])
-
-
-def test_a_run_that_is_terminated_gives_its_files_back(project: Project) -> None:
-    gate = project.root / "gate"
-    project.environ["AUTOLOADER_FAILPOINTS"] = f"written=pause:{gate}"
-    project.write_spec("daily", partition={"by": "none"})
-    _write(project.landing("daily") / "a.csv", 1)
-    with (
-        closing(ProcessedFiles(project.settings.database_url)) as store,
-        project.dagster_dev() as up,
-    ):
-        store.upgrade()
-        run_id = _launch(up, project, {})
-        wait_for(Path(f"{gate}.reached").exists, 120, "the run to reach the point")
-        assert up.ask(_TERMINATE, id=run_id)["terminateRun"]["__typename"] == "TerminateRunSuccess"
-        wait_for(lambda: _status(up, run_id) == "CANCELED", 30, "the end of the run")
-        (batch,) = store.batches.latest("default/daily")
-        assert batch.status == "RELEASED"
-        gate.touch()
-        again = _launch(up, project, {})
-        wait_for(lambda: _status(up, again) == "SUCCESS", 90, "the next run")
-        assert project.untrue("daily") == []
-    _assert_right(project, project.settings.database_url, "daily", ["daily"])
+    assert_right(project, state_url, "daily", ["daily"])
+    assert_right(project, state_url, "both", ["left", "right"])
 
 
 def _kill_the_daemon(up: WebServer) -> None:
@@ -115,13 +88,6 @@ def _kill_the_daemon(up: WebServer) -> None:
     daemon.send_signal(signal.SIGKILL)
     web.wait(60)
     wait_for(up.answers, 90, "Dagster to start again")
-
-
-def _write(path: Path, number: int) -> None:
-    """A file of its own rows, put there in one step as an uploader does."""
-    hidden = path.with_name(f".{path.name}")
-    hidden.write_text("id,what\n" + "".join(f"{number},{uuid.uuid4()}\n" for _ in range(20)))
-    hidden.rename(path)
 
 
 def _launch(up: WebServer, project: Project, tags: dict[str, str]) -> str:
@@ -173,29 +139,9 @@ def _runs(up: WebServer) -> list[dict]:
     return up.ask(_RUNS)["runsOrError"]["results"]
 
 
-def _status(up: WebServer, run_id: str) -> str:
-    (status,) = [run["status"] for run in _runs(up) if run["runId"] == run_id]
-    return status
-
-
 def _under_way(up: WebServer) -> bool:
     return any(run["status"] not in ("SUCCESS", "FAILURE", "CANCELED") for run in _runs(up))
 
 
 def _tag(run: dict, key: str) -> str | None:
     return next((tag["value"] for tag in run["tags"] if tag["key"] == key), None)
-
-
-def _assert_right(project: Project, state_url: str, table: str, names: list[str]) -> None:
-    versions = {}
-    for name in names:
-        versions |= versions_in(project.landing(name), "*.csv")
-    with iceberg_catalog(project.settings) as catalog:
-        verdict = check(
-            catalog,
-            f"{project.namespace}.{table}",
-            state_url,
-            [f"default/{name}" for name in names],
-            versions,
-        )
-    assert not verdict, str(verdict)
