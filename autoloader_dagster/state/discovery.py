@@ -128,7 +128,7 @@ class FileDiscovery:
                 guard()
                 _supersede_outdated(connection, ingestion_id, began)
                 counts: Counter[str] = Counter()
-                bytes_new = 0
+                bytes_new = placed_again = 0
                 last_seq = -1
                 while refs := _next_chunk(connection, last_seq):
                     guard()
@@ -141,6 +141,11 @@ class FileDiscovery:
                         }
                         _write(connection, ingestion_id, tenant, refs, known, decisions)
                     last_seq = max(refs)
+                    placed_again += sum(
+                        decision.outcome == "new"
+                        and _is_placed_again(refs[seq], known.get(seq, ()))
+                        for seq, decision in decisions.items()
+                    )
                     counts.update(decision.outcome for decision in decisions.values())
                     bytes_new += sum(
                         refs[seq].size
@@ -154,9 +159,14 @@ class FileDiscovery:
             listed=int(listed),
             bytes_listed=int(bytes_listed),
             bytes_new=bytes_new,
+            placed_again=placed_again,
             began=began,
             **counts,
         )
+
+
+def _is_placed_again(ref: FileRef, known: Sequence[KnownVersion]) -> bool:
+    return any(each.version == ref.version and each.unplaced for each in known)
 
 
 def _misplaced_keys(connection: Connection, ingestion_id: str, fits: Fits) -> list[str | None]:

@@ -81,6 +81,7 @@ class Discovery:
         bytes_listed: Their size in bytes.
         new: To be loaded, and nothing of this path is in the table.
         changed: To be loaded, and another version of this path was loaded before.
+        placed_again: Of the new ones, those that were known and whose placement has changed.
         unchanged: Known, and nothing is to be done.
         held: Held back now, since this listing or an earlier one, by its placement.
         skipped: Left out from now on by ``on_change: ignore``.
@@ -96,6 +97,7 @@ class Discovery:
     bytes_listed: int = 0
     new: int = 0
     changed: int = 0
+    placed_again: int = 0
     unchanged: int = 0
     held: int = 0
     skipped: int = 0

@@ -126,7 +126,9 @@ def test_a_run_loads_sets_aside_and_is_in_dagsters_log(
 
 
 def test_one_partition_can_be_loaded_by_itself(project: Project) -> None:
-    project.spec("parts", partition={"by": "path", "pattern": "{yyyy}-{MM}-{dd}.csv"})
+    by_day = {"by": "path", "pattern": "{yyyy}-{MM}-{dd}.csv"}
+    project.spec("parts", partition={**by_day, "start": "2024-03-01"})
+    (project.folder() / "2024-02-29.csv").write_text("id;n\n29;1\n")
     for day in (1, 2):
         # Plainly another delimiter than the spec's.
         (project.folder() / f"2024-03-0{day}.csv").write_text(f"id;n\n{day};1\n")
@@ -140,7 +142,10 @@ def test_one_partition_can_be_loaded_by_itself(project: Project) -> None:
     assert rest.code == 0, rest.err
     assert "2024-03-01" in rest.out
     # The file that waited was known, and is not called unchanged.
-    assert "1 file loaded, 1 row from 9 B, 1 file unchanged;" in rest.out
+    assert "1 file loaded, 1 row from 9 B, 1 file unchanged, 1 held;" in rest.out
+    project.spec("parts", partition={**by_day, "start": "2024-02-01"})
+    held = project.run("run", "parts")
+    assert "1 file loaded, 1 row from 10 B, 2 files unchanged;" in held.out
     (note,) = done.json["notes"]
     assert note.startswith("2024-03-02.csv has one column, 'id;n', and its cells seem to be")
     assert note.endswith("set format.options.delimiter: ';'")

@@ -290,7 +290,8 @@ def _unchanged(
     if (began := found.began) is None:
         return found.unchanged
     still = store.totals.number_of_files(ingestion_id, ("DISCOVERED", "PROCESSING"), began)
-    return max(0, found.unchanged - still - sum(row.discovered_at < began for row in of_run))
+    waited = still + sum(row.discovered_at < began for row in of_run) - found.placed_again
+    return max(0, found.unchanged - waited)
 
 
 def _materializations(result: dg.ExecuteInProcessResult) -> Iterator[dg.AssetMaterialization]:
