@@ -75,6 +75,11 @@ def test_a_renamed_spec_loads_nothing_again_and_adopts_the_state_of_its_old_name
     assert not tick.run_requests
     assert "autoloader adopt default/after --from default/before'" in str(tick.skip_message)
     assert lake.statuses(renamed)["a.csv"] == "DISCOVERED"
+    elsewhere = lake.ingestion("elsewhere")
+    tables = r"has loaded lake\.\S+\.before, and table.name of default/elsewhere is lake\.\S+"
+    with pytest.raises(UsageError, match=tables):
+        adopt(elsewhere, "before", unread=(), dry_run=False)
+    (lake.root / "specs" / "elsewhere.yaml").unlink()
     plan = adopt(renamed, "before", unread=())
     assert (plan.state.files, plan.state.batches, plan.done) == (2, 1, False)
     assert lake.statuses(old)["a.csv"] == "SUCCESS"

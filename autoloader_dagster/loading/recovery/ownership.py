@@ -105,7 +105,8 @@ def adopt(
         dry_run: Only say what would be handed over.
 
     Raises:
-        UsageError: A spec of that name exists, or it is this one's own name.
+        UsageError: A spec of that name exists, it is this one's own name, or it has loaded other
+            tables than this one's.
         NotLoaded: Nothing is known of it.
         FilesInUse: One of both is at work.
         LoadError: Both have loaded the same file.
@@ -132,6 +133,15 @@ def adopt(
             raise NotLoaded(
                 f"nothing is known of an ingestion {old}, and {name} is not its table",
                 "'autoloader history' and the table's property autoloader.ingestion show names.",
+            )
+        if found.tables and name not in found.tables and owner != old:
+            # Nothing would tell any more that the old table has their rows.
+            raise UsageError(
+                f"{old} has loaded {' and '.join(found.tables)}, and table.name of {ingestion.id} "
+                f"is {name}",
+                "Its files would be loaded again, so nothing was handed over. Set table.name to "
+                "the table with their rows, and adopt then. To load all files into the new table, "
+                "adopt nothing.",
             )
         if not dry_run:
             found = store.tables.hand_over(old, ingestion.id, ingestion.loaded.tenant, really=True)
