@@ -95,8 +95,7 @@ def _print(loaded: LoadedSpec, found: "Reconciliation") -> None:
     say(
         f"{found.ingestion_id}: {counted(found.listed, 'file')} listed ({found.new:,} new), "
         f"{counted(found.files_in_table, 'file')} and {counted(found.rows_in_table, 'row')} in "
-        f"{found.table}; "
-        f"{what}{after}; {found.seconds:.1f} s"
+        f"{found.table}; {what}{after}; {found.seconds:.1f} s"
     )
 
 

@@ -370,8 +370,7 @@ def _refuse_missing(connection: Connection, batch: Row[Any], files: Sequence[Loa
     if ids - known:
         raise StateError(
             f"Batch {batch.id} of {batch.ingestion_id} has loaded "
-            f"{counted(len(ids - known), 'file')} that "
-            "the state does not know",
+            f"{counted(len(ids - known), 'file')} that the state does not know",
             "List the source first ('autoloader files'), then run 'autoloader reconcile'.",
         )
 

@@ -142,9 +142,8 @@ class FileDiscovery:
                         _write(connection, ingestion_id, tenant, refs, known, decisions)
                     last_seq = max(refs)
                     placed_again += sum(
-                        decision.outcome == "new"
-                        and _is_placed_again(refs[seq], known.get(seq, ()))
-                        for seq, decision in decisions.items()
+                        decision.outcome == "new" and decision.placed_again
+                        for decision in decisions.values()
                     )
                     counts.update(decision.outcome for decision in decisions.values())
                     bytes_new += sum(
@@ -163,10 +162,6 @@ class FileDiscovery:
             began=began,
             **counts,
         )
-
-
-def _is_placed_again(ref: FileRef, known: Sequence[KnownVersion]) -> bool:
-    return any(each.version == ref.version and each.unplaced for each in known)
 
 
 def _misplaced_keys(connection: Connection, ingestion_id: str, fits: Fits) -> list[str | None]:

@@ -81,7 +81,6 @@ class Discovery:
         bytes_listed: Their size in bytes.
         new: To be loaded, and nothing of this path is in the table.
         changed: To be loaded, and another version of this path was loaded before.
-        placed_again: Of the new ones, those that were known and whose placement has changed.
         unchanged: Known, and nothing is to be done.
         held: Held back now, since this listing or an earlier one, by its placement.
         skipped: Left out from now on by ``on_change: ignore``.
@@ -90,6 +89,7 @@ class Discovery:
         in_flight: Left for the next listing, because another version is being loaded just now, or
             a listing that began later has seen one.
         bytes_new: Bytes of the new and the changed ones.
+        placed_again: Of the new ones, those that were known, and had no partition to load into.
         began: When the listing began, by the database's clock; None if nothing was listed.
     """
 
@@ -97,13 +97,13 @@ class Discovery:
     bytes_listed: int = 0
     new: int = 0
     changed: int = 0
-    placed_again: int = 0
     unchanged: int = 0
     held: int = 0
     skipped: int = 0
     quarantined: int = 0
     in_flight: int = 0
     bytes_new: int = 0
+    placed_again: int = 0
     began: datetime | None = field(default=None, compare=False)
 
 

@@ -72,11 +72,13 @@ class Decision:
         outcome: How it counts.
         state: What to write; None to write nothing.
         superseded: Ids of the path's rows that become REPLACED.
+        placed_again: Whether the version was known, and without a partition to load into.
     """
 
     outcome: Outcome
     state: NewState | None = None
     superseded: tuple[int, ...] = ()
+    placed_again: bool = False
 
 
 def decide(
@@ -130,7 +132,8 @@ def _place_again(ref: FileRef, own: KnownVersion, place: Place) -> Decision:
         placement.status, placement.partition_key, placement.error_type, placement.reason
     )
     as_it_is = NewState(own.status, own.partition_key, own.error_type, own.reason)
-    return Decision(_outcome(placement.status), None if state == as_it_is else state)
+    changed = None if state == as_it_is else state
+    return Decision(_outcome(placement.status), changed, placed_again=True)
 
 
 def _new(

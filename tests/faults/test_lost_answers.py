@@ -279,4 +279,4 @@ def test_a_catalog_out_of_reach_is_named_on_the_command_line_and_nothing_is_lost
                 assert f":{catalog.proxy.port}" in done.stderr.splitlines()[0]
                 assert f" {failed}" in done.stderr.splitlines()[0]
                 assert len(done.stderr.splitlines()) == 2, done.stderr
-    assert "1 row" in project.run(CLI, *run).stdout
+    assert " 1 row from" in project.run(CLI, *run).stdout
