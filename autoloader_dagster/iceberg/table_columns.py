@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 from autoloader_dagster.errors import TableError
 from autoloader_dagster.iceberg.columns import Column
 from autoloader_dagster.iceberg.data_types import name_of_type
-from autoloader_dagster.iceberg.lineage import LINEAGE_COLUMNS
+from autoloader_dagster.iceberg.lineage import LINEAGE_COLUMNS, PARTITION_KEY, RESCUED
 from autoloader_dagster.iceberg.originals import properties_for, read_originals
 from autoloader_dagster.iceberg.properties import TableProperties
+from autoloader_dagster.iceberg.required import refused_where
 from autoloader_dagster.iceberg.sql import literal, quoted
 from autoloader_dagster.iceberg.statements import listed
 
@@ -63,13 +64,24 @@ class TableColumns(TableProperties):
                 "Give table.name a name of its own, or add the columns: "
                 f"ALTER TABLE {self.name} ADD COLUMNS ({', '.join(missing)}).",
             )
+        for field in fields:
+            if field.name in (RESCUED, PARTITION_KEY) and not field.nullable:
+                raise TableError(
+                    f"column {field.name} of table {self.name} is NOT NULL, and most rows have no "
+                    "value there",
+                    f"ALTER TABLE {self.name} ALTER COLUMN {field.name} DROP NOT NULL.",
+                )
         comments = {
             field.name: field.metadata.get("comment", "")
             for field in fields
             if field.name not in LINEAGE_COLUMNS
         }
         originals, self._has_originals = read_originals(comments, self._read_properties())
-        return tuple(Column(name, found[name], originals[name]) for name in comments)
+        return tuple(
+            Column(field.name, found[field.name], originals[field.name], refused_where(field))
+            for field in fields
+            if field.name in comments
+        )
 
     def _note_originals(self, columns: Sequence[Column]) -> None:
         properties = properties_for({c.name: c.original for c in columns})

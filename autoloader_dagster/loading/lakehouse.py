@@ -20,6 +20,7 @@ from autoloader_dagster.iceberg.delete import Rows, Undone
 from autoloader_dagster.iceberg.history import History, Snapshot
 from autoloader_dagster.iceberg.lake_table import LakeTable
 from autoloader_dagster.iceberg.lineage import SourceFile
+from autoloader_dagster.iceberg.required import Refused, refused_rows
 from autoloader_dagster.iceberg.rows import RowsOfFile
 from autoloader_dagster.iceberg.table import IcebergTable
 from autoloader_dagster.spark.waiting import tell_of_waiting_tasks
@@ -137,6 +138,10 @@ class Frames(Protocol):
         """The source file and ``_rescued`` of at most so many bad rows."""
         ...
 
+    def refused_rows(self, frame: Any, columns: Sequence[Column]) -> dict[str, Refused]:
+        """The files with rows that the table refuses; see ``refused_rows``."""
+        ...
+
     def refusal(self, columns: Sequence[Column]) -> str | None:
         """Why the table cannot have these columns; None if it can, or nobody knows."""
         ...
@@ -220,6 +225,9 @@ class _SparkFrames:
 
     def misfits(self, frame: Any, rows: int) -> list[tuple[str, str]]:
         return bad_rows_of(frame, rows)
+
+    def refused_rows(self, frame: Any, columns: Sequence[Column]) -> dict[str, Refused]:
+        return refused_rows(frame, columns)
 
     def refusal(self, columns: Sequence[Column]) -> str | None:
         table = IcebergTable(self._session, self._spec.table.name)

@@ -17,7 +17,7 @@ from autoloader_dagster.formats.look import look_at
 from autoloader_dagster.formats.outcome import Bad, Look
 from autoloader_dagster.iceberg.columns import Column
 from autoloader_dagster.iceberg.lineage import LINEAGE_COLUMNS, RESCUED, SOURCE_FILE
-from autoloader_dagster.loading.batch.bad_rows import bad_row
+from autoloader_dagster.loading.batch.bad_rows import bad_row, too_few_values
 from autoloader_dagster.loading.batch.find_bad_files import find_unreadable
 from autoloader_dagster.loading.batch.stage import (
     PREVIEW,
@@ -244,7 +244,12 @@ def _read(
 
         taken, unreadable = _readable_rows(readable, take)
         bad |= unreadable
-        rows = tuple(_shown(row.asDict()) for row in taken)
+        kept = [item for item in readable if item.file.path not in bad]
+        if kept and any(column.refused_where for column in columns):
+            # Of the shown rows only, because a preview reads no file to its end.
+            some = frames.frame(kept, columns, _PREVIEWED).limit(limit)
+            bad |= too_few_values(spec, frames.refused_rows(some, columns))
+        rows = tuple(_shown(row.asDict()) for row in taken if row[SOURCE_FILE] not in bad)
         return _Read(columns, rows, bad, decision.unmatched_hints)
     finally:
         unstage(folder, ingestion.copy_store)

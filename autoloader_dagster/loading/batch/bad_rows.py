@@ -4,10 +4,13 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from autoloader_dagster.counts import counted
 from autoloader_dagster.formats.base import FileFormat, Readable, file_format
 from autoloader_dagster.formats.json.values import as_text
 from autoloader_dagster.formats.outcome import RECORD, Bad, Cell, Look
 from autoloader_dagster.formats.row_numbers import row_of
+from autoloader_dagster.iceberg.required import Refused
+from autoloader_dagster.iceberg.sql import quoted
 from autoloader_dagster.sources.base import FileSource
 from autoloader_dagster.specs.model import IngestionSpec
 
@@ -50,6 +53,25 @@ def name_bad_rows(
             reason = bad[item.file.path]
             named[item.file.path] = Bad(reason.error_type, f"{reason.message}; {row}")
     return named
+
+
+def too_few_values(spec: IngestionSpec, refused: Mapping[str, Refused]) -> dict[str, Bad]:
+    """The reasons of files with rows that the table refuses.
+
+    Args:
+        spec: Its table.
+        refused: What is refused of each file.
+    """
+    table = spec.table.name
+    return {
+        path: Bad(
+            "NullNotAllowed",
+            f"has {counted(rows, 'row')} without a value in column '{column}', which is NOT NULL "
+            f"in {table}; correct the file, or let the column be empty (ALTER TABLE {table} ALTER "
+            f"COLUMN {quoted(column)} DROP NOT NULL) and retry it",
+        )
+        for path, (column, rows) in refused.items()
+    }
 
 
 def bad_row(

@@ -25,6 +25,7 @@ from autoloader_dagster.formats.look import look_at
 from autoloader_dagster.formats.outcome import Bad, Look
 from autoloader_dagster.formats.placing import staged_suffix
 from autoloader_dagster.iceberg.lineage import PARTITION_KEY
+from autoloader_dagster.iceberg.required import is_refused_null
 from autoloader_dagster.loading.batch.attempts import Attempt, Attempts
 from autoloader_dagster.loading.batch.audit import (
     BAD_ROWS,
@@ -335,6 +336,11 @@ class BatchLoad:
         if self._members.take_out_changed():
             return
         found = find_unreadable(error, readable, try_read, self._unreadable)
+        if not found and is_refused_null(error):
+            refused = self._reader.refused_by_table(readable, self._prepared.columns)
+            self._members.quarantine(refused)
+            if refused:
+                return
         if not found:
             # It may be all of them together, which must not keep each of them waiting for ever.
             half = readable[len(readable) // 2 :] if len(readable) > 1 else ()

@@ -13,7 +13,7 @@ from autoloader_dagster.formats.outcome import Bad, Look
 from autoloader_dagster.formats.reading import LIST_FOLDERS_FROM, TOO_MANY_TO_LIST
 from autoloader_dagster.iceberg.columns import Column
 from autoloader_dagster.loading.batch.audit import too_many_bad_rows
-from autoloader_dagster.loading.batch.bad_rows import ROWS_READ, name_bad_rows
+from autoloader_dagster.loading.batch.bad_rows import ROWS_READ, name_bad_rows, too_few_values
 from autoloader_dagster.loading.batch.files import Members
 from autoloader_dagster.loading.batch.large_files import check_large
 from autoloader_dagster.loading.ingestion import Ingestion
@@ -88,6 +88,13 @@ class BatchReader:
             return self._frames.misfits(self.frame(some, columns), ROWS_READ)
 
         return name_bad_rows(self._spec, bad, readable, misfits, self._ingestion.source)
+
+    def refused_by_table(
+        self, readable: Sequence[Readable], columns: Sequence[Column]
+    ) -> dict[str, Bad]:
+        """The files with rows that lack a value where the table must have one."""
+        refused = self._frames.refused_rows(self.frame(readable, columns), columns)
+        return too_few_values(self._spec, refused)
 
     def impossible_columns(
         self, readable: Sequence[Readable], known: Sequence[Column]
