@@ -4,7 +4,7 @@ import itertools
 import re
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 # The root of the parsed plan.
 _READING_COMMAND = re.compile(r"== Parsed Logical Plan ==\n'?(?:Show|Describe|Explain)\w*\b")
+# Rows on a screen.
+_SHOWN = 100
 # How much a hint asks for and shows.
 _MOST_NAMESPACES = 10
 _MOST_TABLES = 20
@@ -42,7 +44,14 @@ def query(
     sql: Annotated[
         str, typer.Argument(metavar="SQL", help="For example 'select * from lake.a.b'.")
     ],
-    limit: Annotated[int, typer.Option(min=1, help="At most so many rows.")] = 100,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help=f"At most so many rows; without it {_SHOWN}, and all for --csv and --json.",
+            show_default=False,
+        ),
+    ] = None,
     write: Annotated[
         bool, typer.Option("--write", help="Also run a statement that changes something.")
     ] = False,
@@ -53,31 +62,35 @@ def query(
 ) -> None:
     """Run Spark SQL on the tables and show the result; it only reads, unless --write is given.
 
-    Example: autoloader query --csv --limit 100000 'select * from lake.a.b' > b.csv
+    Example: autoloader query --csv 'select * from lake.a.b' > b.csv
     """
     if as_json and as_csv:
         raise UsageError("--json and --csv exclude each other", "Give one of them.")
     settings = load_settings()
-    with progress() as tell:
-        tell("connect to Spark")
-        from autoloader_dagster.spark.session import connect
+    if limit is None and not (as_csv or as_json):
+        limit = _SHOWN
+    with ExitStack() as connected:
+        with progress() as tell:
+            tell("connect to Spark")
+            from autoloader_dagster.spark.session import connect
 
-        with connect(settings, tell.download) as spark:
+            spark = connected.enter_context(connect(settings, tell.download))
             tell("run the query")
-            names, rows = run_sql(spark, sql, limit + 1, settings, write=write)
-    shown = rows[:limit]
+            one_more = None if limit is None else limit + 1
+            names, rows = run_sql(spark, sql, one_more, settings, write=write)
+        chosen = itertools.islice(rows, limit)
+        if as_csv:
+            print_csv(names, chosen)
+        shown = [] if as_csv else list(chosen)
+        more = next(rows, None) is not None
     if as_json:
         print_json(result_json(names, shown))
-        return
-    if as_csv:
-        print_csv(names, shown)
-        if len(rows) > limit:
-            warn(f"there are more than {counted(limit, 'row')}; --limit prints more")
+    if as_csv or as_json:
+        if more:
+            warn(f"there are more than {counted(limit or 0, 'row')}; --limit prints more")
         return
     print_rows(names, shown)
-    say(
-        counted(len(shown), "row") + (f"; there are more than {limit}" if len(rows) > limit else "")
-    )
+    say(counted(len(shown), "row") + (f"; there are more than {limit}" if more else ""))
 
 
 def result_json(names: list[str], rows: list[tuple[Any, ...]]) -> dict[str, Any]:
@@ -97,14 +110,14 @@ def result_json(names: list[str], rows: list[tuple[Any, ...]]) -> dict[str, Any]
 
 
 def run_sql(
-    spark: "SparkSession", sql: str, limit: int, settings: Settings, *, write: bool = False
-) -> tuple[list[str], list[tuple[Any, ...]]]:
-    """The column names and the first rows of a statement.
+    spark: "SparkSession", sql: str, limit: int | None, settings: Settings, *, write: bool = False
+) -> tuple[list[str], Iterator[tuple[Any, ...]]]:
+    """The column names and the first rows of a statement, which come as they are read.
 
     Args:
         spark: A session.
         sql: One statement.
-        limit: At most so many rows.
+        limit: At most so many rows; None: all.
         settings: For the names of the tables, if it names none of them.
         write: Whether the statement may change something.
 
@@ -112,10 +125,8 @@ def run_sql(
         TableError: There is no such table; the hint lists those that there are.
         UsageError: The statement cannot be run as it is written, or it does not only read.
     """
-    from pyspark.errors import PySparkException
-
     sql = sql.strip().rstrip(";")
-    try:
+    with _errors_in_words(spark, sql, settings):
         if not write and not _only_reads(spark, sql):
             raise UsageError(
                 "'query' only reads, and this statement is not a query",
@@ -123,7 +134,24 @@ def run_sql(
                 "changes are not known to the state, and 'autoloader undo' removes files safely.",
             )
         frame: DataFrame = spark.sql(sql)
-        return list(frame.columns), [tuple(row) for row in frame.limit(limit).collect()]
+        names = list(frame.columns)
+
+    def read() -> Iterator[tuple[Any, ...]]:
+        with _errors_in_words(spark, sql, settings):
+            yield from (frame if limit is None else frame.limit(limit)).toLocalIterator()
+
+    rows = read()
+    # Here, because most of what can fail has failed when the first one is there.
+    first = list(itertools.islice(rows, 1))
+    return names, itertools.chain(first, rows)
+
+
+@contextmanager
+def _errors_in_words(spark: "SparkSession", sql: str, settings: Settings) -> Iterator[None]:
+    from pyspark.errors import PySparkException
+
+    try:
+        yield
     except PySparkException as error:
         condition = error.getCondition() or ""
         if condition.startswith(_UNKNOWN) or "NoSuchTable" in str(error):

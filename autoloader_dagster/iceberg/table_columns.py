@@ -33,7 +33,10 @@ class TableColumns(TableProperties):
         """
         found = self.columns_if_exists()
         if found is None:
-            raise TableError(f"there is no table {self.name}")
+            raise TableError(
+                f"there is no table {self.name}",
+                "If it was dropped, 'autoloader reconcile NAME --yes' has its files loaded again.",
+            )
         return found
 
     def columns_if_exists(self) -> tuple[Column, ...] | None:

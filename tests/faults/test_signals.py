@@ -100,6 +100,8 @@ def _stop_twice(project: Project, terminal: int, stop: Stop) -> None:
             "RECORDED",
         }
         assert {f.status for f in store.files.find("default/orders")} <= {"DISCOVERED", "SUCCESS"}
+        status = project.run("autoloader_dagster.cli.app", "status", "orders").stdout
+        assert "it was interrupted, for example by Ctrl-C" in " ".join(status.split())
 
         # A second signal, while the first is being answered.
         reached.unlink()

@@ -161,6 +161,16 @@ def test_query_shows_rows_and_says_which_tables_there_are(project: Project) -> N
     assert done.json == {"columns": ["year"], "rows": [{"year": 2013}, {"year": 2014}]}
     people = project.run("query", "select year from lake.cli.queried", "--limit", "1")
     assert "there are more than 1" in people.out
+    # A program gets all rows: of a part with exit code 0 it would not know that it is one.
+    for form, lines in (("--csv", 1_001), ("--json", 1)):
+        whole = project.run("query", "select id from range(1000)", form)
+        assert (whole.code, whole.err) == (0, "")
+        assert len(whole.out.splitlines()) == lines or len(whole.json["rows"]) == 1_000
+        part = project.run("query", "select id from range(1000)", form, "--limit", "10")
+        assert "there are more than 10 rows" in part.err
+    broken = project.run("query", "--csv", "select raise_error('no') from range(3)")
+    assert broken.code == 2
+    assert broken.err.startswith("error: ")
     missing = project.run("query", "select * from lake.cli.nothing")
     assert missing.code == 1
     assert "lake.cli.queried" in missing.err

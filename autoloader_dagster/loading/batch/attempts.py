@@ -236,7 +236,9 @@ class Attempts:
                     _log.warning(_UNSETTLED, batch_id, short(error))
                     return False
                 catch_up(self._ingestion, self._table)
-            if not self._store.claims.release(batch_id, self._batch.owner, short(error)):
+            # What a signal raises has no message of its own.
+            why = short(error) if isinstance(error, Exception) else "its run was interrupted"
+            if not self._store.claims.release(batch_id, self._batch.owner, why):
                 batch = self._store.batches.get(batch_id)
                 taken_over = batch is not None and batch.status == "RELEASED"
             if not gone:

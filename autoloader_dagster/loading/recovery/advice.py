@@ -44,4 +44,7 @@ def advice(difference: Difference, name: str) -> str:
             "the state nor "
             f"the source has this version; {update} records those that a batch of ours loaded"
         )
-    return "loaded, and not in the source any more; its rows stay"
+    return (
+        "loaded, and the source does not list it any more: it is gone, or the spec leaves it out "
+        "now; its rows stay"
+    )

@@ -16,6 +16,8 @@ _WHAT = "autoloader/what"
 _HINT = "autoloader/hint"
 _EXIT_CODE = "autoloader/exit_code"
 
+_INTERRUPTED = "it was interrupted, for example by Ctrl-C; what it had claimed waits again"
+
 
 @dataclass(frozen=True, slots=True)
 class RunFailure:
@@ -85,6 +87,11 @@ def failing_in_words(about: str = "", metadata: dict[str, Any] | None = None) ->
         raise failure(ours, about, metadata=metadata) from error
 
 
+def is_interruption(class_name: str | None) -> bool:
+    """Whether the error of a step is that a signal ended it; Dagster notes it like any other."""
+    return class_name == dg.DagsterExecutionInterruptedError.__name__
+
+
 def failure_in(events: Iterable[dg.DagsterEvent]) -> RunFailure | None:
     """Why a run failed, by the first of its steps that did; None if none did."""
     for event in events:
@@ -100,6 +107,8 @@ def failure_in(events: Iterable[dg.DagsterEvent]) -> RunFailure | None:
                 )
             return RunFailure(data.user_failure_data.description or "it failed")
         if data.error is not None:
+            if is_interruption(data.error.cls_name):
+                return RunFailure(_INTERRUPTED)
             cause = data.error.cause or data.error
             return RunFailure(cause.message.strip())
     return None

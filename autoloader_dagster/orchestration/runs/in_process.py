@@ -14,7 +14,7 @@ import dagster as dg
 
 from autoloader_dagster.loading.progress import Progress
 from autoloader_dagster.orchestration.runs import locks as run_locks
-from autoloader_dagster.orchestration.runs.failures import RunFailure, failure_in
+from autoloader_dagster.orchestration.runs.failures import RunFailure, failure_in, is_interruption
 from autoloader_dagster.orchestration.runs.lost import Ours, fail_lost_runs
 from autoloader_dagster.settings import load_settings
 
@@ -112,10 +112,9 @@ def progress_logger(progress: Progress) -> dict[str, dg.LoggerDefinition]:
 
 
 def _was_interrupted(result: dg.ExecuteInProcessResult) -> bool:
-    """Whether a signal ended the run; Dagster notes it like any other failure."""
+    """Whether a signal ended the run."""
     errors = [event.step_failure_data.error for event in result.get_step_failure_events()]
-    name = dg.DagsterExecutionInterruptedError.__name__
-    return any(error is not None and error.cls_name == name for error in errors)
+    return any(error is not None and is_interruption(error.cls_name) for error in errors)
 
 
 def failure_of(result: dg.ExecuteInProcessResult) -> RunFailure:
