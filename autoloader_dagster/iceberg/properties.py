@@ -1,6 +1,7 @@
 """The properties of one Iceberg table: whose it is, which table it is, how its metadata is kept."""
 
 import secrets
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,9 @@ from autoloader_dagster.iceberg.statements import Statements, listed
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+# How old properties may be that are taken for the present ones.
+_FRESH_SECONDS = 1.0
 
 TABLE_ID_PROPERTY = "autoloader.table-id"
 # Iceberg shows it among the properties; 'none' for a table without a snapshot.
@@ -30,6 +34,7 @@ class TableProperties(Statements):
     def __init__(self, spark: "SparkSession", name: str) -> None:
         super().__init__(spark, name)
         self._properties: Mapping[str, str] | None = None
+        self._read_at = 0.0
 
     def format_version(self, default: str) -> int:
         """The version of Iceberg's format.
@@ -57,13 +62,19 @@ class TableProperties(Statements):
         )
         return made
 
-    def head_and_id(self) -> tuple[int | None, str | None]:
+    def head_and_id(self, just_read: bool = False) -> tuple[int | None, str | None]:
         """Main's snapshot and the table's id, as they are at one moment; None for what it lacks.
+
+        Args:
+            just_read: Whether that moment may be up to a second ago, for who publishes only where
+                main has not moved since.
 
         As in ``table_id``, old metadata files of a table of an earlier version are deleted from now
         on.
         """
-        properties = self._read_properties()
+        known, age = self._properties, time.monotonic() - self._read_at
+        recent = just_read and known is not None and age < _FRESH_SECONDS
+        properties = known if recent and known else self._read_properties()
         self._bound_metadata()
         head = properties.get(_HEAD_PROPERTY, "")
         return int(head) if head.isdecimal() else None, properties.get(TABLE_ID_PROPERTY)
@@ -98,7 +109,9 @@ class TableProperties(Statements):
         return self._read_properties().get(TABLE_ID_PROPERTY)
 
     def _read_properties(self) -> Mapping[str, str]:
+        asked_at = time.monotonic()
         with self._errors("read the properties of"):
             rows = self._rows(f"show tblproperties {self._sql_name}")
         self._properties = {row["key"]: row["value"] for row in rows}
+        self._read_at = asked_at
         return self._properties

@@ -46,8 +46,10 @@ APPEND = re.compile(rb'"action":"add-snapshot".*"autoloader.batch-id"', re.DOTAL
 
 
 @pytest.fixture
-def lake(catalogs: Catalogs, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Lake]:
-    with lake_of(catalogs, tmp_path, request.node.name) as made:
+def lake(
+    catalogs_of_sessions: Catalogs, tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[Lake]:
+    with lake_of(catalogs_of_sessions, tmp_path, request.node.name) as made:
         yield made
 
 

@@ -143,8 +143,8 @@ class Explorer:
                 lambda: self._go(actors, [], bounds.kills, bounds.faults, bounds.switches, "")
             )
         finally:
+            # What is frozen stays so: else all that is imported would be looked through again.
             gc.enable()
-            gc.unfreeze()
         found = [json.loads(line) for line in self._found.read_text().splitlines()]
         count = self._shared.counted
         return Walk(

@@ -307,7 +307,7 @@ def test_the_twin_answers_as_iceberg_on_the_embedded_catalog(
 
 @pytest.mark.parametrize("catalog", ["pglake", "restlake"])
 def test_the_twin_answers_as_iceberg_on_postgresql_and_rest(
-    catalogs: Catalogs, catalog: str, twin_says: list[Any]
+    catalogs_of_sessions: Catalogs, catalog: str, twin_says: list[Any]
 ) -> None:
-    with _iceberg(catalogs.settings, catalog) as side:
+    with _iceberg(catalogs_of_sessions.settings, catalog) as side:
         assert _answers(side) == twin_says

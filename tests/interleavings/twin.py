@@ -219,7 +219,7 @@ class TwinTable(LakeTable):
         self._reads("table id")
         return self._data.uid
 
-    def head_and_id(self) -> tuple[int | None, str | None]:
+    def head_and_id(self, just_read: bool = False) -> tuple[int | None, str | None]:
         self._reads("head and id")
         data = self._lake.tables.get(self.name)
         return (data.heads.get("main"), data.uid) if data else (None, None)

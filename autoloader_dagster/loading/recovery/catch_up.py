@@ -89,7 +89,7 @@ def _agreement(ingestion: Ingestion, table: Table) -> CaughtUp | None:
     state = ingestion.store.tables.get(table.name, ingestion.id)
     if state.table_id is None:
         return None
-    head, table_id = table.head_and_id()
+    head, table_id = table.head_and_id(just_read=True)
     if head is None or table_id is None or not state.agrees(table_id, head):
         return None
     refuse_other_owner(ingestion, table, table_id)
