@@ -14,7 +14,7 @@ from rich.text import Text
 from autoloader_dagster.cli.orphans import orphans_if_known
 from autoloader_dagster.cli.output import JsonOption, literal, print_json, progress, screen
 from autoloader_dagster.cli.project import open_specs
-from autoloader_dagster.counts import shown_size
+from autoloader_dagster.counts import counted, shown_size
 from autoloader_dagster.errors import AutoloaderError
 from autoloader_dagster.loading.recovery.orphans import Orphan
 from autoloader_dagster.settings import Settings, load_settings
@@ -259,7 +259,7 @@ def _specs(specs: SpecSet) -> Finding:
         return Finding(
             "specs",
             "fail",
-            f"{len(specs.specs)} good, {len(specs.faults)} faults; the first: {specs.faults[0]}",
+            f"{len(specs.specs)} good, {counted(len(specs.faults), 'fault')}; the first: {specs.faults[0]}",
             "'autoloader validate' shows all of them.",
         )
     if not specs.specs:

@@ -142,10 +142,12 @@ def _ingest(
     ingestion = open_ingestion(loaded, connections, resources)
     partitions, asked = asked_partitions(context, loaded)
     if LISTED_TAG not in context.run.tags:
-        found = list_to_its_end(ingestion, lambda n: context.log.debug("%d files listed", n))
+        found = list_to_its_end(
+            ingestion, lambda n: context.log.debug("%s listed", counted(n, "file"))
+        )
         context.log.info(
-            "%d files listed: %d new, %d changed, %d unchanged, %d held, %d quarantined",
-            found.listed,
+            "%s listed: %d new, %d changed, %d unchanged, %d held, %d quarantined",
+            counted(found.listed, "file"),
             found.new,
             found.changed,
             found.unchanged,
@@ -163,11 +165,11 @@ def _ingest(
         ingestion, partitions, context.run.run_id, ended_runs=over, progress=context.log.debug
     ):
         context.log.info(
-            "batch %s: %d of %d files, %d rows, snapshot %s, %.1f s",
+            "batch %s: %d of %s, %s, snapshot %s, %.1f s",
             outcome.batch_id,
             len(outcome.loaded),
-            len(outcome.files),
-            outcome.rows,
+            counted(len(outcome.files), "file"),
+            counted(outcome.rows, "row"),
             outcome.snapshot_id,
             outcome.seconds,
         )
@@ -179,9 +181,9 @@ def _ingest(
         same = [file for file in outcome.loaded if file.same_as]
         if same:
             context.log.warning(
-                "%d files have the content of a file that was loaded under another name; their "
-                "rows are in the table too. The first: %s, as %s",
-                len(same),
+                "%s the content of a file that was loaded under another name, and the rows are in "
+                "the table twice. The first: %s, as %s",
+                counted(len(same), "file has", "files have"),
                 same[0].path,
                 same[0].same_as,
             )

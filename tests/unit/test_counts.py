@@ -8,9 +8,9 @@ import pytest
 from autoloader_dagster.counts import counted
 
 PACKAGE = Path(__file__).parents[2] / "autoloader_dagster"
-# Such as f"{number} files".
+# Such as f"{number} files" and "%d files".
 _PLURAL = re.compile(
-    r"(?<!of )\{[^{}\"']+\} (?:files|rows|batches|runs|specs|objects|faults|lines) "
+    r"(?:(?<!of )\{[^{}\"']+\}|%d) (?:files|rows|batches|runs|specs|objects|faults|lines)\b"
 )
 # Where one cannot be.
 _NEVER_ONE = ("LONGEST", "MAX", "limit")

@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from autoloader_dagster import failpoints
+from autoloader_dagster.counts import counted
 from autoloader_dagster.errors import (
     AutoloaderError,
     FileChanged,
@@ -206,7 +207,9 @@ class BatchLoad:
         """
         if not some or self._batch.kind != "load":
             return False
-        _log.info("batch %s leaves %d files to the next", self._batch.batch_id, len(some))
+        _log.info(
+            "batch %s leaves %s to the next", self._batch.batch_id, counted(len(some), "file")
+        )
         self._members.requeue([r.file.path for r in some])
         return True
 

@@ -7,6 +7,7 @@ loaded again by itself; what went with its table is.
 import logging
 
 from autoloader_dagster.batch_ids import BatchId
+from autoloader_dagster.counts import counted
 from autoloader_dagster.iceberg.history import History, Snapshot
 from autoloader_dagster.loading.lakehouse import Table
 from autoloader_dagster.loading.recovery.main_read import MainRead
@@ -46,11 +47,11 @@ def roll_back_off_main(store: ProcessedFiles, table: Table, history: History) ->
 
 def _say(table: Table, reason: str, rolled_back: RolledBack) -> None:
     _log.warning(
-        "%s: %s; its %d files are not loaded any more, and are not loaded again by themselves. "
+        "%s: %s; what went with it (%s) is not loaded any more, and not loaded again by itself. "
         "'autoloader retry %s FILE' loads a file again",
         table.name,
         reason,
-        rolled_back.files,
+        counted(rolled_back.files, "file"),
         rolled_back.ingestion_id.rpartition("/")[2],
     )
 
@@ -126,9 +127,9 @@ def requeue_of_old_table(store: ProcessedFiles, table: Table, table_id: str) -> 
     reason = f"table {table.name} was dropped and created again; the file's rows went with it"
     files = store.rollbacks.requeue_batches(lost, reason, read.unchanged)
     _log.warning(
-        "%s was dropped and created again: the %d files whose rows went with it are loaded again",
+        "%s was dropped and created again: its rows went with it, and %s again",
         table.name,
-        files,
+        counted(files, "file is loaded", "files are loaded"),
     )
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
+from autoloader_dagster.counts import counted
 from autoloader_dagster.loading.recovery.reconcile import reconcile
 from autoloader_dagster.orchestration.jobs import metadata as job_metadata
 from autoloader_dagster.orchestration.jobs.base import Job, JobRun
@@ -27,9 +28,9 @@ class ReconcileConfig(dg.Config):
 def _reconcile(run: JobRun, config: ReconcileConfig) -> Any:
     found = reconcile(run.ingestion, not config.dry_run, run.ended_runs())
     run.log(
-        "%s: %d files listed, %d in the table; %s",
+        "%s: %s listed, %d in the table; %s",
         run.ingestion.id,
-        found.listed,
+        counted(found.listed, "file"),
         found.files_in_table,
         "they agree" if found.agrees else "they do not agree, see the metadata",
     )

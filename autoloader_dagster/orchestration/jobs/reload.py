@@ -4,6 +4,7 @@ from typing import Any
 
 from pydantic import Field
 
+from autoloader_dagster.counts import counted
 from autoloader_dagster.loading.changes.reload import plan_reload, reload
 from autoloader_dagster.loading.ingestion import BatchOutcome
 from autoloader_dagster.orchestration.jobs import metadata as job_metadata
@@ -28,8 +29,8 @@ def _reload(run: JobRun, config: ReloadConfig) -> Any:
     if config.dry_run:
         plan = plan_reload(run.ingestion, partitions, config.files)
         run.log(
-            "%d rows of %d files would be loaded again; nothing was changed",
-            plan.rows, len(plan.files),
+            "%s of %s would be loaded again; nothing was changed",
+            counted(plan.rows, "row"), counted(len(plan.files), "file"),
         )  # fmt: skip
         run.show(job_metadata.of_reload_plan(plan))
         return plan
@@ -44,8 +45,9 @@ def _reload(run: JobRun, config: ReloadConfig) -> Any:
     ):
         outcomes.append(outcome)
         run.log(
-            "batch %s: %d files loaded again, %d rows, snapshot %s",
-            outcome.batch_id, len(outcome.loaded), outcome.rows, outcome.snapshot_id,
+            "batch %s: %s loaded again, %s, snapshot %s",
+            outcome.batch_id, counted(len(outcome.loaded), "file"), counted(outcome.rows, "row"),
+            outcome.snapshot_id,
         )  # fmt: skip
         run.write(run.pages.loaded(outcome, _LOADED_AGAIN))
     run.write(run.pages.all_settled())

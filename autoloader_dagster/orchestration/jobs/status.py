@@ -4,6 +4,7 @@ from typing import Any
 
 from pydantic import Field
 
+from autoloader_dagster.counts import counted
 from autoloader_dagster.loading.changes.dismiss import dismiss, plan_dismiss
 from autoloader_dagster.loading.changes.retry import plan_retry, retry
 from autoloader_dagster.orchestration.jobs import metadata as job_metadata
@@ -28,10 +29,10 @@ class DismissConfig(ChosenFiles):
 def _retry(run: JobRun, config: RetryConfig) -> Any:
     if config.dry_run:
         outcome = plan_retry(run.ingestion, config.files)
-        run.log("%d files would be requeued; nothing was changed", len(outcome.files))
+        run.log("%s would be requeued; nothing was changed", counted(len(outcome.files), "file"))
     else:
         outcome = retry(run.ingestion, config.files)
-        run.log("%d files are requeued", len(outcome.files))
+        run.log("%s requeued", counted(len(outcome.files), "file is", "files are"))
         run.write(run.pages.all_settled())
     run.show(job_metadata.of_retry(outcome))
     return outcome
@@ -40,10 +41,10 @@ def _retry(run: JobRun, config: RetryConfig) -> Any:
 def _dismiss(run: JobRun, config: DismissConfig) -> Any:
     if config.dry_run:
         outcome = plan_dismiss(run.ingestion, config.files)
-        run.log("%d files would be dismissed; nothing was changed", len(outcome.files))
+        run.log("%s would be dismissed; nothing was changed", counted(len(outcome.files), "file"))
     else:
         outcome = dismiss(run.ingestion, config.files)
-        run.log("%d files are dismissed", len(outcome.files))
+        run.log("%s dismissed", counted(len(outcome.files), "file is", "files are"))
         run.write(run.pages.all_settled())
     run.show(job_metadata.of_dismissal(outcome))
     return outcome

@@ -5,6 +5,7 @@ from typing import Any
 from pydantic import Field
 
 from autoloader_dagster.batch_ids import BatchId
+from autoloader_dagster.counts import counted
 from autoloader_dagster.loading.changes.undo import undo
 from autoloader_dagster.loading.changes.undo_plan import plan_undo
 from autoloader_dagster.orchestration.jobs import metadata as job_metadata
@@ -36,8 +37,8 @@ def _undo(run: JobRun, config: UndoConfig) -> Any:
     if config.dry_run:
         plan = plan_undo(ingestion, config.files, batch_id)
         run.log(
-            "%d rows of %d files would go from %s; nothing was changed",
-            plan.rows, len(plan.files), plan.table,
+            "%s of %s would go from %s; nothing was changed",
+            counted(plan.rows, "row"), counted(len(plan.files), "file"), plan.table,
         )  # fmt: skip
         run.show(job_metadata.of_undo_plan(plan))
         return plan
@@ -53,16 +54,16 @@ def _undo(run: JobRun, config: UndoConfig) -> Any:
     )
     if outcome.earlier_run is not None:
         run.log(
-            "run %s, which this one tries again, had done it: %d rows went from %s by "
+            "run %s, which this one tries again, had done it: %s went from %s by "
             "batch %s, snapshot %s",
-            outcome.earlier_run, outcome.rows, outcome.table, outcome.batch_id,
+            outcome.earlier_run, counted(outcome.rows, "row"), outcome.table, outcome.batch_id,
             outcome.snapshot_id,
         )  # fmt: skip
     else:
         run.log(
-            "%d rows of %d files went from %s by batch %s, snapshot %s",
-            outcome.rows, len(outcome.files), outcome.table, outcome.batch_id,
-            outcome.snapshot_id,
+            "%s of %s went from %s by batch %s, snapshot %s",
+            counted(outcome.rows, "row"), counted(len(outcome.files), "file"), outcome.table,
+            outcome.batch_id, outcome.snapshot_id,
         )  # fmt: skip
     run.write(run.pages.undone(outcome))
     run.write(run.pages.all_settled())
