@@ -259,7 +259,8 @@ def _specs(specs: SpecSet) -> Finding:
         return Finding(
             "specs",
             "fail",
-            f"{len(specs.specs)} good, {counted(len(specs.faults), 'fault')}; the first: {specs.faults[0]}",
+            f"{len(specs.specs)} good, {counted(len(specs.faults), 'fault')}; the first: "
+            f"{specs.faults[0]}",
             "'autoloader validate' shows all of them.",
         )
     if not specs.specs:
