@@ -1,13 +1,12 @@
 """All ways to start a load, at once and twice, and a daemon that is killed: each row comes once."""
 
 import signal
-import subprocess
-import sys
 from contextlib import closing
 
 import pytest
 
 from autoloader_dagster.state.store import ProcessedFiles
+from tests.fixtures.forks import FORKED, StartedCommand
 from tests.fixtures.project import ROOT, Project, WebServer, wait_for
 from tests.fixtures.sizes import size
 from tests.integration.project_steps import assert_right, write_rows
@@ -115,15 +114,8 @@ def _backfill(up: WebServer, project: Project) -> None:
     assert started["__typename"] == "LaunchBackfillSuccess", started
 
 
-def _run_command(project: Project, name: str) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [sys.executable, "-m", "autoloader_dagster.cli.app", "run", name, "--json"],
-        cwd=ROOT,
-        env=project.environ,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+def _run_command(project: Project, name: str) -> StartedCommand:
+    return FORKED.start(["run", name, "--json"], ROOT, project.environ)
 
 
 def _all_loaded(project: Project, store: ProcessedFiles) -> bool:
