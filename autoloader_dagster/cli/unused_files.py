@@ -77,16 +77,14 @@ def _print_files(unused: "UnusedFiles") -> None:
 
 
 def _print(unused: "UnusedFiles") -> None:
+    files = counted(len(unused.files or ()), "unused file")
     when = f"written before {unused.before:%Y-%m-%d %H:%M} UTC"
     if unused.files is None:
         say(f"{unused.table}: the table does not exist yet")
     elif unused.removed:
-        say(f"{unused.table}: {len(unused.files):,} unused files {when} are removed")
+        say(f"{unused.table}: {files} {when}; removed")
     elif unused.files:
-        say(
-            f"{unused.table}: {len(unused.files):,} unused files {when}; nothing was changed; "
-            "--yes removes them"
-        )
+        say(f"{unused.table}: {files} {when}; nothing was changed; --yes removes them")
     else:
         say(f"{unused.table}: no unused files {when}")
 

@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
+from autoloader_dagster.counts import counted
 from autoloader_dagster.specs.dagster_names import DEFAULT_TENANT
 from autoloader_dagster.specs.fault import SpecFault
 from autoloader_dagster.specs.tenants import TENANTS_FILE, Tenants
@@ -107,7 +108,9 @@ def faults_beyond(tenant: str, files: list[Path], tenants: Tenants) -> list[Spec
     more = len(files) - len(named)
     faults = []
     for file in named:
-        after = f"; nor are {more:,} more files after it" if more and file is named[-1] else ""
+        after = ""
+        if more and file is named[-1]:
+            after = f"; nor {'is' if more == 1 else 'are'} {counted(more, 'more file')} after it"
         message = (
             f"is not read, because tenant '{tenant}' has {limit + len(files):,} spec files and may "
             f"have {limit:,} (max_specs in {TENANTS_FILE}){after}"

@@ -41,12 +41,12 @@ def test_old_files_that_no_snapshot_names_are_removed_and_no_others(project: Pro
     assert told["dry_run"] is True
     assert [Path(each).name for each in told["files"]] == ["old.parquet"]
     shown = project.run(_CLI, "unused", "orders").stdout
-    assert "1 unused files" in shown
+    assert "1 unused file written" in shown
     assert "--yes removes them" in shown
     assert old.exists()
 
     removed = project.run(_CLI, "unused", "orders", "--yes").stdout
-    assert "are removed" in removed
+    assert "; removed" in removed
     assert not old.exists()
     assert young.exists()
     assert project.ids("orders") == [1, 2]

@@ -10,7 +10,8 @@ from autoloader_dagster.counts import counted
 PACKAGE = Path(__file__).parents[2] / "autoloader_dagster"
 # Such as f"{number} files" and "%d files".
 _PLURAL = re.compile(
-    r"(?:(?<!of )\{[^{}\"']+\}|%d) (?:files|rows|batches|runs|specs|objects|faults|lines)\b"
+    r"(?:(?<!of )\{[^{}\"']+\}|%d) (?:bad |large |more |new |unused )?"
+    r"(?:files|rows|batches|runs|specs|objects|faults|lines)\b"
 )
 # Where one cannot be.
 _NEVER_ONE = ("LONGEST", "MAX", "limit")

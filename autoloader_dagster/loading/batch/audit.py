@@ -142,7 +142,7 @@ def too_many_bad_rows(spec: IngestionSpec, bad_rows: Mapping[str, int]) -> dict[
         return {}
     limit = spec.errors.max_bad_rows
     return {
-        path: Bad(BAD_ROWS, f"has {count} bad rows, and errors.max_bad_rows is {limit}")
+        path: Bad(BAD_ROWS, f"has {counted(count, 'bad row')}, and errors.max_bad_rows is {limit}")
         for path, count in bad_rows.items()
         if count > limit
     }

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
+from autoloader_dagster.counts import counted
 from autoloader_dagster.formats.base import Readable
 from autoloader_dagster.formats.look import look_at
 from autoloader_dagster.formats.outcome import Look
@@ -68,5 +69,5 @@ def _ordinary(frames: Frames, large: Sequence[Readable], source_files: int) -> d
         gone = translate(error, "the Spark server")
         if gone is not None:
             raise gone from error
-        _log.info("Spark could not check %d large files: %s", len(large), short(error))
+        _log.info("Spark could not check %s: %s", counted(len(large), "large file"), short(error))
         return {}
