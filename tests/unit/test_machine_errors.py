@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from autoloader_dagster.cli.machine_errors import machine_error
+from tests.fixtures.forks import FORKED
 from tests.integration.cli_steps import Project
 
+_SECONDS = 120
 _NOBODY = 12345
 # So that nobody can read the interpreter below root's folder, but write nowhere.
 _AS_NOBODY = [
@@ -39,16 +41,20 @@ def _run(
     before: Callable[[], None] | None = None,
     **environ: str,
 ) -> "subprocess.CompletedProcess[str]":
-    done = subprocess.run(
-        [*(prefix or []), *project.command(*arguments)],
-        cwd=project.root,
-        env=project.env(**environ),
-        preexec_fn=before,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    env = project.env(**environ)
+    if prefix is None and before is None and FORKED.can_run(env):
+        done = FORKED.run(arguments, project.root, env, _SECONDS)
+    else:
+        done = subprocess.run(
+            [*(prefix or []), *project.command(*arguments)],
+            cwd=project.root,
+            env=env,
+            preexec_fn=before,
+            capture_output=True,
+            text=True,
+            timeout=_SECONDS,
+            check=False,
+        )
     assert "fault of autoloader_dagster" not in done.stderr
     return done
 
