@@ -66,7 +66,7 @@ class TableProperties(Statements):
         """Main's snapshot and the table's id, as they are at one moment; None for what it lacks.
 
         Args:
-            just_read: Whether that moment may be up to a second ago, for who publishes only where
+            just_read: Whether that moment may be up to a second ago; for one that publishes only if
                 main has not moved since.
 
         As in ``table_id``, old metadata files of a table of an earlier version are deleted from now
