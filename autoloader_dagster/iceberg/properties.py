@@ -72,9 +72,8 @@ class TableProperties(Statements):
         As in ``table_id``, old metadata files of a table of an earlier version are deleted from now
         on.
         """
-        known, age = self._properties, time.monotonic() - self._read_at
-        recent = just_read and known is not None and age < _FRESH_SECONDS
-        properties = known if recent and known else self._read_properties()
+        recent = just_read and time.monotonic() - self._read_at < _FRESH_SECONDS
+        properties = (self._properties if recent else None) or self._read_properties()
         self._bound_metadata()
         head = properties.get(_HEAD_PROPERTY, "")
         return int(head) if head.isdecimal() else None, properties.get(TABLE_ID_PROPERTY)

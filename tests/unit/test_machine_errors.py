@@ -12,10 +12,8 @@ from pathlib import Path
 import pytest
 
 from autoloader_dagster.cli.machine_errors import machine_error
-from tests.fixtures.forks import FORKED
 from tests.integration.cli_steps import Project
 
-_SECONDS = 120
 _NOBODY = 12345
 # So that nobody can read the interpreter below root's folder, but write nowhere.
 _AS_NOBODY = [
@@ -41,20 +39,16 @@ def _run(
     before: Callable[[], None] | None = None,
     **environ: str,
 ) -> "subprocess.CompletedProcess[str]":
-    env = project.env(**environ)
-    if prefix is None and before is None and FORKED.can_run(env):
-        done = FORKED.run(arguments, project.root, env, _SECONDS)
-    else:
-        done = subprocess.run(
-            [*(prefix or []), *project.command(*arguments)],
-            cwd=project.root,
-            env=env,
-            preexec_fn=before,
-            capture_output=True,
-            text=True,
-            timeout=_SECONDS,
-            check=False,
-        )
+    done = subprocess.run(
+        [*(prefix or []), *project.command(*arguments)],
+        cwd=project.root,
+        env=project.env(**environ),
+        preexec_fn=before,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     assert "fault of autoloader_dagster" not in done.stderr
     return done
 
@@ -120,11 +114,12 @@ def test_a_working_folder_that_was_removed_is_named(project: Project) -> None:
 
 def test_a_terminal_that_tells_no_width_gets_all_lines(project: Project) -> None:
     for arguments in (["list"], ["--help"]):
-        expected = _run(project, *arguments, COLUMNS="80")
+        expected = project.run(*arguments, COLUMNS="80")
         for columns in ("0", "00", ""):
-            done = _run(project, *arguments, COLUMNS=columns)
-            assert done.returncode == 0
-            assert len(done.stdout.split()) >= len(expected.stdout.split()) // 2, columns
+            done = project.run(*arguments, COLUMNS=columns)
+            assert done.code == 0
+            assert "fault of autoloader_dagster" not in expected.err + done.err
+            assert len(done.out.split()) >= len(expected.out.split()) // 2, columns
 
 
 def test_an_encoding_that_lacks_a_character_loses_no_line(project: Project) -> None:
