@@ -103,7 +103,8 @@ def build_definitions(
     # What a trigger asks for is run as a job that Dagster names after the trigger.
     job_names = [job.name for job in jobs]
     job_names += [each.job_name for each in (*sensors, *gone, *schedules) if each.job_name]
-    lost_runs = build_lost_runs_sensor(map(asset_key, taken.specs), job_names, mount)
+    pools = {loaded.names.pool for loaded in taken.specs}
+    lost_runs = build_lost_runs_sensor(map(asset_key, taken.specs), job_names, pools, mount)
     return dg.Definitions(
         assets=[
             *(each.asset for each in built),

@@ -18,8 +18,8 @@ from autoloader_dagster.orchestration.resources import (
     NO_IO_MANAGER,
     MountResources,
     open_ingestion,
-    resource_keys,
     resources_of,
+    run_resource_keys,
 )
 from autoloader_dagster.orchestration.runs.failures import failing_in_words
 from autoloader_dagster.orchestration.runs.tags import INGESTION_TAG, LISTED_TAG, ended_runs
@@ -105,7 +105,7 @@ def build_asset(loaded: LoadedSpec, connections: Connections) -> dg.AssetsDefini
             **_code_reference(str(loaded.path)),
         },
         check_specs=check_specs(key),
-        required_resource_keys=resource_keys(loaded.mount),
+        required_resource_keys=run_resource_keys(loaded.mount),
     )
     def ingest(context: dg.AssetExecutionContext):
         # It must stay a generator without a return annotation: Dagster would else record every

@@ -26,8 +26,8 @@ from autoloader_dagster.orchestration.assets import asset_key, handing_nothing_o
 from autoloader_dagster.orchestration.checks import check_specs
 from autoloader_dagster.orchestration.resources import (
     ProcessedFilesResource,
-    resource_keys,
     resources_of,
+    run_resource_keys,
 )
 from autoloader_dagster.orchestration.runs.failures import failure
 from autoloader_dagster.specs.dagster_names import Mount
@@ -122,7 +122,7 @@ def build_removed(removed: RemovedSpec, specs: SpecSet) -> dg.AssetsDefinition:
 
     @dg.asset(
         key=removed.key, output_required=False, check_specs=check_specs(removed.key),
-        required_resource_keys=resource_keys(specs.mount),
+        required_resource_keys=run_resource_keys(specs.mount),
     )  # fmt: skip
     def ingest(context: dg.AssetExecutionContext):
         resources = resources_of(context.resources, specs.mount)

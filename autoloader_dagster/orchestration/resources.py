@@ -11,8 +11,7 @@ from pydantic import Field, PrivateAttr
 
 from autoloader_dagster.errors import UsageError
 from autoloader_dagster.loading.ingestion import Ingestion
-from autoloader_dagster.orchestration.runs import locks as run_locks
-from autoloader_dagster.orchestration.runs.tags import UNWATCHED_TAG, has_step_processes
+from autoloader_dagster.orchestration.runs.watch import run_watch
 from autoloader_dagster.settings import Settings, check_remote, load_settings
 from autoloader_dagster.specs.connections import Connections
 from autoloader_dagster.specs.dagster_names import ONLY_MOUNT, Mount
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 NO_IO_MANAGER = "no_io_manager"
 _SPARK = "spark_connect"
 _STATE = "processed_files"
+_WATCH = "run_watch"
 
 
 class SparkConnectResource(dg.ConfigurableResource):
@@ -73,18 +73,6 @@ class ProcessedFilesResource(dg.ConfigurableResource):
     )
     _store: ProcessedFiles | None = PrivateAttr(default=None)
 
-    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
-        """Show that the run's worker lives; every run that loads anything asks for the state."""
-        if context.run is None or context.instance is None:
-            return
-        run_id = context.run.run_id
-        # The process of a step ends before its run does, whose other steps go on.
-        if has_step_processes(context.instance, run_id) or not run_locks.hold(
-            load_settings(), run_id
-        ):
-            # Without a lock it looks like a run that died in its first second.
-            context.instance.add_run_tags(run_id, {UNWATCHED_TAG: run_id})
-
     def close(self) -> None:
         """Close the connections; a process that executes more runs opens others."""
         if self._store is not None:
@@ -129,6 +117,7 @@ def default_resources(
     return {
         mount.named(_SPARK): without_run_config(SparkConnectResource(remote=spark_remote)),
         mount.named(_STATE): without_run_config(ProcessedFilesResource(database_url=database_url)),
+        mount.named(_WATCH): run_watch,
         mount.named(NO_IO_MANAGER): dg.IOManagerDefinition.hardcoded_io_manager(
             NoIOManager(), "Stores nothing: whoever wants the rows reads the table."
         ),
@@ -157,8 +146,13 @@ class NoIOManager(dg.IOManager):
 
 
 def resource_keys(mount: Mount) -> set[str]:
-    """The keys of what assets, jobs, sensors and schedules of a mount require."""
+    """The keys of what sensors and schedules of a mount require."""
     return {mount.named(_SPARK), mount.named(_STATE)}
+
+
+def run_resource_keys(mount: Mount) -> set[str]:
+    """The keys of what assets and jobs of a mount require."""
+    return {*resource_keys(mount), mount.named(_WATCH)}
 
 
 def resources_of(resources: Any, mount: Mount) -> MountResources:

@@ -21,7 +21,7 @@ from autoloader_dagster.orchestration.jobs.all import build_jobs
 from autoloader_dagster.orchestration.resources import (
     NO_IO_MANAGER,
     ProcessedFilesResource,
-    SparkConnectResource,
+    default_resources,
 )
 from autoloader_dagster.orchestration.runs import locks as run_locks
 from autoloader_dagster.orchestration.runs.run_job import op_name
@@ -58,7 +58,7 @@ class Shown:
     def resources(self) -> dict[str, Any]:
         url = f"sqlite:///{self.lake.root / 'state.db'}"
         return {
-            "spark_connect": SparkConnectResource(),
+            **default_resources(),
             "processed_files": ProcessedFilesResource(database_url=url),
             NO_IO_MANAGER: dg.mem_io_manager,
         }

@@ -64,7 +64,8 @@ def test_a_mounted_spec_uses_no_folder_that_a_run_could_choose(tmp_path: Path) -
     found = [definitions.resolve_job_def(f"autoloader_{name}_mount") for name in names]
     for job in (implicit, *found):
         assert set(job.get_required_resource_defs()) == {
-            "spark_connect_mount", "processed_files_mount", "no_io_manager_mount"
+            "spark_connect_mount", "processed_files_mount", "run_watch_mount",
+            "no_io_manager_mount",
         }  # fmt: skip
 
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from dagster._core.definitions.scoped_resources_builder import Resources
 from dagster._core.remote_origin import (
     ManagedGrpcPythonEnvCodeLocationOrigin,
     RemoteJobOrigin,
@@ -19,10 +18,10 @@ from dagster._core.remote_origin import (
 )
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
-from autoloader_dagster.orchestration.resources import ProcessedFilesResource
 from autoloader_dagster.orchestration.runs import locks as run_locks
 from autoloader_dagster.orchestration.runs.lost import Looked, Ours, fail_lost_runs
 from autoloader_dagster.orchestration.runs.machine import is_of_one_kernel
+from autoloader_dagster.orchestration.runs.watch import watched
 from autoloader_dagster.settings import Settings, load_settings
 
 _OURS = Ours(job_names=frozenset({"orders"}))
@@ -63,8 +62,8 @@ def _start_run(instance: dg.DagsterInstance, **more: Any) -> dg.DagsterRun:
 
 def _work(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
     """Begin the work of a run as its worker does."""
-    context = dg.InitResourceContext(None, Resources(), None, {}, instance, run)
-    ProcessedFilesResource().setup_for_execution(context)
+    with watched(instance, run):
+        pass
 
 
 def _look(instance: dg.DagsterInstance, settings: Settings) -> Looked:

@@ -20,8 +20,8 @@ from autoloader_dagster.orchestration.resources import (
     NO_IO_MANAGER,
     MountResources,
     open_ingestion,
-    resource_keys,
     resources_of,
+    run_resource_keys,
 )
 from autoloader_dagster.orchestration.runs.failures import failing_in_words
 from autoloader_dagster.orchestration.runs.tags import INGESTION_TAG, ended_runs
@@ -187,7 +187,7 @@ def build_job(job: Job[Any], specs: SpecSet, ingestions: Collection[str]) -> dg.
         # For the command line, which has it in memory; Dagster need not keep it.
         out=dg.Out(io_manager_key=specs.mount.named(NO_IO_MANAGER)),
         config_schema=config_fields(job.config, ingestions),
-        required_resource_keys=resource_keys(specs.mount),
+        required_resource_keys=run_resource_keys(specs.mount),
     )
     def op(context: dg.OpExecutionContext) -> Any:
         config = job.config(**context.op_config)

@@ -1,6 +1,6 @@
 """A sensor that fails runs whose worker is gone, so that Dagster's own retries take them up.
 
-It fails runs too that were made and never queued.
+It fails runs too that were made and never queued, and wakes those that wait for a free table.
 
 See ``run_locks`` for how a dead worker is told from a living one. A run that another machine has
 taken, or may have, is left to that machine's daemon or to Dagster.
@@ -15,6 +15,7 @@ import dagster as dg
 from autoloader_dagster.counts import counted
 from autoloader_dagster.orchestration.runs import locks as run_locks
 from autoloader_dagster.orchestration.runs.tags import UNWATCHED_TAG, has_ended
+from autoloader_dagster.orchestration.runs.turns import pass_on_turns
 from autoloader_dagster.settings import Settings, load_settings
 from autoloader_dagster.specs.dagster_names import Mount
 
@@ -82,7 +83,10 @@ class Ours:
 
 
 def build_lost_runs_sensor(
-    asset_keys: Iterable[dg.AssetKey], job_names: Iterable[str], mount: Mount
+    asset_keys: Iterable[dg.AssetKey],
+    job_names: Iterable[str],
+    pools: Collection[str],
+    mount: Mount,
 ) -> dg.SensorDefinition:
     """The sensor of a mount for the runs of these; on unless somebody stops it."""
     ours = Ours(frozenset(asset_keys), frozenset(job_names))
@@ -91,15 +95,19 @@ def build_lost_runs_sensor(
         name=mount.named(SENSOR_NAME),
         minimum_interval_seconds=_EVERY_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Fails runs whose worker process is gone, so that they are retried.",
+        description="Fails runs whose worker process is gone, so that they are retried, and wakes "
+        "runs that wait for a table which no run has.",
     )
     def lost_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         here = replace(ours, repository=context.repository_def)
         looked = fail_lost_runs(context.instance, load_settings(), here)
         for run_id in looked.lost:
             context.log.warning("run %s is failed, because it has no worker", run_id)
-        failed = f"failed {', '.join(looked.lost)}, which have no worker; " if looked.lost else ""
-        return dg.SkipReason(f"{failed}{counted(looked.alive, 'run is', 'runs are')} alive")
+        done = f"failed {', '.join(looked.lost)}, which have no worker; " if looked.lost else ""
+        woken = pass_on_turns(context.instance, pools)
+        if woken:
+            done += f"woke {', '.join(woken)}, which waited for a table that no run had; "
+        return dg.SkipReason(f"{done}{counted(looked.alive, 'run is', 'runs are')} alive")
 
     return lost_runs
 
