@@ -13,7 +13,7 @@ from dagster._core.storage.event_log import SqlEventLogStorage
 
 from autoloader_dagster.build import build_definitions
 from autoloader_dagster.orchestration.runs.lost import SENSOR_NAME
-from autoloader_dagster.orchestration.runs.turns import pass_on_turns
+from autoloader_dagster.orchestration.runs.turns import pass_on_turns, waits_for
 from autoloader_dagster.settings import Settings
 from autoloader_dagster.specs.loader import load_specs
 from tests.fixtures.forks import FORKED
@@ -50,6 +50,12 @@ def _claim(instance: dg.DagsterInstance, run: str, priority: int = 0) -> bool:
 
 def _end(instance: dg.DagsterInstance, run: str) -> None:
     instance.event_log_storage.free_concurrency_slot_for_step(run, "load")
+
+
+def _told(instance: dg.DagsterInstance) -> list[str]:
+    """What the only run of the instance has said."""
+    (run,) = instance.get_runs()
+    return [entry.user_message for entry in instance.all_logs(run.run_id)]
 
 
 def _end_without_passing_on(
@@ -94,6 +100,9 @@ def test_nothing_is_passed_on_where_nothing_is_lost(instance: dg.DagsterInstance
     assert not _claim(instance, "second")
     assert pass_on_turns(instance, {_POOL}) == []
     assert not _claim(instance, "second")
+    assert [waits_for(instance, run, {_POOL}) for run in ("first", "second", "third")] == [
+        None, "first", None
+    ]  # fmt: skip
 
 
 def test_only_one_of_two_that_were_both_given_the_turn_gets_it(
@@ -161,7 +170,7 @@ def test_the_sensor_says_whom_it_has_woken(
 
 
 @pytest.mark.parametrize("state_url", ["sqlite"], indirect=True)
-def test_a_command_loads_when_its_turn_was_lost_and_no_daemon_is_there(
+def test_a_command_says_whom_it_waits_for_and_loads_when_its_turn_was_lost_without_a_daemon(
     tmp_path: Path, spark_settings: Settings, state_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home = _home_of(tmp_path / "dagster", state_url)
@@ -178,6 +187,8 @@ def test_a_command_loads_when_its_turn_was_lost_and_no_daemon_is_there(
         assert storage.claim_concurrency_slot(pool, before, "load").is_claimed
         waiting = FORKED.start(["run", "orders"], project.root, project.env())
         wait_for(lambda: storage.get_concurrency_info(pool).pending_step_count, 60, "the command")
+        told = f"waiting for run {before[:8]}, which writes to the same table"
+        wait_for(lambda: told in _told(instance), 60, "what the run says")
         _end_without_passing_on(instance, before, monkeypatch)
         out, err = waiting.communicate(60)
     assert waiting.returncode == 0, out + err

@@ -11,8 +11,8 @@ so by ``free_slots_after_run_end_seconds``. Here it is taken back in any case.
 
 import threading
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 
 import dagster as dg
 from dagster._core.storage.event_log import SqlEventLogStorage
@@ -81,18 +81,46 @@ def _long_ended(
     }
 
 
+def waits_for(instance: dg.DagsterInstance, run_id: str, pools: Collection[str]) -> str | None:
+    """The run that has the turn for which this run waits; None if it waits for none.
+
+    Args:
+        instance: Where the pools are.
+        run_id: Who waits.
+        pools: For which of them.
+    """
+    for queue in instance.event_log_storage.get_concurrency_infos(sorted(pools)).values():
+        others = queue.active_run_ids - {run_id}
+        waits = any(step.run_id == run_id for step in queue.pending_steps)
+        if waits and others and run_id not in queue.active_run_ids:
+            return min(others)
+    return None
+
+
 @contextmanager
-def turns_passed_on(instance: dg.DagsterInstance, pools: Collection[str]) -> Iterator[None]:
-    """Pass turns on now and then in a thread, for a run beside which no daemon may be at work."""
+def turns_passed_on(
+    instance: dg.DagsterInstance, run_id: str, pools: Collection[str], say: Callable[[str], None]
+) -> Iterator[None]:
+    """Pass turns on now and then in a thread, for a run beside which no daemon may be at work.
+
+    Args:
+        instance: Where the pools are.
+        run_id: The run of this process.
+        pools: Those of the run.
+        say: Told which run this one waits for.
+    """
     over = threading.Event()
 
     def look() -> None:
+        said: set[str] = set()
         while not over.wait(_EVERY_SECONDS):
-            try:
+            # Dagster's database may not answer for a while; the run itself says so.
+            with suppress(Exception):
                 pass_on_turns(instance, pools)
-            # Dagster's database does not answer: the run itself says so.
-            except Exception as error:
-                dg.get_dagster_logger().debug("the pools cannot be read: %s", error)
+                other = waits_for(instance, run_id, pools)
+                if other is not None and other not in said:
+                    said.add(other)
+                    say(f"waiting for run {other[:8]}, which writes to the same table")
 
     thread = threading.Thread(target=look, name="turns", daemon=True)
     thread.start()

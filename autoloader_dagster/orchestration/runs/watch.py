@@ -5,6 +5,7 @@ from contextlib import contextmanager, nullcontext
 
 import dagster as dg
 
+from autoloader_dagster.loading.progress import Progress, no_progress
 from autoloader_dagster.orchestration.runs import locks as run_locks
 from autoloader_dagster.orchestration.runs.tags import UNWATCHED_TAG, has_step_processes
 from autoloader_dagster.orchestration.runs.turns import turns_passed_on
@@ -12,12 +13,20 @@ from autoloader_dagster.settings import load_settings
 
 
 @contextmanager
-def watched(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Iterator[None]:
-    """Watch over a run from before its first step waits for its turn until its end."""
+def watched(
+    instance: dg.DagsterInstance, run: dg.DagsterRun, say: Progress = no_progress
+) -> Iterator[None]:
+    """Watch over a run from before its first step waits for its turn until its end.
+
+    Args:
+        instance: Where the run is recorded.
+        run: The run of this process.
+        say: Told which other run it waits for.
+    """
     _show_that_it_lives(instance, run.run_id)
     concurrency = run.run_op_concurrency
     pools = concurrency.all_pools if concurrency else None
-    with turns_passed_on(instance, pools) if pools else nullcontext():
+    with turns_passed_on(instance, run.run_id, pools, say) if pools else nullcontext():
         yield
 
 
@@ -30,7 +39,8 @@ def run_watch(context: dg.InitResourceContext) -> Iterator[None]:
     if context.run is None or context.instance is None:
         yield
         return
-    with watched(context.instance, context.run):
+    say = context.log.info if context.log is not None else no_progress
+    with watched(context.instance, context.run, say):
         yield
 
 
