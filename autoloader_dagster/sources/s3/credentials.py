@@ -6,10 +6,12 @@ functions.
 """
 
 import os
+from functools import cache
 from typing import Any
 
 from botocore.credentials import ReadOnlyCredentials
 from botocore.exceptions import BotoCoreError
+from botocore.loaders import Loader, create_loader
 from botocore.session import Session
 
 from autoloader_dagster.redaction import remember
@@ -35,7 +37,15 @@ class BrokenCredentials(BotoCoreError):
 
 
 class GuardedSession(Session):
-    """The SDK's session; no client that it makes uses credentials that were not checked."""
+    """The SDK's session; no client that it makes uses credentials that were not checked.
+
+    Raises:
+        BotoCoreError: There is no such profile, or the SDK's configuration is unusable.
+    """
+
+    def __init__(self, profile: str | None = None) -> None:
+        super().__init__(profile=profile)
+        self.register_component("data_loader", _loader(self.get_config_variable("data_path")))
 
     def get_credentials(self) -> Any:
         found = super().get_credentials()
@@ -46,6 +56,16 @@ class GuardedSession(Session):
         names = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
         _check(dict(zip(_PARTS, map(kwargs.get, names), strict=True)), "", self.profile)
         return super().create_client(*args, **kwargs)
+
+
+@cache
+def _loader(data_path: str | None) -> Loader:
+    """What the SDK has of each service, read once in a process.
+
+    A session would parse it for itself, which takes more than ten times as long as all the rest of
+    making a client, and each tick of each spec makes one.
+    """
+    return create_loader(data_path)
 
 
 class _Guarded:
