@@ -1,20 +1,29 @@
 """The columns of one Iceberg table: read, added, widened, and what they are called in the files."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from autoloader_dagster.errors import TableError
 from autoloader_dagster.iceberg.columns import Column
 from autoloader_dagster.iceberg.data_types import name_of_type
-from autoloader_dagster.iceberg.lineage import LINEAGE_COLUMNS, PARTITION_KEY, RESCUED
+from autoloader_dagster.iceberg.lineage import (
+    BATCH_ID,
+    LINEAGE_COLUMNS,
+    PARTITION_KEY,
+    RESCUED,
+    SOURCE_FILE,
+    SOURCE_MODIFIED_AT,
+)
 from autoloader_dagster.iceberg.originals import properties_for, read_originals
-from autoloader_dagster.iceberg.properties import TableProperties
+from autoloader_dagster.iceberg.properties import TABLE_ID_PROPERTY, TableProperties
 from autoloader_dagster.iceberg.required import refused_where
 from autoloader_dagster.iceberg.sql import literal, quoted
 from autoloader_dagster.iceberg.statements import listed
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+_IDENTITY = (SOURCE_FILE, SOURCE_MODIFIED_AT, BATCH_ID)
 
 
 class TableColumns(TableProperties):
@@ -61,6 +70,7 @@ class TableColumns(TableProperties):
             if found.get(name) != sql_type
         ]
         if missing:
+            self._refuse_loss(found)
             raise TableError(
                 f"table {self.name} exists with another layout: it has no "
                 f"column {', '.join(missing)}",
@@ -85,6 +95,24 @@ class TableColumns(TableProperties):
             for field in fields
             if field.name in comments
         )
+
+    def _refuse_loss(self, found: Collection[str]) -> None:
+        """Refuse a table of ours that has lost what tells whose its rows are.
+
+        Added again, the columns would be empty, and its files would be loaded once more.
+
+        Raises:
+            TableError: It has.
+        """
+        lost = [name for name in _IDENTITY if name not in found]
+        if lost and TABLE_ID_PROPERTY in self._read_properties():
+            raise TableError(
+                f"table {self.name} has lost its column {', '.join(lost)}, by which each row is "
+                "known",
+                "Do not add it again, because it would be empty. Give table.name a new name; "
+                "'autoloader reconcile NAME --yes' and then 'autoloader run NAME' load all files "
+                "into that table.",
+            )
 
     def _note_originals(self, columns: Sequence[Column]) -> None:
         properties = properties_for({c.name: c.original for c in columns})

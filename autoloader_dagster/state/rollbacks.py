@@ -49,11 +49,14 @@ class Rollbacks:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def loaded_batches(self, table: str, but_table_id: str | None = None) -> dict[BatchId, int]:
+    def loaded_batches(
+        self, table: str, ingestion_id: str | None = None, but_table_id: str | None = None
+    ) -> dict[BatchId, int]:
         """The recorded batches of a table that have loaded files, and how many rows these have.
 
         Args:
-            table: The table, whichever ingestions load it.
+            table: The table.
+            ingestion_id: Whose batches; None for those of all that load it.
             but_table_id: Leave out the batches that went to this table of that name.
         """
         with self._database.reading() as connection:
@@ -67,6 +70,8 @@ class Rollbacks:
                 )
                 .group_by(StoredBatch.id)
             )
+            if ingestion_id is not None:
+                chosen = chosen.where(StoredBatch.ingestion_id == ingestion_id)
             if but_table_id is not None:
                 chosen = chosen.where(
                     or_(StoredBatch.table_id.is_(None), StoredBatch.table_id != but_table_id)

@@ -11,12 +11,15 @@ from dataclasses import replace
 from sqlalchemy import Connection, and_, delete, exists, func, or_, select, update
 from sqlalchemy.orm import aliased
 
+from autoloader_dagster.batch_ids import BatchId
 from autoloader_dagster.errors import FilesInUse, LoadError
 from autoloader_dagster.state.batches import OPEN, last_record_number
-from autoloader_dagster.state.database import Database, lock_ingestion
+from autoloader_dagster.state.database import Database, lock_ingestion, one_of
 from autoloader_dagster.state.followed import read_table_state, write_table_state
+from autoloader_dagster.state.guarded import write_guarded
 from autoloader_dagster.state.models import StoredBatch, StoredFile, StoredTable
 from autoloader_dagster.state.records import (
+    Guard,
     HandOver,
     LoadedElsewhere,
     TableState,
@@ -119,6 +122,39 @@ class Tables:
                 LoadedElsewhere(name, int(files), int(rows), path)
                 for name, files, rows, path in connection.execute(chosen)
             ]
+
+    def move_batches(
+        self,
+        ingestion_id: str,
+        batch_ids: Collection[BatchId],
+        table: str,
+        table_id: str,
+        snapshot_id: int | None,
+        guard: Guard,
+    ) -> None:
+        """Note that the rows of recorded batches are in another table now, which is a copy.
+
+        Args:
+            ingestion_id: Whose batches.
+            batch_ids: Which of them; those of others stay as they are.
+            table: The table that has their rows.
+            table_id: Which table that is.
+            snapshot_id: A snapshot of it that has them.
+            guard: As for ``BatchFiles.record``.
+        """
+
+        def write(connection: Connection) -> None:
+            connection.execute(
+                update(StoredBatch)
+                .where(
+                    StoredBatch.ingestion_id == ingestion_id,
+                    StoredBatch.status == "RECORDED",
+                    one_of(StoredBatch.id, batch_ids, connection),
+                )
+                .values(table=table, table_id=table_id, snapshot_id=snapshot_id)
+            )
+
+        write_guarded(self._database, ingestion_id, guard, write)
 
     def waiting_paths_of(self, ingestion_id: str, others: Collection[str]) -> str | None:
         """One of the other ingestions that has loaded a path which waits in this one."""

@@ -13,6 +13,7 @@ from autoloader_dagster.loading.changes.reload import reload
 from autoloader_dagster.loading.changes.retry import retry
 from autoloader_dagster.loading.changes.undo import undo
 from autoloader_dagster.loading.discover import discover
+from autoloader_dagster.loading.recovery.reconcile import reconcile
 from autoloader_dagster.state.batch_files import BatchFiles
 from autoloader_dagster.state.store import ProcessedFiles
 from tests.fixtures import by_hand
@@ -22,6 +23,18 @@ from tests.fixtures.moments import dying_at, once_at
 
 def _replacing(lake: Lake) -> dict[str, str]:
     return {"type": "local", "url": str(lake.folder()), "on_change": "replace"}
+
+
+def _die_at_the_second_record(patch: pytest.MonkeyPatch) -> None:
+    real = BatchFiles.record
+    once = iter([True])
+
+    def die_after_the_first(self: BatchFiles, *args, **kwargs) -> None:
+        if not next(once, False):
+            raise failpoints.Death
+        real(self, *args, **kwargs)
+
+    patch.setattr(BatchFiles, "record", die_after_the_first)
 
 
 def test_files_of_a_batch_that_was_rolled_back_are_undone_and_not_loaded_again(
@@ -249,6 +262,78 @@ def test_a_copy_under_the_same_name_is_not_loaded_again(lake: Lake) -> None:
     assert lake.ids("copied") == Counter([1, 2])
 
 
+@pytest.mark.parametrize("dies", [False, True], ids=["", "and the worker dies meanwhile"])
+def test_a_table_that_was_replaced_by_a_copy_of_itself_keeps_its_files_loaded(
+    lake: Lake, dies: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = lake.folder()
+    parts = {"source": _replacing(lake), "batch": {"max_files": 1}}
+    ingestion = lake.ingestion("again", **parts)
+    for name, number in [("a.csv", 1), ("b.csv", 2), ("c.csv", 3)]:
+        write_ids(folder, name, number)
+    lake.load(ingestion)
+    undo(ingestion, names=["c.csv"], run_id="undo")
+    # As a person partitions a table that has rows already.
+    by_hand.sql(
+        lake,
+        "create or replace table lake.{ns}.again using iceberg partitioned by (bucket(4, id)) "
+        "as select * from lake.{ns}.again",
+    )
+    os.utime(write_ids(folder, "a.csv", 1, 11), (5, 5))
+    if dies:
+        with monkeypatch.context() as patch:
+            _die_at_the_second_record(patch)
+            with pytest.raises(failpoints.Death):
+                lake.load(ingestion)
+
+    lake.load(ingestion, ended_runs=lake.runs_before())
+
+    assert "is not loaded any more" not in caplog.text
+    assert lake.ids("again") == Counter([1, 11, 2])
+    statuses = [(Path(f.file_path).name, f.status) for f in lake.store.files.find(ingestion.id)]
+    assert sorted(statuses) == [
+        ("a.csv", "REPLACED"), ("a.csv", "SUCCESS"), ("b.csv", "SUCCESS"), ("c.csv", "UNDONE")
+    ]  # fmt: skip
+    assert reconcile(ingestion).agrees
+
+
+@pytest.mark.parametrize(
+    "copy",
+    [
+        ("create or replace table lake.{ns}.gone using iceberg as select * from lake.{ns}.gone",),
+        (
+            "create table lake.{ns}.saved using iceberg as select * from lake.{ns}.gone",
+            "drop table lake.{ns}.gone purge",
+            "create table lake.{ns}.gone using iceberg as select * from lake.{ns}.saved",
+        ),
+        (
+            "create table lake.{ns}.saved using iceberg as select * from lake.{ns}.gone",
+            "delete from lake.{ns}.gone",
+            "insert overwrite lake.{ns}.gone select * from lake.{ns}.saved",
+        ),
+    ],
+    ids=["replaced", "made again", "filled again"],
+)
+def test_a_lost_state_is_rebuilt_from_a_table_that_is_a_copy(
+    lake: Lake, tmp_path: Path, copy: tuple[str, ...]
+) -> None:
+    folder = lake.folder()
+    for i in range(3):
+        write_ids(folder, f"{i}.csv", i)
+    lake.load(lake.ingestion("gone"))
+    by_hand.sql(lake, *copy)
+    lake.store.close()
+    lake.store = ProcessedFiles(f"sqlite:///{tmp_path / 'new_state.db'}")
+    lake.store.upgrade()
+    ingestion = lake.ingestion("gone")
+    write_ids(folder, "3.csv", 3)
+
+    lake.load(ingestion)
+
+    assert lake.ids("gone") == Counter([0, 1, 2, 3])
+    assert reconcile(ingestion).agrees
+
+
 def test_a_table_made_anew_lets_the_files_of_every_spec_on_it_wait(lake: Lake) -> None:
     table = {"name": f"lake.{lake.namespace}.common", "shared": True}
     one = lake.ingestion(
@@ -309,16 +394,8 @@ def test_a_crash_while_batches_are_found_by_their_rows_loses_none_of_them(
     lake.store.upgrade()
     ingestion = lake.ingestion("halfway", **parts)
     write_ids(folder, "3.csv", 3)
-    real = BatchFiles.record
-    once = iter([True])
-
-    def die_after_the_first(self: BatchFiles, *args, **kwargs) -> None:
-        if not next(once, False):
-            raise failpoints.Death
-        real(self, *args, **kwargs)
-
     with monkeypatch.context() as patch:
-        patch.setattr(BatchFiles, "record", die_after_the_first)
+        _die_at_the_second_record(patch)
         with pytest.raises(failpoints.Death):
             lake.load(ingestion)
 

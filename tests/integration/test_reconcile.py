@@ -285,7 +285,7 @@ def test_what_cannot_be_read_changes_nothing(lake: Lake) -> None:
     before = _state(ingestion)
 
     by_hand.sql(lake, "alter table lake.{ns}.unread drop column _source_modified_at")
-    with pytest.raises(TableError, match="has no column _source_modified_at"):
+    with pytest.raises(TableError, match="has lost its column _source_modified_at"):
         reconcile(ingestion, apply=True)
     assert _state(ingestion) == before
 
@@ -384,6 +384,32 @@ def test_a_lost_state_is_rebuilt_from_a_table_that_lost_a_lineage_column_for_a_w
     )
     assert by_hand.head(lake, "lost") != head
     assert reconcile(ingestion).agrees
+
+
+def test_a_table_that_lost_the_names_of_its_files_is_refused_and_loads_none_of_them_twice(
+    lake: Lake, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = lake.folder()
+    for i in range(2):
+        write_ids(folder, f"{i}.csv", i)
+    ingestion = lake.ingestion("nameless")
+    lake.load(ingestion)
+    by_hand.sql(lake, "alter table lake.{ns}.nameless drop column _source_file")
+    write_ids(folder, "2.csv", 2)
+    with pytest.raises(TableError, match="has lost its column _source_file, by which") as caught:
+        lake.load(ingestion)
+    assert caught.value.hint.startswith("Do not add it again, because it would be empty.")
+
+    # Somebody does so nevertheless.
+    by_hand.sql(lake, "alter table lake.{ns}.nameless add column _source_file string")
+    lake.load(ingestion)
+    found = reconcile(ingestion, apply=True)
+    assert found.found == {"missing": 2, "unknown": 2}
+    assert not found.agrees
+    assert "they may be those of its missing files" in caplog.text
+    assert "nothing tells what they are" in advice(found.findings[-1], "nameless")
+    lake.load(ingestion)
+    assert lake.ids("nameless") == Counter([0, 1, 2])
 
 
 def test_what_reconcile_says_of_a_table_that_was_rolled_back_is_what_it_does(lake: Lake) -> None:

@@ -1,5 +1,6 @@
 """A table belongs to one ingestion, whatever its spec is called; a shared one keeps rows apart."""
 
+import os
 from collections import Counter
 from dataclasses import replace
 from typing import Any
@@ -243,3 +244,44 @@ def test_another_table_name_is_refused_until_all_files_are_loaded_into_the_new_t
     assert len(_tick(lake, renamed, state_url).run_requests or ()) == 1
     lake.load(renamed)
     assert lake.ids("orders3") == Counter([1, 2, 3, 4, 5])
+
+
+def test_a_table_name_that_was_changed_to_a_copy_is_followed_if_all_rows_are_there(
+    lake: Lake,
+) -> None:
+    folder = lake.folder()
+
+    def named(table: str) -> Ingestion:
+        return lake.ingestion(
+            "orders",
+            table={"name": f"lake.{lake.namespace}.{table}"},
+            source={"type": "local", "url": str(folder), "on_change": "replace"},
+            batch={"max_files": 1},
+        )
+
+    write_ids(folder, "a.csv", 1, 2)
+    write_ids(folder, "b.csv", 3)
+    lake.load(named("orders"))
+    by_hand.sql(
+        lake,
+        "create table lake.{ns}.partly using iceberg as select * from lake.{ns}.orders "
+        "where id <> 2",
+        "create table lake.{ns}.copied using iceberg as select * from lake.{ns}.orders",
+    )
+    write_ids(folder, "c.csv", 4)
+    with pytest.raises(TableMoved, match=r"orders has 3 rows of 2 .*partly has not all of them"):
+        lake.load(named("partly"))
+    lake.load(named("orders"))
+    assert lake.ids("orders") == Counter([1, 2, 3, 4])
+    by_hand.sql(
+        lake,
+        "create or replace table lake.{ns}.copied using iceberg as select * from lake.{ns}.orders",
+    )
+
+    assert lake.load(named("copied")) == []
+    assert lake.ids("copied") == Counter([1, 2, 3, 4])
+    os.utime(write_ids(folder, "a.csv", 1, 5), (5, 5))
+    lake.load(named("copied"))
+    assert lake.ids("copied") == Counter([1, 3, 4, 5])
+    assert reconcile(named("copied")).agrees
+    assert lake.ids("orders") == Counter([1, 2, 3, 4])

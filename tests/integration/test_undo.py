@@ -450,7 +450,7 @@ def test_a_table_that_is_gone_or_lost_its_lineage_is_said(lake: Lake) -> None:
     name = ingestion.spec.table.name
     _sql(lake, f"alter table {name} drop column _source_file")
 
-    with pytest.raises(TableError, match=r"has no\s+column _source_file"):
+    with pytest.raises(TableError, match="has lost its column _source_file"):
         _undo(ingestion, "a.csv")
     _sql(lake, f"drop table {name}")
     with pytest.raises(TableError, match="there is no table"):

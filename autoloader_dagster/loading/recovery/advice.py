@@ -38,6 +38,11 @@ def advice(difference: Difference, name: str) -> str:
             f"the table has {counted(d.rows, 'row')} of it by batch {d.batch_id}; "
             f"{update} records them"
         )
+    if d.kind == "unknown" and not d.path:
+        return (
+            f"the table has {counted(d.rows, 'row')} by batch '{d.batch_id}' without a file in "
+            "_source_file, so nothing tells what they are; if a person wrote them, they may stay"
+        )
     if d.kind == "unknown":
         return (
             f"the table has {counted(d.rows, 'row')} of it by batch '{d.batch_id}', and neither "

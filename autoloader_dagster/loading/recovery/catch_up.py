@@ -5,11 +5,13 @@ paused worker that woke up) is found by the batch id in main's snapshots, and re
 """
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from autoloader_dagster import failpoints
 from autoloader_dagster.batch_ids import BatchId
 from autoloader_dagster.errors import MainMoved
+from autoloader_dagster.iceberg.history import Snapshot
 from autoloader_dagster.loading.batch.branches import drop_left_behind
 from autoloader_dagster.loading.ingestion import Ingestion
 from autoloader_dagster.loading.lakehouse import Table
@@ -59,7 +61,7 @@ def catch_up(
     """Bring the state up to main: record what is there, roll back what is there no longer.
 
     The batches are found in main's snapshots since the last look. If that look's snapshot has
-    expired, the rows tell.
+    expired, or is not in main and others have put rows there, the rows tell.
 
     Args:
         ingestion: Whose files are about to be loaded. A batch that the state does not know at all,
@@ -114,7 +116,8 @@ def _catch_up(ingestion: Ingestion, table: Table, look_into_unknown: bool) -> Ca
     seen = next((i for i, s in enumerate(main) if s.snapshot_id == until), None)
     found = {s.batch_id: s.snapshot_id for s in reversed(main[:seen]) if s.batch_id}
     in_rows: list[BatchId] = []
-    if seen is None and not (complete and (until is None or until in history.snapshots)):
+    known_place = until is None or until in history.snapshots
+    if seen is None and not (complete and known_place and _all_by_batches(main)):
         in_rows = table.batch_ids(head)
         if until is not None and until not in history.snapshots:
             roll_back_vanished(store, table, head)
@@ -140,6 +143,14 @@ def _catch_up(ingestion: Ingestion, table: Table, look_into_unknown: bool) -> Ca
     failpoints.reach("followed")
     drop_left_behind(store, table)
     return CaughtUp(head, table_id)
+
+
+def _all_by_batches(main: Sequence[Snapshot]) -> bool:
+    """Whether batches have put all rows there; what others have put there may be copies of them.
+
+    A table that is replaced by a select from itself, or from its backup, begins with such a one.
+    """
+    return all(snapshot.batch_id or not snapshot.added_records for snapshot in main)
 
 
 def _record_from_table(

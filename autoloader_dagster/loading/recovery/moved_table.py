@@ -3,13 +3,16 @@
 The state knows a loaded file by its ingestion, so nothing would load it into the new table.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 
+from autoloader_dagster.batch_ids import BatchId
 from autoloader_dagster.counts import counted
 from autoloader_dagster.errors import TableMoved
 from autoloader_dagster.loading.ingestion import Ingestion
 from autoloader_dagster.loading.lakehouse import Table
 from autoloader_dagster.loading.recovery.catch_up import catch_up
+from autoloader_dagster.loading.recovery.main_read import MainRead
 from autoloader_dagster.sources.base import source_kind
 from autoloader_dagster.state.records import LoadedElsewhere
 
@@ -23,7 +26,8 @@ def moved_in_state(ingestion: Ingestion) -> TableMoved | None:
 def refuse_moved_table(ingestion: Ingestion, open_table: Callable[[], Table]) -> None:
     """Refuse a spec that names another table than the one that has its loaded files.
 
-    A table that was renamed in the catalog is the same table, and is followed under its new name.
+    A table that was renamed in the catalog is the same table, and is followed under its new name. A
+    copy that has all rows of a batch is followed as well.
 
     Args:
         ingestion: Which one.
@@ -39,10 +43,31 @@ def refuse_moved_table(ingestion: Ingestion, open_table: Callable[[], Table]) ->
     if not table.exists():
         raise moved
     found = ingestion.store.tables.loaded_elsewhere(ingestion.id, table.name, table.table_id())
-    if found:
+    if found and not _follow_copy(ingestion, table, found):
         raise _refusal(ingestion, found)
     # The state knows its id from now on, so sensors and schedules go on.
     catch_up(ingestion, table)
+
+
+def _follow_copy(ingestion: Ingestion, table: Table, elsewhere: Sequence[LoadedElsewhere]) -> bool:
+    """Take what was loaded elsewhere as loaded into this table, if it has all of those rows."""
+    store = ingestion.store
+    loaded = {
+        batch_id: rows
+        for old in elsewhere
+        for batch_id, rows in store.rollbacks.loaded_batches(old.table, ingestion.id).items()
+        if rows
+    }
+    read = MainRead(table, table.head())
+    there: Counter[BatchId] = Counter()
+    for each in table.rows_of_files(read.head):
+        there[each.batch_id] += each.rows
+    if any(there[batch_id] != rows for batch_id, rows in loaded.items()):
+        return False
+    store.tables.move_batches(
+        ingestion.id, loaded, table.name, table.table_id(), read.head, read.unchanged
+    )
+    return True
 
 
 def refuse_files_of_other_sources(ingestion: Ingestion) -> None:
@@ -72,8 +97,8 @@ def _refusal(ingestion: Ingestion, found: Sequence[LoadedElsewhere]) -> TableMov
         for each in found
     )
     what = (
-        f"table.name of {ingestion.id} is {table}, but {there} of {ingestion.id}; they would be "
-        f"missing from {table}"
+        f"table.name of {ingestion.id} is {table}, but {there} of {ingestion.id}; {table} has not "
+        "all of them"
     )
     outside = _outside(ingestion, found)
     if outside is not None:
@@ -89,6 +114,6 @@ def _refusal(ingestion: Ingestion, found: Sequence[LoadedElsewhere]) -> TableMov
         what,
         f"If table.name was changed, set it to {found[0].table} again. Or load all files into "
         f"{table}: run 'autoloader reconcile {name} --yes', then 'autoloader run {name}'; the "
-        "old table keeps its rows. If the table was renamed in the catalog, 'autoloader run "
-        f"{name}' finds that out.",
+        "old table keeps its rows. If the table was renamed in the catalog or copied as it was, "
+        f"'autoloader run {name}' finds that out.",
     )

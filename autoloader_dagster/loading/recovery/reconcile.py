@@ -249,11 +249,21 @@ def _mend_by(ingestion: Ingestion, comparison: Comparison, read: MainRead) -> No
     if read.head is not None:
         _record(ingestion, comparison, read, read.head)
         comparison.compare()
+    nameless = {each.batch_id for each in comparison.differences("unknown") if not each.path}
     loaded_by = {
         each.file_id: each.batch_id
         for each in comparison.differences("missing")
         if each.file_id is not None
     }
+    kept = {batch_id for batch_id in loaded_by.values() if batch_id in nameless}
+    if kept:
+        loaded_by = {file: batch for file, batch in loaded_by.items() if batch not in kept}
+        _log.warning(
+            "%s has rows without _source_file of %s; they may be those of its missing files, which "
+            "are not loaded again. Delete these rows by _batch_id, and run it again",
+            read.table.name,
+            ", ".join(sorted(kept)),
+        )
     if loaded_by:
         gone = "has no row of it any more" if read.head is not None else "was dropped"
         reason = f"it was loaded, and table {read.table.name} {gone}"

@@ -23,6 +23,8 @@ _log = logging.getLogger(__name__)
 def roll_back_off_main(store: ProcessedFiles, table: Table, history: History) -> frozenset[str]:
     """Roll back the batches whose snapshot is there, but is not among main's ancestors.
 
+    Also those whose rows main has nevertheless, as a copy; the caller records them again by these.
+
     Returns:
         The batches that were rolled back.
     """
@@ -32,20 +34,28 @@ def roll_back_off_main(store: ProcessedFiles, table: Table, history: History) ->
     # after that, so main as it is now tells.
     history = table.history()
     read = MainRead(table, history.heads["main"])
+    there = frozenset(table.batch_ids(read.head))
     taken: set[str] = set()
     for snapshot, batch_id in _recorded_off_main(store, history):
         past = snapshot.snapshot_id
         reason = f"main was rolled back past snapshot {past}, which held batch {batch_id}"
+        if batch_id in there:
+            reason = f"main does not lead to snapshot {past}, and has the rows of batch {batch_id}"
         back_again = _back_again(store, read, batch_id)
         rolled_back = store.rollbacks.roll_back(batch_id, past, reason, back_again, read.unchanged)
         if rolled_back is None:
             continue
         taken.add(batch_id)
-        _say(table, reason, rolled_back)
+        if batch_id not in there:
+            _say(table, reason, rolled_back)
     return frozenset(taken)
 
 
 def _say(table: Table, reason: str, rolled_back: RolledBack) -> None:
+    if not rolled_back.files:
+        # An undo, or what one had taken out already.
+        _log.info("%s: %s", table.name, reason)
+        return
     _log.warning(
         "%s: %s; what went with it (%s) is not loaded any more, and not loaded again by itself. "
         "'autoloader retry %s FILE' loads a file again",
