@@ -16,6 +16,7 @@
     │   └── SparkSetupError       Java or a jar is missing, or the server does not start
     ├── TableError                the table or its catalog refuses or cannot be reached
     │   ├── TableUnavailable      out of reach, not permitted, or no room left (exit code 2)
+    │   ├── FolderShared          another table has files in the table's folder
     │   ├── CommitUnknown         whether a write was committed is not known; it is tried again
     │   └── PublishConflict       another writer was faster; the batch is tried again
     ├── LoadError                 a batch could not be loaded, and not because of one file
@@ -115,6 +116,10 @@ class TableError(AutoloaderError):
 
 class TableUnavailable(TableError):
     """The catalog or the warehouse is out of reach, full, or cannot be written."""
+
+
+class FolderShared(TableError):
+    """Another table of the catalog has files in the table's folder, or may have."""
 
 
 class CommitUnknown(TableError):

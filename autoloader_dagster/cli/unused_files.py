@@ -8,9 +8,10 @@ import typer
 
 from autoloader_dagster.cli.amend import YesOption, confirmed
 from autoloader_dagster.cli.orphans import spec_named
-from autoloader_dagster.cli.output import JsonOption, print_json, progress, say
+from autoloader_dagster.cli.output import JsonOption, print_error, print_json, progress, say
 from autoloader_dagster.cli.project import left_out, open_specs, open_state
 from autoloader_dagster.counts import counted
+from autoloader_dagster.errors import FolderShared
 from autoloader_dagster.settings import load_settings
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ def unused_files_of_tables(
 ) -> None:
     """Find files that no snapshot of a table names, as a killed Spark driver leaves; --yes removes.
 
-    Files that may belong to a load under way are never among them.
+    Files that may belong to a load under way are never among them. A table in whose folder another
+    table of the catalog has files is refused.
 
     Example: autoloader unused orders --days 7 --yes
     """
@@ -42,8 +44,10 @@ def unused_files_of_tables(
     chosen = [spec_named(specs, settings, name) for name in names] if names else list(specs.specs)
     tables = sorted({loaded.spec.table.name for loaded in chosen})
     found: list[UnusedFiles] = []
+    refused: dict[str, FolderShared] = {}
     with progress() as tell:
         tell("connect to Spark")
+        from autoloader_dagster.iceberg.table_folders import CatalogFolders
         from autoloader_dagster.loading.recovery.unused_files import find_unused_files
         from autoloader_dagster.spark.session import connect
 
@@ -55,17 +59,34 @@ def unused_files_of_tables(
             return confirmed(yes, as_json, f"Remove {counted(count, 'file')} of {unused.table}?")
 
         with closing(open_state(settings)) as state, connect(settings, tell.download) as spark:
+            folders = CatalogFolders(spark, tell)
             for table in tables:
                 tell(f"look at the files of {table}")
-                each = find_unused_files(spark, state, table, timedelta(days=days), confirm)
+                age = timedelta(days=days)
+                try:
+                    each = find_unused_files(spark, state, table, age, confirm, folders)
+                except FolderShared as error:
+                    tell.done()
+                    print_error(error)
+                    refused[table] = error
+                    continue
                 found.append(each)
                 tell.done()
                 if not as_json:
                     _print(each)
     if as_json:
-        print_json({"tables": [_json(each) for each in found]})
-    if not names and (code := left_out(specs, chosen, "there is no spec", "not looked at")):
-        raise typer.Exit(code)
+        print_json(
+            {
+                "tables": [_json(each) for each in found],
+                "refused": [
+                    {"table": table, "what": error.what, "hint": error.hint}
+                    for table, error in refused.items()
+                ],
+            }
+        )
+    code = 0 if names else left_out(specs, chosen, "there is no spec", "not looked at")
+    if code or refused:
+        raise typer.Exit(code or 1)
 
 
 def _print_files(unused: "UnusedFiles") -> None:

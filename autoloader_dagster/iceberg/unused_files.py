@@ -3,9 +3,10 @@
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
-from autoloader_dagster.errors import UsageError
+from autoloader_dagster.errors import FolderShared, UsageError
 from autoloader_dagster.iceberg.sql import literal, quoted
 from autoloader_dagster.iceberg.statements import Statements
+from autoloader_dagster.iceberg.table_folders import CatalogFolders, overlap
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -48,3 +49,35 @@ def unused_files(
         "prefix_listing => true)",
     )
     return sorted(row["orphan_file_location"] for row in rows)
+
+
+def refuse_shared_folder(folders: CatalogFolders, table: str) -> None:
+    """Refuse a table in whose folder, or around it, another one's files are.
+
+    Iceberg takes each file below a table's location for a file of this table.
+
+    Args:
+        folders: Knows the tables of the catalog.
+        table: ``catalog.namespace.table``.
+
+    Raises:
+        FolderShared: Another table has its files there, or nobody knows where it has them.
+        TableError: The catalog or the table refuses.
+    """
+    location = folders.of(table).folders[0]
+    for other in folders.others(table):
+        for folder in other.folders:
+            if overlap(location, folder):
+                raise FolderShared(
+                    f"cannot look for unused files of {table}: its folder is {location}, and "
+                    f"{other.name} has files in {folder}, which would be taken for unused ones",
+                    f"Nothing was removed. Copy the rows of {other.name} to a table in a folder "
+                    "of its own and drop the old one without 'purge', or leave the unused files.",
+                )
+        if other.unknown:
+            raise FolderShared(
+                f"cannot look for unused files of {table}: {other.name} may have files in its "
+                f"folder: {other.unknown}",
+                f"Nothing was removed. Let the Spark server read {other.name} and its properties, "
+                "or drop it.",
+            )

@@ -1,9 +1,13 @@
-"""Data files that a killed Spark driver left behind are found, and removed on demand."""
+"""Data files that a killed Spark driver left behind are found, and removed on demand.
+
+The command looks at every table of the catalog, so these tests have a catalog of their own.
+"""
 
 import json
 import os
 import sqlite3
 import time
+from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -11,14 +15,72 @@ from pathlib import Path
 import pytest
 
 from autoloader_dagster.errors import UsageError
+from autoloader_dagster.iceberg.table_folders import overlap
 from autoloader_dagster.loading.recovery.unused_files import find_unused_files
+from autoloader_dagster.settings import Settings
+from autoloader_dagster.spark.server.embedded import EmbeddedServer
 from autoloader_dagster.spark.session import connect
 from tests.fixtures.lake import Lake, write_ids
 from tests.fixtures.moments import dying_at
 from tests.fixtures.project import Project
+from tests.fixtures.spark import cheap_conf, settings_for
 
 _DAY = 86_400
 _CLI = "autoloader_dagster.cli.app"
+
+
+@pytest.fixture(scope="module")
+def spark_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """A server of their own, for its catalog."""
+    root = tmp_path_factory.mktemp("unused")
+    settings = settings_for(root / "home", AUTOLOADER_SPARK_CONF=str(cheap_conf(root)))
+    server = EmbeddedServer(settings)
+    with connect(settings):
+        yield settings
+    server.stop()
+
+
+@pytest.fixture(autouse=True)
+def _no_tables_of_other_tests(spark_settings: Settings) -> None:
+    with closing(sqlite3.connect(spark_settings.catalog_db, timeout=30)) as catalog, catalog:
+        catalog.execute("delete from iceberg_tables")
+
+
+def _sql(project: Project, *statements: str) -> None:
+    with connect(project.settings) as spark:
+        for statement in statements:
+            spark.sql(statement).collect()
+
+
+def _made_old(folder: Path) -> set[Path]:
+    """All files of a folder, whose last change is long ago now."""
+    then = time.time() - 9 * _DAY
+    files = {each for each in folder.rglob("*") if each.is_file()}
+    for each in files:
+        os.utime(each, (then, then))
+    return files
+
+
+def _refused(project: Project, other: str) -> None:
+    """With and without --yes, ``orders`` is refused because of this table, and nothing is gone."""
+    files = _made_old(Path(project.settings.warehouse))
+    for options in ((), ("--yes",)):
+        done = project.run(_CLI, "unused", "orders", *options, check=False)
+        assert done.returncode == 1
+        assert f"cannot look for unused files of lake.{project.namespace}.orders" in done.stderr
+        assert other in done.stderr
+        assert "removed;" not in done.stdout
+    told = json.loads(project.run(_CLI, "unused", "--yes", "--json", check=False).stdout)
+    assert [each["table"] for each in told["refused"]] == [f"lake.{project.namespace}.orders"]
+    assert {each for each in Path(project.settings.warehouse).rglob("*") if each.is_file()} == files
+
+
+def _loaded(project: Project) -> str:
+    """The table of the spec ``orders``, with two rows."""
+    project.write_spec("orders")
+    write_ids(project.landing("orders"), "a.csv", 1, 2)
+    project.run(_CLI, "run", "orders")
+    return f"lake.{project.namespace}.orders"
 
 
 def _left_behind(warehouse: str, namespace: str, name: str, days: float) -> Path:
@@ -84,3 +146,98 @@ def test_files_since_the_oldest_load_under_way_are_left_alone(lake: Lake) -> Non
         found = find_unused_files(spark, lake.store, table, timedelta(days=3), lambda _: True)
         assert found.files == ()
         assert path.exists()
+
+
+def test_a_table_whose_namespace_is_in_the_folder_of_the_table(project: Project) -> None:
+    table = _loaded(project)
+    other = f"{table}.daily.deep.rows"
+    _sql(
+        project,
+        f"create namespace {table}.daily.deep",
+        f"create table {other} as select 7 as id",
+    )
+    _refused(project, other)
+    _sql(project, f"select * from {other}", f"drop table {other}")
+    assert "unused file" in project.run(_CLI, "unused", "orders").stdout
+
+
+def test_a_renamed_table_whose_folder_is_the_new_one_s(project: Project) -> None:
+    table = _loaded(project)
+    _sql(project, f"alter table {table} rename to {project.namespace}.orders_old")
+    write_ids(project.landing("orders"), "b.csv", 3)
+    project.run(_CLI, "run", "orders")
+    _refused(project, f"{table}_old")
+
+
+@pytest.mark.parametrize("where", ["location", "write.data.path", "write.metadata.path", "view"])
+def test_anything_else_with_files_in_the_folder(project: Project, where: str) -> None:
+    table = _loaded(project)
+    folder = f"{project.settings.warehouse}/{project.namespace}/orders/sub"
+    other = f"lake.{project.namespace}_b.other"
+    statement = f"create table {other} (id int) "
+    if where == "location":
+        statement += f"location 'file://{folder}'"
+    elif where == "view":
+        other = f"{table}.v"
+        statement = f"create view {other} as select 1 as id"
+    else:
+        statement += f"tblproperties ('{where}' = '{folder}')"
+    namespace = other.rpartition(".")[0]
+    _sql(project, f"create namespace if not exists {namespace}", statement)
+    _refused(project, other)
+
+
+def test_a_table_whose_folder_is_around_the_table_s(project: Project) -> None:
+    _loaded(project)
+    around = f"lake.{project.namespace}.around"
+    folder = f"{project.settings.warehouse}/{project.namespace}"
+    _sql(project, f"create table {around} (id int) location '{folder}'")
+    _refused(project, around)
+
+
+def test_a_table_that_cannot_be_read_may_have_its_files_anywhere(project: Project) -> None:
+    _loaded(project)
+    other = f"lake.{project.namespace}.`we ird`"
+    _sql(project, f"create table {other} (id int)")
+    for each in Path(project.settings.warehouse).rglob("we ird/metadata/*.json"):
+        each.unlink()
+    _refused(project, f"lake.{project.namespace}.we ird may have files in its folder")
+
+
+def test_other_tables_of_the_command_are_looked_at(project: Project) -> None:
+    table = _loaded(project)
+    project.write_spec("bills")
+    write_ids(project.landing("bills"), "a.csv", 1)
+    project.run(_CLI, "run", "bills")
+    _sql(
+        project,
+        f"create namespace {table}",
+        f"create table {table}.x (id int)",
+        f"create view lake.{project.namespace}.v as select 1 as one",
+    )
+    done = project.run(_CLI, "unused", "--yes", check=False)
+    assert done.returncode == 1
+    assert f"lake.{project.namespace}.bills: no unused files" in done.stdout
+    assert f"{table}.x has files in" in done.stderr
+
+
+def test_which_folders_are_one_another_s() -> None:
+    for one, other in (
+        ("/a/b", "file:///a/b/"),
+        ("file:/a/b", "/a//b/c"),
+        ("s3://lake/a", "s3a://lake/a/b"),
+        ("hdfs://name:8020/a", "/a/b"),
+        ("hdfs:///a", "hdfs://name:8020/a"),
+        ("/a/../b", "/b/c"),
+        ("/", "/a"),
+    ):
+        assert overlap(one, other), (one, other)
+        assert overlap(other, one), (one, other)
+    for one, other in (
+        ("/a/orders", "/a/orders_old"),
+        ("s3://lake/a", "s3://pond/a"),
+        ("s3://lake/a", "gs://lake/a"),
+        ("/a/b", "/a/c"),
+    ):
+        assert not overlap(one, other), (one, other)
+        assert not overlap(other, one), (one, other)

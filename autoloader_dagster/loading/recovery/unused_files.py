@@ -10,7 +10,9 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 from autoloader_dagster.iceberg.table import IcebergTable
-from autoloader_dagster.iceberg.unused_files import unused_files
+from autoloader_dagster.iceberg.table_folders import CatalogFolders
+from autoloader_dagster.iceberg.unused_files import refuse_shared_folder, unused_files
+from autoloader_dagster.loading.progress import no_progress
 from autoloader_dagster.state.store import ProcessedFiles
 
 if TYPE_CHECKING:
@@ -43,6 +45,7 @@ def find_unused_files(
     table: str,
     age: timedelta,
     confirm: Callable[[UnusedFiles], bool] = lambda _: False,
+    folders: CatalogFolders | None = None,
 ) -> UnusedFiles:
     """Find the unused files of a table, and remove them if that is confirmed.
 
@@ -54,9 +57,11 @@ def find_unused_files(
         table: ``catalog.namespace.table``.
         age: Only files that are older; 24 hours at least.
         confirm: Is asked whether the files that were found are to be removed.
+        folders: Those of the catalog's tables, if several tables are looked at.
 
     Raises:
         UsageError: The age is less than 24 hours.
+        FolderShared: Another table has, or may have, files in the table's folder.
         TableError: The catalog or the table refuses.
     """
     before = datetime.now(timezone.utc) - age
@@ -65,6 +70,7 @@ def find_unused_files(
         before = min(before, oldest - _BEFORE_A_BATCH)
     if not IcebergTable(spark, table).exists():
         return UnusedFiles(table, before, None)
+    refuse_shared_folder(folders or CatalogFolders(spark, no_progress), table)
     found = UnusedFiles(table, before, tuple(unused_files(spark, table, before)))
     if not found.files or not confirm(found):
         return found
