@@ -27,14 +27,9 @@ def window_start(moment: datetime, every: str) -> datetime:
 
 
 def first_window(partition: Partition) -> datetime:
-    """The first whole window that begins on or after ``start``, as a naive local time."""
+    """The start of the window that ``partition.start`` lies in, as a naive local time."""
     start = datetime.combine(partition.first_day, datetime.min.time())
-    window = window_start(start, partition.every)
-    if window == start:
-        return window
-    if partition.every == "week":
-        return window + timedelta(days=7)
-    return window_start(window + timedelta(days=32), "month")
+    return window_start(start, partition.every)
 
 
 def key_of(moment: datetime, every: str) -> str:

@@ -21,7 +21,7 @@ def partitions_definition(loaded: LoadedSpec) -> dg.PartitionsDefinition | None:
 
 
 def time_partitions(partition: Partition) -> dg.TimeWindowPartitionsDefinition:
-    """Time windows from the first whole one up to and with the open one."""
+    """Time windows from the one that ``start`` lies in up to and with the open one."""
     start = first_window(partition).strftime(KEY_FORMATS[partition.every])
     # end_offset=1: the window that is open now is a partition, because its files arrive now.
     if partition.every == "hour":

@@ -103,9 +103,9 @@ class Partition(SpecModel):
     )
     start: Day | None = Field(
         default=None,
-        description="The first day with a partition; an older file is held. Default 2000-01-01, "
-        "for hours 2020-01-01. At the earliest 1900-01-01, for hours 2000-01-01; at the latest "
-        "2199-12-31.",
+        description="A day in the first partition, which is the whole week or month around it; an "
+        "older file is held. Default 2000-01-01, for hours 2020-01-01. At the earliest 1900-01-01, "
+        "for hours 2000-01-01; at the latest 2199-12-31.",
     )
     timezone: Timezone = Field(
         default="UTC", description="Where days begin. Hourly partitions are in UTC only."

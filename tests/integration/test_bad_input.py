@@ -140,6 +140,29 @@ def test_a_file_before_the_start_is_held_and_loads_once_the_start_is_lowered(lak
     assert lake.ids("early") == Counter([1, 2])
 
 
+@pytest.mark.parametrize(
+    ("every", "key", "before"), [("week", "2026-11-09", "11-08"), ("month", "2026-11-01", "10-31")]
+)
+def test_the_first_partition_is_the_one_around_the_start(
+    lake: Lake, every: str, key: str, before: str
+) -> None:
+    for number, day in enumerate(("11-10", "11-12", "11-15", before)):
+        write_ids(lake.folder(), f"2026-{day}.csv", number)
+    partition = {"by": "path", "pattern": "{yyyy}-{MM}-{dd}.csv", "every": every}
+    ingestion = lake.ingestion("middle", partition={**partition, "start": "2026-11-12"})
+
+    lake.load(ingestion)
+
+    assert set(lake.rows("middle", "id", "_partition_key")) == {(0, key), (1, key), (2, key)}
+    held = f"2026-{before}"
+    status, kind, reason = _reasons(lake, ingestion)[f"{held}.csv"]
+    assert (status, kind) == ("HELD", "BeforeStart")
+    assert f"set partition.start to {held} or earlier to load it" in reason
+
+    lake.load(lake.ingestion("middle", partition={**partition, "start": held}))
+    assert lake.ids("middle") == Counter(range(4))
+
+
 def test_filters_that_choose_nothing_are_said_and_load_once_they_are_mended(lake: Lake) -> None:
     write_ids(lake.folder(), "a.csv", 1)
     write_ids(lake.folder("in/deep"), "b.csv", 2)

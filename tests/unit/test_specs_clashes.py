@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import available_timezones
@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from autoloader_dagster.build import build_definitions
 from autoloader_dagster.cli.app import main
+from autoloader_dagster.loading.placement import first_window, key_of
 from autoloader_dagster.orchestration.assets import build_asset
 from autoloader_dagster.orchestration.partitions import time_partitions
 from autoloader_dagster.specs.fault import MAX_FAULTS
@@ -248,3 +249,17 @@ def test_the_first_and_the_last_start_load_in_every_time_zone(tmp_path: Path, ev
     for day in (first - timedelta(days=1), LATEST + timedelta(days=1)):
         with pytest.raises(ValidationError, match=f"is not from {first} to {LATEST}"):
             Partition.model_validate({"every": every, "start": day})
+
+
+@pytest.mark.parametrize("every", ["hour", "day", "week", "month"])
+def test_the_first_partition_of_dagster_is_the_window_around_start(every: str) -> None:
+    zones = ["UTC"] if every == "hour" else ["UTC", "America/Asuncion", "Asia/Beirut", "Asia/Tokyo"]
+    days = [date(2024, 2, 20) + timedelta(days=n) for n in range(40)]
+    # Midnight is left out in Asuncion and in Beirut, where summer time begins.
+    for start in (*days, date(2017, 10, 1), date(2017, 10, 20), date(2022, 3, 27)):
+        for zone in zones:
+            partition = Partition.model_validate({"every": every, "start": start, "timezone": zone})
+            first = time_partitions(partition).get_first_partition_key()
+            moment = datetime.combine(start, time())
+            assert first == key_of(moment, every), (start, zone)
+            assert first_window(partition) <= moment, (start, zone)
