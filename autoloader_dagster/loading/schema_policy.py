@@ -152,7 +152,8 @@ def _check_widening(spec: IngestionSpec, hint: str, wanted: str, column: str, ha
         f"schema.hints of {spec.name}: '{hint}' is {wanted}, and column '{column}' of "
         f"{spec.table.name} is {have}, which Iceberg does not change to {wanted}",
         f"Set the hint to {have} or remove it. To have {wanted}: load into a new table (set "
-        f"table.name, then autoloader reconcile {spec.name} --yes); or drop the column "
+        f"table.name, then autoloader reconcile {spec.name} --yes); or, unless the table is "
+        "partitioned or sorted by it, drop the column "
         f"(ALTER TABLE {spec.table.name} DROP COLUMN {quoted(column)}) and "
         f"load the files again (autoloader reload {spec.name}).",
     )

@@ -217,7 +217,7 @@ def test_a_table_dropped_by_hand_is_loaded_again(
 
     assert lake.ids("anew") == Counter([0, 1, 2, 3])
     assert set(lake.statuses(ingestion).values()) == {"SUCCESS"}
-    assert "was dropped and created again" in caplog.text
+    assert "was dropped or renamed, and created again" in caplog.text
     assert lake.load(ingestion) == []
 
 

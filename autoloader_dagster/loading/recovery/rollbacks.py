@@ -134,10 +134,10 @@ def requeue_of_old_table(store: ProcessedFiles, table: Table, table_id: str) -> 
     lost = [batch_id for batch_id in of_old if batch_id not in there]
     if not lost:
         return
-    reason = f"table {table.name} was dropped and created again; the file's rows went with it"
+    reason = f"table {table.name} was dropped or renamed, and created again; its rows went with it"
     files = store.rollbacks.requeue_batches(lost, reason, read.unchanged)
     _log.warning(
-        "%s was dropped and created again: its rows went with it, and %s again",
+        "%s was dropped or renamed, and created again: its rows went with it, and %s again",
         table.name,
         counted(files, "file is loaded", "files are loaded"),
     )
