@@ -2,6 +2,7 @@
 
     AutoloaderError
     ├── SpecError                 a spec or a connection is wrong; its writer can fix it
+    │   ├── SpecsNotReadable      the specs folder is missing or cannot be read (exit code 2)
     │   ├── SpecNotFound          there is no spec of this name
     │   └── SpecGone              there was one, and the state knows what it has loaded
     ├── SourceError               the source cannot be listed or read
@@ -60,6 +61,10 @@ class AutoloaderError(Exception):
 
 class SpecError(AutoloaderError):
     """A spec or a connection is wrong."""
+
+
+class SpecsNotReadable(SpecError):
+    """The specs folder itself is missing, is no folder or cannot be read."""
 
 
 class SpecNotFound(SpecError):
@@ -184,6 +189,7 @@ class InjectedFault(AutoloaderError):
 
 _ENVIRONMENT = (
     UsageError,
+    SpecsNotReadable,
     SourceAccessDenied,
     SourceUnavailable,
     StateError,

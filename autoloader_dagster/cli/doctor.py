@@ -18,6 +18,7 @@ from autoloader_dagster.counts import counted, shown_size
 from autoloader_dagster.errors import AutoloaderError
 from autoloader_dagster.loading.recovery.orphans import Orphan
 from autoloader_dagster.settings import Settings, load_settings
+from autoloader_dagster.specs.fault import shown_path
 from autoloader_dagster.specs.spec_set import LoadedSpec, SpecSet
 
 UI_PORT = 3000
@@ -264,7 +265,12 @@ def _specs(specs: SpecSet) -> Finding:
             "'autoloader validate' shows all of them.",
         )
     if not specs.specs:
-        return Finding("specs", "warn", "there are none yet", "Write one; the README shows how.")
+        return Finding(
+            "specs",
+            "warn",
+            f"there is none in {shown_path(specs.folder)}",
+            "Write one; the README shows how.",
+        )
     return Finding("specs", "ok", f"{len(specs.specs)} good")
 
 

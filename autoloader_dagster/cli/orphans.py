@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from autoloader_dagster.cli.output import say
+from autoloader_dagster.cli.project import say_if_empty
 from autoloader_dagster.errors import SpecGone, SpecNotFound, StateError
 from autoloader_dagster.loading.recovery.orphans import Orphan, orphan_named, orphans_in
 from autoloader_dagster.settings import Settings
@@ -40,6 +41,7 @@ def spec_named(specs: SpecSet, settings: Settings, name: str) -> LoadedSpec:
         orphan = orphan_named(orphans_if_known(settings, specs) or (), name)
         if orphan is None:
             raise
+        say_if_empty(specs)
         raise SpecGone(str(orphan), orphan.advice) from None
 
 

@@ -18,7 +18,7 @@ def open_specs(settings: Settings) -> SpecSet:
     """Every spec.
 
     Raises:
-        SpecError: The specs folder cannot be read.
+        SpecsNotReadable: The specs folder is missing or cannot be read.
     """
     return load_specs(settings.specs_dir)
 
@@ -51,6 +51,12 @@ def open_ingestion(loaded: LoadedSpec, specs: SpecSet, settings: Settings) -> "I
     return resources.open_ingestion(
         loaded, specs.connections, resources.resources_of_environment(), settings, steady=True
     )
+
+
+def say_if_empty(specs: SpecSet) -> None:
+    """Say on stderr that the folder has no spec, because it may be the wrong folder."""
+    if not specs.specs and not specs.broken:
+        warn(f"there is no spec in {shown_path(specs.folder)}")
 
 
 def left_out(specs: SpecSet, chosen: Collection[LoadedSpec], none: str, undone: str) -> int:

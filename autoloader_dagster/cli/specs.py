@@ -8,7 +8,7 @@ import typer
 
 from autoloader_dagster.cli.orphans import orphans_if_known, orphans_json, print_orphans
 from autoloader_dagster.cli.output import JsonOption, literal, print_json, say, screen
-from autoloader_dagster.cli.project import open_specs
+from autoloader_dagster.cli.project import open_specs, say_if_empty
 from autoloader_dagster.cli.render.shapes import FAULTS, SPECS
 from autoloader_dagster.counts import counted
 from autoloader_dagster.errors import SpecError
@@ -33,6 +33,7 @@ def validate(
     """
     settings = load_settings()
     specs = open_specs(settings)
+    say_if_empty(specs)
     good, faults = _chosen(specs, names or [])
     elsewhere = _unknown_catalogs(good, settings)
     faults += elsewhere
@@ -64,6 +65,7 @@ def list_specs(as_json: JsonOption = False) -> None:
     """
     settings = load_settings()
     specs = open_specs(settings)
+    say_if_empty(specs)
     orphans = orphans_if_known(settings, specs)
     if as_json:
         print_json(

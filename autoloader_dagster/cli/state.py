@@ -7,7 +7,7 @@ import typer
 from autoloader_dagster.cli.files import Name
 from autoloader_dagster.cli.orphans import orphan_json, orphans_json, print_orphans
 from autoloader_dagster.cli.output import JsonOption, print_json, say, warn
-from autoloader_dagster.cli.project import open_specs, open_state
+from autoloader_dagster.cli.project import open_specs, open_state, say_if_empty
 from autoloader_dagster.cli.render.shapes import BATCHES, STATUS
 from autoloader_dagster.counts import counted
 from autoloader_dagster.loading.recovery.orphans import Orphan, orphans_in, spec_or_orphan
@@ -41,6 +41,7 @@ def status(
     """
     settings = load_settings()
     specs = open_specs(settings)
+    say_if_empty(specs)
     store = open_state(settings)
     try:
         if name is None:
@@ -86,6 +87,7 @@ def history(
     """
     settings = load_settings()
     specs = open_specs(settings)
+    say_if_empty(specs)
     store = open_state(settings)
     try:
         found = spec_or_orphan(specs, name, store)

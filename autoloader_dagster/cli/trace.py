@@ -13,7 +13,7 @@ from autoloader_dagster.batch_ids import BatchId
 from autoloader_dagster.cli.files import Name
 from autoloader_dagster.cli.orphans import orphan_json, print_orphans
 from autoloader_dagster.cli.output import JsonOption, print_json, say
-from autoloader_dagster.cli.project import open_specs, open_state, source_base
+from autoloader_dagster.cli.project import open_specs, open_state, say_if_empty, source_base
 from autoloader_dagster.cli.render.shapes import BATCHES_WITH_FILES, TRACED_FILES
 from autoloader_dagster.counts import counted
 from autoloader_dagster.loading.recovery.orphans import Orphan, spec_or_orphan
@@ -39,6 +39,7 @@ def trace(
     """
     settings = load_settings()
     specs = open_specs(settings)
+    say_if_empty(specs)
     store = open_state(settings)
     try:
         found = spec_or_orphan(specs, name, store)

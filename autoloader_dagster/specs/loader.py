@@ -9,7 +9,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from autoloader_dagster.errors import SpecError
+from autoloader_dagster.errors import SpecsNotReadable
 from autoloader_dagster.specs.conflicts import blame_conflicts
 from autoloader_dagster.specs.connections import load_connections
 from autoloader_dagster.specs.dagster_names import ONLY_MOUNT
@@ -35,7 +35,7 @@ def load_specs(specs_dir: Path | str) -> SpecSet:
             ``.`` are no specs.
 
     Raises:
-        SpecError: The folder itself is missing or cannot be read; never for a bad spec.
+        SpecsNotReadable: The folder itself is missing or cannot be read; never for a bad spec.
 
     Example:
         >>> from autoloader_dagster import load_specs
@@ -50,7 +50,7 @@ def load_specs(specs_dir: Path | str) -> SpecSet:
         found = list(spec_files(specs_dir))
         folders = tenant_folders(specs_dir)
     except OSError as error:
-        raise SpecError(
+        raise SpecsNotReadable(
             f"the specs folder {shown_path(specs_dir)} cannot be read: {error.strerror or error}",
             "Create it, or set AUTOLOADER_SPECS_DIR to the folder that holds the specs.",
         ) from None

@@ -15,7 +15,7 @@ from autoloader_dagster.specs.dagster_names import (
     Mount,
     dagster_names,
 )
-from autoloader_dagster.specs.fault import SpecFault
+from autoloader_dagster.specs.fault import SpecFault, shown_path
 from autoloader_dagster.specs.model import IngestionSpec
 from autoloader_dagster.specs.tenants import Fence, Tenants
 from autoloader_dagster.specs.values import did_you_mean
@@ -176,7 +176,11 @@ class SpecSet:
         names = [spec.spec.name for spec in self.specs]
         ids = [spec.ingestion_id for spec in self.specs]
         known = ids if "/" in name or len(set(names)) < len(names) else names
-        listed = f"The specs are {', '.join(known)}." if known else "There are no specs yet."
+        listed = (
+            f"The specs are {', '.join(known)}."
+            if known
+            else f"There are no specs yet in {shown_path(self.folder)}."
+        )
         raise SpecNotFound(f"there is no spec '{name}'{did_you_mean(name, known)}", listed)
 
 

@@ -60,7 +60,8 @@ def test_every_error_has_its_exit_code() -> None:
     }
     environment = {
         "UsageError", "SourceAccessDenied", "SourceUnavailable", "StateError", "SparkError",
-        "SparkUnavailable", "SparkBroken", "SparkSetupError", "TableUnavailable",
+        "SparkUnavailable", "SparkBroken", "SparkSetupError", "SpecsNotReadable",
+        "TableUnavailable",
     }  # fmt: skip
     assert {name for name, code in codes.items() if code == 2} == environment
     assert set(codes.values()) == {1, 2}
@@ -121,10 +122,32 @@ def test_a_home_that_sqlite_or_spark_would_take_for_another_is_refused(
 
 
 def test_a_missing_specs_folder_is_an_error_that_names_it(project: Project) -> None:
-    done = project.run("validate")
-    assert done.code == 1
-    assert "specs folder ingestion_specs cannot be read" in done.err
-    assert "AUTOLOADER_SPECS_DIR" in done.err
+    commands = ("validate", "list", "status", "reconcile", "unused", "run --all", "files orders",
+                "run orders", "preview orders", "history orders", "trace orders a.csv",
+                "adopt a --from b", "retry orders", "dismiss orders", "undo orders",
+                "reload orders")  # fmt: skip
+    (project.root / "a_file").touch()
+    for command in commands:
+        done = project.run(*command.split())
+        assert done.code == 2, command
+        assert done.out == ""
+        reason = "specs folder ingestion_specs cannot be read: No such file or directory"
+        assert reason in done.err
+        assert "AUTOLOADER_SPECS_DIR" in done.err
+    done = project.run("validate", AUTOLOADER_SPECS_DIR="a_file")
+    assert done.code == 2
+    assert "specs folder a_file cannot be read: Not a directory" in done.err
+    assert not list(project.root.glob("ingestion_specs"))
+
+
+def test_a_specs_folder_without_a_spec_is_told(project: Project) -> None:
+    assert project.specs.is_dir()
+    for command, code in (("validate", 0), ("list", 0), ("status", 0), ("list --json", 0),
+                          ("files orders", 1)):  # fmt: skip
+        done = project.run(*command.split())
+        assert done.code == code, command
+        told = ("there is no spec in ingestion_specs", "are no specs yet in ingestion_specs")
+        assert any(each in done.err for each in told), command
 
 
 def test_validate_shows_every_fault_with_its_line(project: Project) -> None:
