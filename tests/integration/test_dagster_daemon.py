@@ -22,6 +22,8 @@ BACKFILL_STATUS = """query S($id: String!) { partitionBackfillOrError(backfillId
     ... on PartitionBackfill { status } } }"""
 LAUNCH = """mutation L($p: ExecutionParams!) { launchPipelineExecution(executionParams: $p) {
     __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
+# Of each file that a killed run was loading.
+_ROWS = 20_000
 FAILURE = """query F($id: ID!) { runOrError(runId: $id) { ... on Run { status
     eventConnection(limit: 500) { events {
     ... on ExecutionStepFailureEvent { failureMetadata { description } } } } } } }"""
@@ -85,13 +87,13 @@ def test_the_daemon_loads_what_arrives_and_survives_a_killed_run(
         assert project.ids("bucket") == [1, 2]
 
         # A run that is killed in the middle of its load.
-        rows = "".join(f"{i}\n" for i in range(1000, 41_000))
+        rows = "".join(f"{i}\n" for i in range(1000, 1000 + _ROWS))
         for day in range(10, 30):
             _drop(landing / f"2026-01-{day}.csv", f"id\n{rows}")
         run_id = wait_for(lambda: _loading(store), 60, "the run")
         os.kill(_worker_of(run_id), signal.SIGKILL)
         wait_for(lambda: _all_loaded(store, 22), 120, "the files of the killed run")
-        assert project.table("arriving").num_rows == 3 + 20 * 40_000
+        assert project.table("arriving").num_rows == 3 + 20 * _ROWS
         batches = [b for b in store.batches.latest("default/arriving") if b.status == "RECORDED"]
         assert len({b.snapshot_id for b in batches}) == len(batches)
 
@@ -108,7 +110,7 @@ def test_the_daemon_loads_what_arrives_and_survives_a_killed_run(
             lambda: _backfill_status(server, started["backfillId"]), 150, "the backfill"
         )
         assert status == "COMPLETED_SUCCESS"
-        assert project.table("arriving").num_rows == 3 + 20 * 40_000
+        assert project.table("arriving").num_rows == 3 + 20 * _ROWS
         wait_for(lambda: not project.untrue("arriving"), 60, lambda: project.untrue("arriving"))
 
         # The broken spec is shown, with its fault.
