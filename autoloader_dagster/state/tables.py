@@ -132,14 +132,14 @@ class Tables:
         snapshot_id: int | None,
         guard: Guard,
     ) -> None:
-        """Note that the rows of recorded batches are in another table now, which is a copy.
+        """Note that a table, or another snapshot of it, has what recorded batches made, as a copy.
 
         Args:
             ingestion_id: Whose batches.
-            batch_ids: Which of them; those of others stay as they are.
-            table: The table that has their rows.
+            batch_ids: Which of them. Their files keep their statuses.
+            table: The table.
             table_id: Which table that is.
-            snapshot_id: A snapshot of it that has them.
+            snapshot_id: A snapshot of it that has their rows.
             guard: As for ``BatchFiles.record``.
         """
 

@@ -27,7 +27,7 @@ def refuse_moved_table(ingestion: Ingestion, open_table: Callable[[], Table]) ->
     """Refuse a spec that names another table than the one that has its loaded files.
 
     A table that was renamed in the catalog is the same table, and is followed under its new name. A
-    copy that has all rows of a batch is followed as well.
+    copy that has all of their rows is followed as well.
 
     Args:
         ingestion: Which one.

@@ -23,7 +23,8 @@ _log = logging.getLogger(__name__)
 def roll_back_off_main(store: ProcessedFiles, table: Table, history: History) -> frozenset[str]:
     """Roll back the batches whose snapshot is there, but is not among main's ancestors.
 
-    Also those whose rows main has nevertheless, as a copy; the caller records them again by these.
+    Not those whose rows main has nevertheless, as a copy, nor those of which nothing was left to be
+    lost. They are noted with main as it is.
 
     Returns:
         The batches that were rolled back.
@@ -35,25 +36,28 @@ def roll_back_off_main(store: ProcessedFiles, table: Table, history: History) ->
     history = table.history()
     read = MainRead(table, history.heads["main"])
     there = frozenset(table.batch_ids(read.head))
+    loaded = store.rollbacks.loaded_batches(table.name)
     taken: set[str] = set()
-    for snapshot, batch_id in _recorded_off_main(store, history):
+    for snapshot, batch_id, whose in _recorded_off_main(store, history):
         past = snapshot.snapshot_id
         reason = f"main was rolled back past snapshot {past}, which held batch {batch_id}"
-        if batch_id in there:
-            reason = f"main does not lead to snapshot {past}, and has the rows of batch {batch_id}"
         back_again = _back_again(store, read, batch_id)
+        nothing_lost = not loaded.get(batch_id) and not any(back_again.values())
+        if batch_id in there or nothing_lost:
+            table_id, head = table.table_id(), read.head
+            store.tables.move_batches(whose, [batch_id], table.name, table_id, head, read.unchanged)
+            continue
         rolled_back = store.rollbacks.roll_back(batch_id, past, reason, back_again, read.unchanged)
         if rolled_back is None:
             continue
         taken.add(batch_id)
-        if batch_id not in there:
-            _say(table, reason, rolled_back)
+        _say(table, reason, rolled_back)
     return frozenset(taken)
 
 
 def _say(table: Table, reason: str, rolled_back: RolledBack) -> None:
     if not rolled_back.files:
-        # An undo, or what one had taken out already.
+        # An undo, whose files are loaded again.
         _log.info("%s: %s", table.name, reason)
         return
     _log.warning(
@@ -99,8 +103,10 @@ def _back_again(
     return found
 
 
-def _recorded_off_main(store: ProcessedFiles, history: History) -> list[tuple[Snapshot, BatchId]]:
-    """Snapshots off main that a batch is recorded with, the newest first."""
+def _recorded_off_main(
+    store: ProcessedFiles, history: History
+) -> list[tuple[Snapshot, BatchId, str]]:
+    """Snapshots off main, each with the batch that is recorded with it, and whose; newest first."""
     on_main = {snapshot.snapshot_id for snapshot in history.main()[0]}
     off_main = [
         (snapshot, snapshot.batch_id)
@@ -111,7 +117,7 @@ def _recorded_off_main(store: ProcessedFiles, history: History) -> list[tuple[Sn
         return []
     known = store.batches.known({batch_id for _, batch_id in off_main})
     recorded = [
-        (snapshot, batch_id)
+        (snapshot, batch_id, known[batch_id].ingestion_id)
         for snapshot, batch_id in off_main
         if batch_id in known
         and known[batch_id].status == "RECORDED"
