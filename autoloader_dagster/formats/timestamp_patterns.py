@@ -5,10 +5,10 @@ import re
 
 from autoloader_dagster.errors import SpecError
 
-# What replaces a letter, by how often it is repeated; 0 for any other count.
+# What replaces a letter, by how often it is repeated; 0 for any other count. A spec may use these
+# letters and S; see ``specs.timestamp_formats``.
 _LETTERS: dict[str, dict[int, str]] = {
     "y": {2: r"\d\d", 0: r"\d{4}"},
-    "u": {2: r"\d\d", 0: r"\d{4}"},
     "M": {
         1: r"(?:0?[1-9]|1[0-2])",
         2: r"(?:0[1-9]|1[0-2])",
@@ -21,7 +21,6 @@ _LETTERS: dict[str, dict[int, str]] = {
     "m": {1: r"[0-5]?\d", 0: r"[0-5]\d"},
     "s": {1: r"[0-5]?\d", 0: r"[0-5]\d"},
     "a": {0: r"(?:AM|PM)"},
-    "E": {4: r"[A-Z][a-z]+day", 0: r"[A-Z][a-z]{2}"},
     "X": {0: r"(?:Z|[+-]\d\d(?::?\d\d)?)"},
     "x": {0: r"[+-]\d\d(?::?\d\d)?"},
     "Z": {0: r"(?:GMT)?[+-]\d\d:?\d\d"},
@@ -42,9 +41,11 @@ def compiled(pattern: str) -> re.Pattern[str]:
     Raises:
         SpecError: The pattern has a letter that is not known here.
     """
-    return re.compile(
-        "".join(_part(part[0], pattern) for part in _PARTS.finditer(pattern)), re.ASCII
-    )
+    parts = [part[0] for part in _PARTS.finditer(pattern)]
+    # For Spark, a [ need not be closed.
+    still_open = parts.count("[") - parts.count("]")
+    parts += ["]"] * still_open
+    return re.compile("".join(_part(part, pattern) for part in parts), re.ASCII)
 
 
 def _part(part: str, pattern: str) -> str:

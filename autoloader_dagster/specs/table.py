@@ -8,13 +8,14 @@ from pydantic import Field, field_validator, model_validator
 
 from autoloader_dagster.specs.path_pattern import PathPattern
 from autoloader_dagster.specs.section import LATER, KeyFault, SpecModel, only, unsupported
+from autoloader_dagster.specs.sql_types import check_sql_type
+from autoloader_dagster.specs.table_properties import check_property
 from autoloader_dagster.specs.values import (
     IDENTIFIER,
     Day,
     Text,
     Timezone,
-    check_partition_field,
-    check_sql_type,
+    check_partition_by,
 )
 
 # What Dagster and Python count with in every time zone. Hours begin later, because each listing of
@@ -209,8 +210,17 @@ class Table(SpecModel):
     @field_validator("partition_by")
     @classmethod
     def _are_partition_fields(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for entry in value:
-            check_partition_field(entry)
+        check_partition_by(value)
+        return value
+
+    @field_validator("properties")
+    @classmethod
+    def _can_be_set(cls, value: dict[str, str]) -> dict[str, str]:
+        for key, text in value.items():
+            try:
+                check_property(key, text)
+            except ValueError as error:
+                raise KeyFault(str(error), key) from None
         return value
 
     @field_validator("sort_by")

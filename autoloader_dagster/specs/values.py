@@ -24,23 +24,15 @@ _SIZE_UNITS = {
 _TIME_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _NUMBER = r"\s*([0-9]{1,15}(?:\.[0-9]{1,9})?)\s*"
 
-# fmt: off
-_SQL_TYPES = (
-    "boolean", "byte", "tinyint", "short", "smallint", "int", "integer", "long", "bigint", "float",
-    "real", "double", "decimal", "dec", "numeric", "string", "varchar", "char", "binary", "date",
-    "timestamp", "timestamp_ltz", "timestamp_ntz", "variant", "array", "map", "struct",
-)
-# fmt: on
-
 # Dagster's own rules (its errors name an asset, not a spec, and stop the whole code location).
 _EMAIL = re.compile(r"\b[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z|]{2,7}\b")
 _TAG_KEY = re.compile(r"([A-Za-z0-9_.-]{1,63}/)?[A-Za-z0-9_.-]{1,63}")
 _TAG_VALUE = re.compile(r"[A-Za-z0-9_.-]{0,63}")
 
-_COLUMN = r"[A-Za-z_][A-Za-z0-9_]*"
+_COLUMN = r"([A-Za-z_][A-Za-z0-9_]*)"
 _PARTITION_FIELD = re.compile(
-    rf"{_COLUMN}|(?:years?|months?|days?|hours?)\({_COLUMN}\)"
-    rf"|(?:bucket|truncate)\([1-9][0-9]{{0,8}}, *{_COLUMN}\)"
+    rf"{_COLUMN}|(years?|months?|days?|hours?)\({_COLUMN}\)"
+    rf"|(bucket|truncate)\([1-9][0-9]{{0,8}}, *{_COLUMN}\)"
 )
 
 
@@ -173,18 +165,23 @@ def check_tag(key: str, value: str) -> None:
         raise ValueError(f"'{value}' is not letters, digits and _ . - only, 63 at most")
 
 
-def check_sql_type(sql_type: str) -> None:
-    """Refuse a type whose first word Spark SQL does not know."""
-    word = re.match(r"\s*(\w*)", sql_type)
-    name = word[1].lower() if word else ""
-    if name not in _SQL_TYPES:
-        raise ValueError(f"'{sql_type}' is not a Spark SQL type{did_you_mean(name, _SQL_TYPES)}")
+def check_partition_by(entries: Sequence[str]) -> None:
+    """Refuse what is neither a column nor an Iceberg transform of one; it becomes part of SQL.
 
-
-def check_partition_field(entry: str) -> None:
-    """Refuse what is neither a column nor an Iceberg transform of one; it becomes part of SQL."""
-    if not _PARTITION_FIELD.fullmatch(entry):
-        raise ValueError(
-            f"'{entry}' is neither a column nor a transform of one such as days(event_time), "
-            "bucket(16, id) or truncate(4, name)"
-        )
+    Iceberg takes a column once, once in buckets, once truncated, and by one unit of time.
+    """
+    seen: dict[tuple[str, str], str] = {}
+    for entry in entries:
+        match = _PARTITION_FIELD.fullmatch(entry)
+        if not match:
+            raise ValueError(
+                f"'{entry}' is neither a column nor a transform of one such as days(event_time), "
+                "bucket(16, id) or truncate(4, name)"
+            )
+        plain, unit, of_time, transform, column = match.groups()
+        kind = "time" if unit else transform or ""
+        field = (kind, (plain or of_time or column).lower())
+        if (other := seen.get(field)) is not None:
+            what = f"'{entry}' is there twice" if other == entry else f"'{entry}' repeats '{other}'"
+            raise ValueError(f"{what}; keep one of them")
+        seen[field] = entry

@@ -90,6 +90,15 @@ _SCALARS: list[tuple[str, Any, bool]] = [
     ("source.include", ["*a" * 500 + "b"], True),
     ("source.exclude", ["[z-a]", "[", "{", "\\"], True),
     ("table.properties", {"a": _LONG, "": 10**17}, True),
+    ("table.properties", {"location": "/x"}, False),
+    ("table.properties", {"format-version": 10**17}, False),
+    ("table.partition_by", ["a", "A"], False),
+    ("schema.hints", {"a": "array<" * 3000}, False),
+    ("schema.hints", {"a": "'" * 3000}, False),
+    ("schema.hints", {"a": "struct<a:" * 50 + "int" + ">" * 50}, True),
+    ("format.options.timestamp_formats", ["[" * 100, "''" * 3000], True),
+    ("format.options.timestamp_formats", ["[" * 3000], False),
+    ("format.options.timestamp_formats", ["y" * 3000], False),
     ("version", 2, False),
 ]
 _STARTS = st.dates() | st.sampled_from(

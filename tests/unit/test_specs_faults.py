@@ -159,6 +159,22 @@ def test_a_file_that_is_no_spec(tmp_path: Path, text: str | bytes, fault: str) -
             ":10  schema.hints.fips: 'strng' is not a Spark SQL type; did you mean 'string'?",
         ),
         (
+            "schema:\n  optional_hints:\n    price: decimal(50,2)",
+            ":10  schema.optional_hints.price: 'decimal(50,2)' is not a Spark SQL type: the precision 50 is not from 1 to 38",
+        ),
+        (
+            "schema:\n  hints:\n    price: decimal(5,9)",
+            ":10  schema.hints.price: 'decimal(5,9)' is not a Spark SQL type: the scale 9 is larger than the precision 5",
+        ),
+        (
+            "schema:\n  hints:\n    price: string) , evil (x int",
+            ":10  schema.hints.price: 'string) , evil (x int' is not a Spark SQL type; write it like decimal(18,2), array<int> or struct<a: int, b: string>",
+        ),
+        (
+            "schema:\n  hints:\n    price: array<strng>",
+            ":10  schema.hints.price: 'array<strng>' is not a Spark SQL type: 'strng' is not known; did you mean 'string'?",
+        ),
+        (
             "schema:\n  hints:\n    fips: string\n    FIPS: int",
             ":11  schema.hints.FIPS: repeats the hint 'fips'; keep one of them",
         ),
@@ -304,6 +320,46 @@ def test_a_fault_in_a_key(tmp_path: Path, more: str, fault: str) -> None:
             "lake.shop.orders\n  partition_by: ['x); drop table y']",
             ":8  table.partition_by: 'x); drop table y' is neither a column nor a transform of one such as "
             "days(event_time), bucket(16, id) or truncate(4, name)",
+        ),
+        (
+            "lake.shop.orders",
+            "lake.shop.orders\n  partition_by: [a, a]",
+            ":8  table.partition_by: 'a' is there twice; keep one of them",
+        ),
+        (
+            "lake.shop.orders",
+            "lake.shop.orders\n  partition_by: [days(t), 'bucket(2, t)', hours(T)]",
+            ":8  table.partition_by: 'hours(T)' repeats 'days(t)'; keep one of them",
+        ),
+        (
+            "lake.shop.orders",
+            "lake.shop.orders\n  properties:\n    a: b\n    location: s3://in/x",
+            ":10  table.properties.location: this cannot be set as a property: the catalog chooses the folder by table.name; remove it",
+        ),
+        (
+            "lake.shop.orders",
+            "lake.shop.orders\n  properties: {format-version: 99}",
+            ":8  table.properties.format-version: '99' is not a version of Iceberg's format; write 1, 2 or 3",
+        ),
+        (
+            "lake.shop.orders",
+            "lake.shop.orders\n  properties: {write.format.default: csv}",
+            ":8  table.properties.write.format.default: 'csv' is not one of parquet, orc, avro",
+        ),
+        (
+            "lake.shop.orders",
+            "lake.shop.orders\n  properties: {write.distribution-mode: hashed}",
+            ":8  table.properties.write.distribution-mode: 'hashed' is not one of none, hash, range; did you mean 'hash'?",
+        ),
+        (
+            "type: csv",
+            "type: csv\n  options:\n    timestamp_formats: ['nonsense!!']",
+            ":7  format.options.timestamp_formats: 'nonsense!!' has the letter 'n', which is not one of y M L d H h m s S a X x Z z V; did you mean SSS?",
+        ),
+        (
+            "type: csv",
+            "type: json\n  options:\n    timestamp_formats: ['M/d/yyyy', YYYY-MM-dd]",
+            ":7  format.options.timestamp_formats: 'YYYY-MM-dd' has the letter 'Y', which is not one of y M L d H h m s S a X x Z z V; did you mean yyyy?",
         ),
         (
             "lake.shop.orders",

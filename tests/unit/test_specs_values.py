@@ -8,6 +8,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from autoloader_dagster.specs.cron import check_cron
+from autoloader_dagster.specs.sql_types import check_sql_type
 from autoloader_dagster.specs.values import (
     ByteSize,
     Character,
@@ -16,8 +17,7 @@ from autoloader_dagster.specs.values import (
     Text,
     Timezone,
     check_owner,
-    check_partition_field,
-    check_sql_type,
+    check_partition_by,
     check_tag,
 )
 
@@ -194,7 +194,7 @@ def test_a_type_that_spark_does_not_know(sql_type: str) -> None:
     "entry", ["_partition_key", "days(ts)", "year(ts)", "bucket(16, id)", "truncate(4,name)"]
 )
 def test_a_partition_field_that_iceberg_knows(entry: str) -> None:
-    check_partition_field(entry)
+    check_partition_by([entry])
 
 
 @pytest.mark.parametrize(
@@ -202,4 +202,4 @@ def test_a_partition_field_that_iceberg_knows(entry: str) -> None:
 )
 def test_a_partition_field_that_is_wrong(entry: str) -> None:
     with pytest.raises(ValueError, match="neither a column nor a transform"):
-        check_partition_field(entry)
+        check_partition_by([entry])

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from autoloader_dagster.specs.section import FormatSection, KeyFault, SpecModel
+from autoloader_dagster.specs.timestamp_formats import TimestampFormats
 from autoloader_dagster.specs.values import Character, Text
 
 
@@ -51,7 +52,7 @@ class CsvOptions(SpecModel):
         description="Cells that mean 'no value', for example ['', 'NA'], in quotes or not. An "
         "empty cell without quotes is always null; without '' in this list, \"\" is an empty text.",
     )
-    timestamp_formats: tuple[str, ...] = Field(
+    timestamp_formats: TimestampFormats = Field(
         default=(),
         description="Further date and time patterns to try (Spark's letters), for example "
         "'M/d/yyyy H:mm'.",

@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from autoloader_dagster.specs.section import FormatSection, SpecModel
+from autoloader_dagster.specs.timestamp_formats import TimestampFormats
 
 
 class JsonOptions(SpecModel):
@@ -22,7 +23,7 @@ class JsonOptions(SpecModel):
         description="Where a document keeps its records, for example 'Records' (CloudTrail) or "
         "'data.items'. Implies layout: document.",
     )
-    timestamp_formats: tuple[str, ...] = Field(
+    timestamp_formats: TimestampFormats = Field(
         default=(), description="Further date and time patterns to try (Spark's letters)."
     )
 
