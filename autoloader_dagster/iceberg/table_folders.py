@@ -16,7 +16,12 @@ if TYPE_CHECKING:
 # Catalog, namespaces, table.
 Name = tuple[str, ...]
 
-_NO_NAMESPACE = ("SCHEMA_NOT_FOUND", "NoSuchNamespaceException", "Namespace does not exist")
+_NO_NAMESPACE = re.compile("SCHEMA_NOT_FOUND|NoSuchNamespaceException|Namespace does not exist")
+# What catalogs say that have no tables outside of a namespace, or no namespaces within others.
+_NOT_A_NAMESPACE = re.compile(
+    f"{_NO_NAMESPACE.pattern}|REQUIRES_SINGLE_PART_NAMESPACE|MISSING_DATABASE|Nested databases"
+    "|IllegalArgumentException|ValidationException|UnsupportedOperationException"
+)
 _PART = re.compile(r"`((?:[^`]|``)*)`|([^.`]+)")
 _DETAILS = ("# Detailed Table Information", "# Detailed View Information")
 _OF_VIEW = re.compile(r"'location' = '([^']*)'")
@@ -53,6 +58,7 @@ class CatalogFolders:
     def __init__(self, spark: "SparkSession", progress: Callable[[str], None]) -> None:
         self._spark = spark
         self._progress = progress
+        self._table = ""
         self._listed: dict[str, dict[Name, bool]] = {}
         self._known: dict[Name, TableFolders] = {}
 
@@ -70,6 +76,7 @@ class CatalogFolders:
         Raises:
             TableError: The tables of the catalog cannot be listed.
         """
+        self._table = table
         own = tuple(table.split("."))
         if own[0] not in self._listed:
             self._progress(f"list the tables of catalog {own[0]}")
@@ -88,29 +95,33 @@ class CatalogFolders:
         waiting, seen = [root], {root}
         while waiting:
             at = waiting.pop()
-            yield from self._tables_in(at).items()
-            for row in self._list("namespaces", at):
+            yield from self._tables_in(at, at == root).items()
+            for row in self._list("namespaces", at, at == root):
                 name = (root[0], *_parts(row["namespace"]))
                 # A catalog without nested namespaces may give the same ones again.
                 if name not in seen and name[: len(at)] == at:
                     seen.add(name)
                     waiting.append(name)
 
-    def _tables_in(self, at: Name) -> dict[Name, bool]:
-        tables = [row["tableName"] for row in self._list("tables", at) if not row["isTemporary"]]
+    def _tables_in(self, at: Name, perhaps: bool = False) -> dict[Name, bool]:
+        found = self._list("tables", at, perhaps)
+        tables = [row["tableName"] for row in found if not row["isTemporary"]]
         try:
             views = [row["viewName"] for row in self._list("views", at) if not row["isTemporary"]]
         except TableError:  # the catalog has no views
             views = []
         return {(*at, name): False for name in tables} | {(*at, name): True for name in views}
 
-    def _list(self, what: str, at: Name) -> list[Any]:
+    def _list(self, what: str, at: Name, perhaps: bool = False) -> list[Any]:
+        """The tables, views or namespaces of a namespace, or of what is perhaps none."""
         try:
-            return Statements(self._spark, ".".join(at)).query(
-                f"list the {what} of", f"show {what} in {_in_sql(at)}"
+            return Statements(self._spark, self._table).query(
+                f"list the {what} of {'.'.join(at)}, to find those in the folder of",
+                f"show {what} in {_in_sql(at)}",
             )
         except TableError as error:
-            if any(part in str(error.__cause__) for part in _NO_NAMESPACE):
+            cause = f"{type(error.__cause__).__name__} {error.__cause__}"
+            if (_NOT_A_NAMESPACE if perhaps else _NO_NAMESPACE).search(cause):
                 return []
             raise
 

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from autoloader_dagster.errors import UsageError
-from autoloader_dagster.iceberg.table_folders import overlap
+from autoloader_dagster.errors import FolderShared, UsageError
+from autoloader_dagster.iceberg.table_folders import CatalogFolders, overlap
+from autoloader_dagster.loading.progress import no_progress
 from autoloader_dagster.loading.recovery.unused_files import find_unused_files
 from autoloader_dagster.settings import Settings
 from autoloader_dagster.spark.server.embedded import EmbeddedServer
@@ -219,6 +220,26 @@ def test_other_tables_of_the_command_are_looked_at(project: Project) -> None:
     assert done.returncode == 1
     assert f"lake.{project.namespace}.bills: no unused files" in done.stdout
     assert f"{table}.x has files in" in done.stderr
+
+
+def test_a_catalog_of_folders_and_spark_s_own(lake: Lake) -> None:
+    """The first shows no namespace whose folder is a table's, and the other has none in others."""
+    with connect(lake.settings) as spark:
+        spark.conf.set("spark.sql.catalog.pond", "org.apache.iceberg.spark.SparkCatalog")
+        spark.conf.set("spark.sql.catalog.pond.type", "hadoop")
+        spark.conf.set("spark.sql.catalog.pond.warehouse", str(lake.root / "pond"))
+        for table in ("shop.orders", "shop.bills", "shop.orders.daily"):
+            spark.sql(f"create table pond.{table} (id int)").collect()
+        with pytest.raises(FolderShared, match=r"and pond\.shop\.orders\.daily has files in"):
+            find_unused_files(spark, lake.store, "pond.shop.orders", timedelta(days=3))
+        found = find_unused_files(spark, lake.store, "pond.shop.bills", timedelta(days=3))
+        assert found.files == ()
+        own = f"spark_catalog.default.{lake.namespace}"
+        spark.sql(f"create table {own} (id int) using parquet").collect()
+        assert [
+            each for each in CatalogFolders(spark, no_progress).others(own) if each.unknown
+        ] == []
+        spark.sql(f"drop table {own}").collect()
 
 
 def test_which_folders_are_one_another_s() -> None:
