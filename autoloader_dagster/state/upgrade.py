@@ -3,6 +3,7 @@
 Alembic is imported inside functions: every process imports this module, and few have work for it.
 """
 
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,6 +33,9 @@ _LOCK = "autoloader schema"
 _UPGRADE_WITHIN_SECONDS = 600
 _LOCK_WAIT_SECONDS = 60
 _POLL_SECONDS = 0.2
+# A migration finds its connection in a variable of Alembic's module. Threads may upgrade databases
+# beside each other: those of two mounts, at the first ticks of their sensors.
+_ONE_AT_A_TIME = threading.Lock()
 
 
 def alembic_config(connection: Connection, *, in_use: bool = False) -> "Config":
@@ -102,7 +106,8 @@ def _prepare(database: Database, *, upgrading: bool) -> None:
 def _run_migrations(connection: Connection, *, in_use: bool = False) -> None:
     from alembic import command
 
-    command.upgrade(alembic_config(connection, in_use=in_use), "head")
+    with _ONE_AT_A_TIME:
+        command.upgrade(alembic_config(connection, in_use=in_use), "head")
 
 
 def _migrate_in_use(database: Database, connection: Connection, upgrading: bool) -> None:

@@ -46,6 +46,15 @@ _LIMITS = (
 )
 
 
+def test_threads_of_one_process_set_up_databases_of_their_own_at_once(tmp_path: Path) -> None:
+    stores = [ProcessedFiles(f"sqlite:///{tmp_path / f'{n}.db'}") for n in range(8)]
+    with ThreadPoolExecutor(len(stores)) as pool:
+        assert list(pool.map(lambda store: store.set_up(), stores)) == [None] * len(stores)
+    for store in stores:
+        assert store.totals.counts("any/thing") == {}
+        store.close()
+
+
 def test_an_empty_database_is_upgraded_once_for_all(state_url: str) -> None:
     state = ProcessedFiles(state_url)
     assert state.current() is None
