@@ -26,12 +26,17 @@ from autoloader_dagster.redaction import first_line
 from autoloader_dagster.settings import Settings, load_settings
 from autoloader_dagster.spark.catalogs import catalogs_in, unavailable
 from autoloader_dagster.spark.errors import is_of_catalog
+from autoloader_dagster.spark.read_only import Statement, check_not_empty, not_a_query, read_only
+from autoloader_dagster.spark.values import showable, structs_in
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import SparkSession
+    from pyspark.sql.types import StructType
 
 # The root of the parsed plan.
 _READING_COMMAND = re.compile(r"== Parsed Logical Plan ==\n'?(?:Show|Describe|Explain)\w*\b")
+# At the end of the first line of an error.
+_POSITION = re.compile(r"\bline (\d+)(,? pos \d+\)?)$")
 # Rows on a screen.
 _SHOWN = 100
 # How much a hint asks for and shows.
@@ -77,7 +82,9 @@ def query(
             spark = connected.enter_context(connect(settings, tell.download))
             tell("run the query")
             one_more = None if limit is None else limit + 1
-            names, rows = run_sql(spark, sql, one_more, settings, write=write)
+            names, rows = run_sql(
+                spark, sql, one_more, settings, write=write, as_objects=as_csv or as_json
+            )
         chosen = itertools.islice(rows, limit)
         if as_csv:
             print_csv(names, chosen)
@@ -109,8 +116,32 @@ def result_json(names: list[str], rows: list[tuple[Any, ...]]) -> dict[str, Any]
     return {"columns": names, "rows": [dict(zip(names, row, strict=True)) for row in rows]}
 
 
+def _check_field_names(schema: "StructType") -> None:
+    """Check that no struct in the columns has two fields of one name.
+
+    Raises:
+        UsageError: It has: an object of JSON would keep the last one only.
+    """
+    for column in schema.fields:
+        for names in structs_in(column.dataType):
+            repeated = [name for name, count in Counter(names).items() if count > 1]
+            if repeated:
+                raise UsageError(
+                    f"{names.count(repeated[0])} fields in column '{column.name}' of the result "
+                    f"are named '{repeated[0]}', and JSON can show one of them only",
+                    "Give them other names, or leave out --json and --csv, which show a struct as "
+                    "JSON.",
+                )
+
+
 def run_sql(
-    spark: "SparkSession", sql: str, limit: int | None, settings: Settings, *, write: bool = False
+    spark: "SparkSession",
+    sql: str,
+    limit: int | None,
+    settings: Settings,
+    *,
+    write: bool = False,
+    as_objects: bool = False,
 ) -> tuple[list[str], Iterator[tuple[Any, ...]]]:
     """The column names and the first rows of a statement, which come as they are read.
 
@@ -120,25 +151,30 @@ def run_sql(
         limit: At most so many rows; None: all.
         settings: For the names of the tables, if it names none of them.
         write: Whether the statement may change something.
+        as_objects: Whether structs become objects of JSON.
 
     Raises:
         TableError: There is no such table; the hint lists those that there are.
         UsageError: The statement cannot be run as it is written, or it does not only read.
     """
-    sql = sql.strip().rstrip(";")
+    if write:
+        check_not_empty(sql)
+        sql = sql.rstrip().rstrip(";")
+    else:
+        statement = read_only(sql)
+        sql = statement.sql
+        with _errors_in_words(spark, sql, settings, lines_before=1):
+            _check_that_spark_reads(spark, statement)
     with _errors_in_words(spark, sql, settings):
-        if not write and not _only_reads(spark, sql):
-            raise UsageError(
-                "'query' only reads, and this statement is not a query",
-                "Give --write to run it. It acts on the tables at once: rows that it removes or "
-                "changes are not known to the state, and 'autoloader undo' removes files safely.",
-            )
-        frame: DataFrame = spark.sql(sql)
-        names = list(frame.columns)
+        frame = spark.sql(sql)
+        if as_objects:
+            _check_field_names(frame.schema)
+        shown = showable(frame if limit is None else frame.limit(limit))
+        names = list(shown.names)
 
     def read() -> Iterator[tuple[Any, ...]]:
         with _errors_in_words(spark, sql, settings):
-            yield from (frame if limit is None else frame.limit(limit)).toLocalIterator()
+            yield from map(shown.decode, shown.frame.toLocalIterator())
 
     rows = read()
     # Here, because most of what can fail has failed when the first one is there.
@@ -147,7 +183,10 @@ def run_sql(
 
 
 @contextmanager
-def _errors_in_words(spark: "SparkSession", sql: str, settings: Settings) -> Iterator[None]:
+def _errors_in_words(
+    spark: "SparkSession", sql: str, settings: Settings, lines_before: int = 0
+) -> Iterator[None]:
+    """Raise Spark's errors as ours; so many lines that Spark got are not the user's."""
     from pyspark.errors import PySparkException
 
     try:
@@ -155,12 +194,14 @@ def _errors_in_words(spark: "SparkSession", sql: str, settings: Settings) -> Ite
     except PySparkException as error:
         condition = error.getCondition() or ""
         if condition.startswith(_UNKNOWN) or "NoSuchTable" in str(error):
-            raise TableError(_first_line(error), _tables_in_words(spark, settings)) from error
+            raise TableError(
+                _first_line(error, lines_before), _tables_in_words(spark, settings)
+            ) from error
         if is_of_catalog(error):
             raise unavailable(spark, _catalog_in(spark, sql), error) from error
         if condition in ("INVALID_HANDLE", "NO_ACTIVE_SESSION") or not condition:
             raise
-        raise UsageError(_first_line(error), "Correct the statement.") from error
+        raise UsageError(_first_line(error, lines_before), "Correct the statement.") from error
 
 
 def _catalog_in(spark: "SparkSession", sql: str) -> str:
@@ -173,32 +214,36 @@ def _catalog_in(spark: "SparkSession", sql: str) -> str:
     return found[0] if len(found) == 1 else ""
 
 
-def _only_reads(spark: "SparkSession", sql: str) -> bool:
-    """Whether Spark's own parser takes the statement for a query, or for SHOW or DESCRIBE.
+def _check_that_spark_reads(spark: "SparkSession", statement: Statement) -> None:
+    """Check that Spark's parser takes the statement for a query, or for SHOW, DESCRIBE or EXPLAIN.
 
-    Nothing is executed to find out. Only a query can be a subquery, and it must be resolved as
-    one too, because ``clear cache`` in brackets is a table ``clear`` under another name.
+    Only a query can be a subquery. What is analysed here begins as a statement that reads; Spark
+    executes some others, such as EXECUTE IMMEDIATE, while it analyses them. A line of ours is
+    before the user's text in each case.
+
+    Raises:
+        UsageError: The statement is something else.
+        PySparkException: Spark cannot parse or resolve it.
     """
-    from pyspark.errors import ParseException, PySparkException
+    from pyspark.errors import ParseException
 
-    try:
-        _ = spark.sql(f"select * from (\n{sql}\n)").schema
-        return True
-    except PySparkException as error:
-        if is_of_catalog(error):
-            # Asking once more would take as long as the catalog's client tries again.
-            raise
-        # Several rows if Spark cannot even plan it: then they are the lines of its error.
-        plan = "\n".join(row[0] for row in spark.sql(f"explain extended {sql}").collect())
-        if _READING_COMMAND.match(plan):
-            return True
-        if isinstance(error, ParseException):
-            return False
-        raise
+    if statement.is_query:
+        try:
+            _ = spark.sql(f"select * from (\n{statement.sql}\n)").schema
+            return
+        except ParseException:
+            # Its position may be in the last line, which is ours; EXPLAIN has no such line.
+            spark.sql(f"explain extended\n{statement.sql}")
+            raise not_a_query() from None
+    # Several rows if Spark cannot even plan it: then they are the lines of its error.
+    plan = spark.sql(f"explain extended\n{statement.sql}").collect()
+    if not _READING_COMMAND.match("\n".join(row[0] for row in plan)):
+        raise not_a_query()
 
 
-def _first_line(error: Exception) -> str:
-    return re.sub(r"\s*SQLSTATE: \w+", "", first_line(error)).rstrip(" ;")
+def _first_line(error: Exception, lines_before: int = 0) -> str:
+    line = re.sub(r"\s*SQLSTATE: \w+", "", first_line(error)).rstrip(" ;")
+    return _POSITION.sub(lambda found: f"line {int(found[1]) - lines_before}{found[2]}", line)
 
 
 def _tables_in_words(spark: "SparkSession", settings: Settings) -> str:

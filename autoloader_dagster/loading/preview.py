@@ -34,11 +34,14 @@ from autoloader_dagster.loading.schema_policy import check_decision, columns_to_
 from autoloader_dagster.sources.base import FileRef
 from autoloader_dagster.spark.errors import advice, short
 from autoloader_dagster.spark.session import translate
+from autoloader_dagster.spark.values import showable
 from autoloader_dagster.state.records import Placement
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+# Lineage that every row of a preview would repeat.
+_HIDDEN = tuple(name for name in LINEAGE_COLUMNS if name not in (RESCUED, SOURCE_FILE))
 _PENDING = ("DISCOVERED", "FAILED")
 
 
@@ -238,9 +241,13 @@ def _read(
         check_decision(spec, decision)
         columns = decision.columns
 
-        def take(some: Sequence[Readable]) -> list[Any]:
+        def take(some: Sequence[Readable]) -> list[dict[str, Any]]:
             with naming_unseen_copies(copies):
-                return frames.frame(some, columns, _PREVIEWED).limit(limit).collect()
+                shown = showable(
+                    frames.frame(some, columns, _PREVIEWED).drop(*_HIDDEN).limit(limit)
+                )
+                rows = shown.frame.collect()
+            return [dict(zip(shown.names, shown.decode(row), strict=True)) for row in rows]
 
         taken, unreadable = _readable_rows(readable, take)
         bad |= unreadable
@@ -249,15 +256,15 @@ def _read(
             # Of the shown rows only, because a preview reads no file to its end.
             some = frames.frame(kept, columns, _PREVIEWED).limit(limit)
             bad |= too_few_values(spec, frames.refused_rows(some, columns))
-        rows = tuple(_shown(row.asDict()) for row in taken if row[SOURCE_FILE] not in bad)
+        rows = tuple(_shown(row) for row in taken if row[SOURCE_FILE] not in bad)
         return _Read(columns, rows, bad, decision.unmatched_hints)
     finally:
         unstage(folder, ingestion.copy_store)
 
 
 def _readable_rows(
-    readable: Sequence[Readable], take: Callable[[Sequence[Readable]], list[Any]]
-) -> tuple[list[Any], dict[str, Bad]]:
+    readable: Sequence[Readable], take: Callable[[Sequence[Readable]], list[dict[str, Any]]]
+) -> tuple[list[dict[str, Any]], dict[str, Bad]]:
     """The rows of those files that can be read, and what is wrong with the others.
 
     Raises:
@@ -285,10 +292,7 @@ def _readable_rows(
 
 
 def _shown(row: dict[str, Any]) -> dict[str, Any]:
-    hidden = {name for name in LINEAGE_COLUMNS if name not in (RESCUED, SOURCE_FILE)}
-    if row.get(RESCUED) is None:
-        hidden.add(RESCUED)
-    return {name: value for name, value in row.items() if name not in hidden}
+    return {name: value for name, value in row.items() if name != RESCUED or value is not None}
 
 
 def _bad(ref: FileRef, error_type: str | None, message: str, status: str) -> FileOutcome:

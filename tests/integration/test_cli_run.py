@@ -179,6 +179,9 @@ def test_query_shows_rows_and_says_which_tables_there_are(project: Project) -> N
     assert len(missing.err.splitlines()) == 2
     wrong = project.run("query", "selec 1")
     assert wrong.code == 2
+    assert "a statement that begins with 'SELEC' is not a query" in wrong.err
+    wrong = project.run("query", "select from where")
+    assert wrong.code == 2
     assert wrong.err.startswith("error: [PARSE_SYNTAX_ERROR]")
 
 

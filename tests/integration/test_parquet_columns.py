@@ -376,3 +376,22 @@ def test_a_file_is_read_alike_whatever_is_beside_it(lake: Lake) -> None:
         (datetime(2024, 1, 1, tzinfo=timezone.utc), None),
         (datetime(2024, 1, 2, tzinfo=timezone.utc), None),
     ]
+
+
+def test_a_preview_shows_a_date_that_python_has_not_and_calls_no_file_bad_for_it(
+    lake: Lake,
+) -> None:
+    days = pa.array([3663480, 0], pa.int32()).cast(pa.date32())
+    arrays = pa.array([[([1], 2)], None], pa.map_(pa.list_(pa.int64()), pa.int64()))
+    write(lake.folder() / "a.parquet", pa.table({"day": days, "by": arrays}))
+    ingestion = lake.ingestion("far", format=PARQUET)
+    for _ in ("before the load", "after it"):
+        found = preview(ingestion)
+        assert found.bad_files == ()
+        assert [(row["day"], row["by"]) for row in found.rows] == [
+            ("+12000-04-08", {(1,): 2}),
+            (date(1970, 1, 1), None),
+        ]
+        assert set(found.rows[0]) == {"day", "by", "_source_file"}
+        lake.load(ingestion)
+    assert lake.table("far").num_rows == 2
