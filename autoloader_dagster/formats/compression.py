@@ -9,7 +9,7 @@ import codecs
 import io
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import cast
 
 from autoloader_dagster.formats.content import CHUNK_BYTES, SIZE_MODULO, Content
@@ -66,15 +66,35 @@ def decompressed(chunks: Iterator[bytes], compression: Compression) -> Iterator[
     """The content, in chunks of at most 4 MiB however far it expands.
 
     Raises:
-        BadFile: The stream is cut short or damaged (``TruncatedGzip``, ``CorruptZstd``, …).
+        BadFile: The stream is cut short or damaged (``TruncatedGzip``, ``CorruptZstd``, …), or
+            there is nothing in it (``EmptyFile``).
     """
     if compression == "gzip":
-        return _gunzip(chunks)
+        return _not_empty(_gunzip, chunks)
     if compression == "bzip2":
-        return _bunzip2(chunks)
+        return _not_empty(_bunzip2, chunks)
     if compression == "zstd":
-        return _unzstd(chunks)
+        return _not_empty(_unzstd, chunks)
     return chunks
+
+
+def _not_empty(
+    unpack: Callable[[Iterator[bytes]], Iterator[bytes]], chunks: Iterator[bytes]
+) -> Iterator[bytes]:
+    read = 0
+
+    def counted() -> Iterator[bytes]:
+        nonlocal read
+        for data in chunks:
+            read += len(data)
+            yield data
+
+    empty = True
+    for out in unpack(counted()):
+        empty = empty and not out
+        yield out
+    if empty:
+        raise BadFile("EmptyFile", f"is empty: nothing is in the compressed file ({read} bytes)")
 
 
 def bytes_for_spark(content: Content, compression: Compression) -> int | None:

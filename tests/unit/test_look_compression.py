@@ -101,8 +101,11 @@ def test_signs_after_the_stream_set_the_file_aside(tmp_path, kind):
 @pytest.mark.parametrize("kind", PACKERS)
 def test_nothing_compressed_is_an_empty_file(tmp_path, kind):
     pack, suffix = PACKERS[kind]
-    found = look_at_bytes(tmp_path, pack(b""), csv(), f"x{suffix}")
+    packed = pack(b"")
+    found = look_at_bytes(tmp_path, packed, csv(), f"x{suffix}")
     assert found.bad.error_type == "EmptyFile"
+    expected = f"is empty: nothing is in the compressed file ({len(packed)} bytes)"
+    assert found.bad.message == expected
 
 
 @pytest.mark.parametrize("kind", PACKERS)
