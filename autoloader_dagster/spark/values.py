@@ -201,31 +201,6 @@ def _map(sql: str, kind: "Any", depth: int) -> _Encoded | None:
     )
 
 
-def _has_more_values(kind: "DataType") -> bool:
-    """Whether Spark has values of this type that Python has not."""
-    from pyspark.sql import types
-
-    if isinstance(kind, types.ArrayType):
-        return _has_more_values(kind.elementType)
-    if isinstance(kind, types.StructType):
-        return any(_has_more_values(field.dataType) for field in kind.fields)
-    if isinstance(kind, types.MapType):
-        parts = (kind.keyType, kind.valueType)
-        return any(map(_has_more_values, parts)) or _has_array(kind.keyType)
-    return isinstance(
-        kind,
-        types.DateType | types.TimestampType | types.TimestampNTZType | types.YearMonthIntervalType,
-    )
-
-
-def _has_array(kind: "DataType") -> bool:
-    from pyspark.sql.types import ArrayType, StructType
-
-    if isinstance(kind, StructType):
-        return any(_has_array(field.dataType) for field in kind.fields)
-    return isinstance(kind, ArrayType)
-
-
 def _hashable(value: Any) -> Any:
     from pyspark.sql.types import Row
 
