@@ -92,7 +92,8 @@ class Partition(SpecModel):
     by: Literal["path", "modified_time", "none"] = Field(
         default="modified_time",
         description="'path' reads it from the file's path by the pattern, 'modified_time' takes "
-        "the file's time, 'none' makes an asset without partitions.",
+        "the file's time, 'none' makes an asset without partitions. A path keeps the partition of "
+        "its first version: a later version, with a later time, goes to it too.",
     )
     pattern: str | None = Field(
         default=None,
