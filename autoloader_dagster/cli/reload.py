@@ -89,10 +89,11 @@ def _print_outcomes(
     LEFT.print_some(
         kept, f"{counted(len(kept), 'file was', 'files were')} not loaded again", base=base
     )
-    batches = ", ".join(each.batch_id for each in outcomes if each.batch_id)
+    made = [each.batch_id for each in outcomes if each.batch_id]
+    batches = f"batches {', '.join(made)}" if made else "no batch"
     say(
         f"{plan.ingestion_id}: {counted(sum(len(each.loaded) for each in outcomes), 'file')} "
-        f"loaded again, {counted(sum(each.rows for each in outcomes), 'row')}; batches {batches}; "
+        f"loaded again, {counted(sum(each.rows for each in outcomes), 'row')}; {batches}; "
         f"run {run_id[:8]} {sum(each.seconds for each in outcomes):.1f} s"
     )
 

@@ -76,8 +76,10 @@ def undo(
             raise NotAsLoaded(
                 f"the table does not hold exactly what was loaded: {plan.differences[0]}"
                 + (f" (and {len(plan.differences) - 1} more)" if len(plan.differences) > 1 else ""),
-                "Somebody changed or removed these rows; nothing was undone. With "
-                "--accept-differences what is left of them goes.",
+                "Nothing was undone. Either somebody changed or removed these rows; with "
+                "--accept-differences what is left of them goes. Or the state is older than the "
+                "table, for example restored from a backup, and a newer version took their place; "
+                f"'autoloader reconcile {name} --yes' updates the state.",
             )
         if not confirmed(yes, as_json, f"Take {counted(plan.rows, 'row')} out of {plan.table}?"):
             if as_json:

@@ -1,7 +1,9 @@
 """``undo``, ``reload``, ``retry``, ``trace`` as a person uses them."""
 
 import shlex
+import sqlite3
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 
 import dagster as dg
@@ -161,6 +163,40 @@ def test_what_cannot_be_undone_or_retried_has_a_clear_answer(
     assert "1 row in the table, and 2 were loaded" in changed.err
     assert project.run("undo", "orders", "good.csv", "--accept-differences", "--yes").code == 0
     assert _rows(spark_settings, "lake.amend.refused") == 0
+
+
+def test_a_state_that_is_older_than_the_table_is_named_as_a_cause(
+    project: Project, tmp_path: Path
+) -> None:
+    project.spec(
+        "older",
+        source={"type": "local", "url": "../in", "on_change": "replace"},
+        partition={"by": "none"},
+        table={"name": "lake.amend.older"},
+    )
+    file, state, backup = project.folder() / "a.csv", tmp_path / "state.db", tmp_path / "old.db"
+    file.write_text("id\n1\n")
+    assert project.run("run", "older").code == 0
+    _copy_database(state, backup)
+    file.write_text("id\n1\n2\n")
+    assert project.run("run", "older").code == 0
+    _copy_database(backup, state)
+
+    undone = project.run("undo", "older", "a.csv", "--yes")
+    assert undone.code == 1
+    assert "Either somebody changed or removed these rows" in undone.err
+    assert "'autoloader reconcile older --yes' updates the state" in undone.err
+
+    again = project.run("reload", "older", "--yes")
+    assert again.code == 1
+    assert "was replaced by a newer version" in again.out
+    assert "0 files loaded again, 0 rows; no batch; run" in again.out
+    assert project.run("undo", "older", "a.csv", "--yes").code == 0
+
+
+def _copy_database(source: Path, target: Path) -> None:
+    with closing(sqlite3.connect(source)) as ours, closing(sqlite3.connect(target)) as copy:
+        ours.backup(copy)
 
 
 def test_a_partition_is_loaded_again(project: Project, spark_settings: Settings) -> None:

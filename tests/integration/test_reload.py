@@ -1,6 +1,7 @@
 """Reload puts new rows in place of the old ones: always one of the two, never both, never none."""
 
 import os
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -243,6 +244,33 @@ def test_a_lost_state_learns_of_a_reload_from_the_table(lake: Lake, tmp_path: Pa
     batches = {b.id: (b.kind, b.status) for b in lake.store.batches.latest(ingestion.id)}
     assert batches[outcome.batch_id] == ("reload", "RECORDED")
     assert set(lake.statuses(ingestion).values()) == {"SUCCESS"}
+
+
+def test_a_reload_says_which_files_a_restored_state_took_for_loaded(
+    lake: Lake, tmp_path: Path
+) -> None:
+    folder = lake.folder()
+    write_ids(folder, "a.csv", 1)
+    replacing = {"source": {"type": "local", "url": str(folder), "on_change": "replace"}}
+    ingestion = lake.ingestion("older", **replacing)
+    lake.load(ingestion)
+    lake.store.close()
+    shutil.copy(tmp_path / "state.db", tmp_path / "backup.db")
+    write_ids(folder, "a.csv", 10, 11)
+    lake.load(ingestion)
+    lake.store.close()
+    lake.store = ProcessedFiles(f"sqlite:///{tmp_path / 'backup.db'}")
+    ingestion = lake.ingestion("older", **replacing)
+
+    outcomes = _reload(ingestion)
+
+    assert [each.batch_id for each in outcomes] == [""]
+    reason = _kept(outcomes)["a.csv"]
+    assert reason.startswith("was replaced by a newer version")
+    assert "the state was behind the table" in reason
+    assert lake.ids("older") == Counter([10, 11])
+    assert [len(each.loaded) for each in _reload(ingestion)] == [1]
+    assert lake.ids("older") == Counter([10, 11])
 
 
 def test_what_is_not_loaded_cannot_be_reloaded(lake: Lake) -> None:

@@ -98,10 +98,11 @@ def plan_reload(
     files: list[ToReload] = []
     left: list[LeftAsItIs] = []
     chunks = 0
-    for rows in _chunks(ingestion, _loaded_ids(ingestion, partitions, names)):
+    for known in _chunks(ingestion, _loaded_ids(ingestion, partitions, names)):
         chunks += 1
+        rows, not_loaded = _still_loaded(known)
         fit, not_fit = _with_their_source(ingestion, rows)
-        left += not_fit
+        left += [*not_loaded, *not_fit]
         files += [
             ToReload(
                 row.file_path,
@@ -154,10 +155,12 @@ def reload(
         table.columns()
         recover(ingestion, lambda name: ingestion.table(spark, name), ended_runs)
         catch_up(ingestion, table)
-        for rows in _chunks(ingestion, chosen):
+        for known in _chunks(ingestion, chosen):
+            rows, not_loaded = _still_loaded(known)
             members, left = _members(ingestion, rows)
             kept = tuple(
-                FileOutcome(each.path, None, "KEPT", 0, reason=each.reason) for each in left
+                FileOutcome(each.path, None, "KEPT", 0, reason=each.reason)
+                for each in (*not_loaded, *left)
             )
             if not members:
                 yield BatchOutcome(NO_BATCH, None, kept, 0.0)
@@ -201,11 +204,31 @@ def _chunks(ingestion: Ingestion, chosen: Sequence[tuple[int, int]]) -> Iterator
     size = 0
     for file_id, file_size in chosen:
         if ids and (len(ids) >= bounds.max_files or size + file_size > bounds.max_bytes):
-            yield list(ingestion.store.files.find(ingestion.id, ("SUCCESS",), ids=ids))
+            yield list(ingestion.store.files.find(ingestion.id, ids=ids))
             ids, size = [], 0
         ids.append(file_id)
         size += file_size
-    yield list(ingestion.store.files.find(ingestion.id, ("SUCCESS",), ids=ids))
+    yield list(ingestion.store.files.find(ingestion.id, ids=ids))
+
+
+def _still_loaded(rows: Sequence[FileRow]) -> tuple[list[FileRow], list[LeftAsItIs]]:
+    """Those of the chosen versions that are loaded; the others, which were when they were chosen.
+
+    A restored state may know only once it is brought up to the table that a newer version took the
+    place of one.
+    """
+    loaded = [row for row in rows if row.status == "SUCCESS"]
+    left = [
+        LeftAsItIs(
+            row.file_path,
+            row.status,
+            f"{what_it_is(row)}; the state was behind the table. Ask again to reload what is "
+            "loaded now",
+        )
+        for row in rows
+        if row.status != "SUCCESS"
+    ]
+    return loaded, left
 
 
 def _with_their_source(
