@@ -46,33 +46,52 @@ def showable(frame: "DataFrame") -> Shown:
 
     The names of the frame's columns may be repeated. Its rows come in the same order.
     """
-    from pyspark.sql.types import AtomicType
-
     fields = frame.schema.fields
     names = tuple(field.name for field in fields)
     places = [f"`_{place}`" for place in range(len(fields))]
-    encoded = [_encoded(place, field.dataType) for place, field in zip(places, fields, strict=True)]
-    if not any(encoded):
+    # The usual value of a plain column comes as it is, because decoding takes longer than reading.
+    held = [_held(place, field.dataType) for place, field in zip(places, fields, strict=True)]
+    encoded = [
+        None if holds else _encoded(place, field.dataType)
+        for place, field, holds in zip(places, fields, held, strict=True)
+    ]
+    if not any(held) and not any(encoded):
         return Shown(names, frame, tuple)
     columns = [
-        f"{each.sql if each else place} as {place}"
-        for each, place in zip(encoded, places, strict=True)
+        f"{f'if({holds}, {place}, null)' if holds else each.sql if each else place} as {place}"
+        for place, holds, each in zip(places, held, encoded, strict=True)
     ]
-    decoders = [each.decode if each else _as_it_is for each in encoded]
-
-    def decode(row: Any) -> tuple[Any, ...]:
-        return tuple(each(value) for each, value in zip(decoders, row, strict=True))
-
     named = frame.toDF(*(f"_{place}" for place in range(len(fields))))
     # Spark casts a struct by the places of its fields.
     cast = named.selectExpr(
         *(
             f"cast({place} as {_by_place(field.dataType).simpleString()}) as {place}"
-            if each and not isinstance(field.dataType, AtomicType)
+            if each and _is_nested(field.dataType)
             else place
-            for each, place, field in zip(encoded, places, fields, strict=True)
+            for place, each, field in zip(places, encoded, fields, strict=True)
         )
     )
+    decoders = [(at, each.decode) for at, each in enumerate(encoded) if each]
+    out_of_range = [(at, holds) for at, holds in enumerate(held) if holds]
+    if out_of_range:
+        all_hold = " and ".join(f"coalesce({holds}, true)" for _, holds in out_of_range)
+        texts = ", ".join(
+            f"if({holds}, null, cast({places[at]} as string))" for at, holds in out_of_range
+        )
+        columns.append(f"if({all_hold}, null, array({texts})) as `_texts`")
+
+    def decode(row: Any) -> tuple[Any, ...]:
+        texts = row[-1] if out_of_range else None
+        values = row[: len(fields)]
+        if not decoders and texts is None:
+            return values
+        decoded = list(values)
+        for at, each in decoders:
+            decoded[at] = each(decoded[at])
+        for (at, _), text in zip(out_of_range, texts or (), strict=False):
+            decoded[at] = decoded[at] if text is None else text
+        return tuple(decoded)
+
     return Shown(names, cast.selectExpr(*columns), decode)
 
 
@@ -108,15 +127,11 @@ def _encoded(sql: str, kind: "DataType", depth: int = 0) -> _Encoded | None:
 
     if isinstance(kind, types.YearMonthIntervalType):
         return _Encoded(f"cast({sql} as string)", _as_it_is)
-    if isinstance(kind, types.DateType):
-        return _in_range(sql, "date'0001-01-01'", "date'9999-12-31'")
-    if isinstance(kind, types.TimestampNTZType):
-        return _in_range(
-            sql, _literal("timestamp_ntz", datetime.min), _literal("timestamp_ntz", datetime.max)
+    if holds := _held(sql, kind):
+        return _Encoded(
+            f"struct(if({holds}, {sql}, null), if({holds}, null, cast({sql} as string)))",
+            lambda pair: pair[0] if pair[1] is None else pair[1],
         )
-    if isinstance(kind, types.TimestampType):
-        first, last = _local_range()
-        return _in_range(sql, _literal("timestamp", first), _literal("timestamp", last))
     if isinstance(kind, types.ArrayType):
         return _array(sql, kind, depth)
     if isinstance(kind, types.StructType):
@@ -126,12 +141,25 @@ def _encoded(sql: str, kind: "DataType", depth: int = 0) -> _Encoded | None:
     return None
 
 
-def _in_range(sql: str, first: str, last: str) -> _Encoded:
-    holds = f"{sql} between {first} and {last}"
-    return _Encoded(
-        f"struct(if({holds}, {sql}, null), if({holds}, null, cast({sql} as string)))",
-        lambda pair: pair[0] if pair[1] is None else pair[1],
-    )
+def _held(sql: str, kind: "DataType") -> str:
+    """The condition on which Python holds a value; empty if it holds all of this type."""
+    from pyspark.sql import types
+
+    if isinstance(kind, types.DateType):
+        return f"{sql} between date'0001-01-01' and date'9999-12-31'"
+    if isinstance(kind, types.TimestampNTZType):
+        name, (first, last) = "timestamp_ntz", (datetime.min, datetime.max)
+    elif isinstance(kind, types.TimestampType):
+        name, (first, last) = "timestamp", _local_range()
+    else:
+        return ""
+    return f"{sql} between {_literal(name, first)} and {_literal(name, last)}"
+
+
+def _is_nested(kind: "DataType") -> bool:
+    from pyspark.sql import types
+
+    return isinstance(kind, types.ArrayType | types.MapType | types.StructType)
 
 
 def _array(sql: str, kind: "Any", depth: int) -> _Encoded | None:

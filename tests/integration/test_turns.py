@@ -190,6 +190,6 @@ def test_a_command_says_whom_it_waits_for_and_loads_when_its_turn_was_lost_witho
         told = f"waiting for run {before[:8]}, which writes to the same table"
         wait_for(lambda: told in _told(instance), 60, "what the run says")
         _end_without_passing_on(instance, before, monkeypatch)
-        out, err = waiting.communicate(60)
+        out, err = waiting.communicate(120)
     assert waiting.returncode == 0, out + err
     assert sorted(read_table(spark_settings, table).column("id").to_pylist()) == [1, 2]
