@@ -13,13 +13,15 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
 
 import dagster as dg
-from dagster._core.storage.event_log import SqlEventLogStorage
-from dagster._core.storage.legacy_storage import LegacyEventLogStorage
-from dagster._utils.concurrency import ConcurrencyKeyInfo
 
 from autoloader_dagster.orchestration.runs.tags import has_ended
+
+if TYPE_CHECKING:
+    from dagster._core.storage.event_log import SqlEventLogStorage
+    from dagster._utils.concurrency import ConcurrencyKeyInfo
 
 _EVERY_SECONDS = 5
 # Dagster tells that a run has ended when its process may still be at work for a moment.
@@ -63,12 +65,12 @@ def pass_on_turns(
     return []
 
 
-def _waiting(queues: Mapping[str, ConcurrencyKeyInfo]) -> set[str]:
+def _waiting(queues: "Mapping[str, ConcurrencyKeyInfo]") -> set[str]:
     return {run_id for queue in queues.values() for run_id in queue.pending_run_ids}
 
 
 def _long_ended(
-    instance: dg.DagsterInstance, queues: Iterable[ConcurrencyKeyInfo], now: float
+    instance: dg.DagsterInstance, queues: "Iterable[ConcurrencyKeyInfo]", now: float
 ) -> set[str]:
     """The runs with a place in these queues that ended a while ago."""
     here = {step.run_id for queue in queues for step in queue.pending_steps}
@@ -131,8 +133,12 @@ def turns_passed_on(
         thread.join(_EVERY_SECONDS)
 
 
-def _storage_of(instance: dg.DagsterInstance) -> SqlEventLogStorage | None:
+def _storage_of(instance: dg.DagsterInstance) -> "SqlEventLogStorage | None":
     """Where the queues are; None if this instance has none, or keeps them in another way."""
+    # Not at the top: whoever loads the definitions would load SQLAlchemy too.
+    from dagster._core.storage.event_log import SqlEventLogStorage
+    from dagster._core.storage.legacy_storage import LegacyEventLogStorage
+
     storage = instance.event_log_storage
     if isinstance(storage, LegacyEventLogStorage):
         # One database for all of an instance. Dagster publishes no way to it.
