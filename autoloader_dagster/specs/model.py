@@ -11,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 
 from autoloader_dagster.specs.cron import check_cron
 from autoloader_dagster.specs.format import Format
-from autoloader_dagster.specs.section import LATER, KeyFault, SpecModel, unsupported
+from autoloader_dagster.specs.section import LATER, KeyFault, SpecModel, check_entries, unsupported
 from autoloader_dagster.specs.source import Source
 from autoloader_dagster.specs.table import Partition, Schema, Table
 from autoloader_dagster.specs.values import (
@@ -170,11 +170,7 @@ class IngestionSpec(SpecModel):
     @field_validator("tags")
     @classmethod
     def _are_tags(cls, value: dict[str, str]) -> dict[str, str]:
-        for key, text in value.items():
-            try:
-                check_tag(key, text)
-            except ValueError as error:
-                raise KeyFault(str(error), key) from None
+        check_entries(value, check_tag)
         return value
 
     @field_validator("checks")

@@ -3,6 +3,7 @@
 What a spec may say one day but this version does not do is refused by name, never ignored.
 """
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -28,6 +29,19 @@ class KeyFault(ValueError):
         self.message = message
         self.path = path
         super().__init__(f"{'.'.join(path)}: {message}")
+
+
+def check_entries(entries: Mapping[str, str], check: Callable[[str, str], None]) -> None:
+    """Check each key with its value, and name the key that is wrong.
+
+    Raises:
+        KeyFault: The check raised a ValueError.
+    """
+    for key, text in entries.items():
+        try:
+            check(key, text)
+        except ValueError as error:
+            raise KeyFault(str(error), key) from None
 
 
 def unsupported(value: object) -> ValueError:

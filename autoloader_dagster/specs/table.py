@@ -7,7 +7,14 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from autoloader_dagster.specs.path_pattern import PathPattern
-from autoloader_dagster.specs.section import LATER, KeyFault, SpecModel, only, unsupported
+from autoloader_dagster.specs.section import (
+    LATER,
+    KeyFault,
+    SpecModel,
+    check_entries,
+    only,
+    unsupported,
+)
 from autoloader_dagster.specs.sql_types import check_sql_type
 from autoloader_dagster.specs.table_properties import check_property
 from autoloader_dagster.specs.values import (
@@ -217,11 +224,7 @@ class Table(SpecModel):
     @field_validator("properties")
     @classmethod
     def _can_be_set(cls, value: dict[str, str]) -> dict[str, str]:
-        for key, text in value.items():
-            try:
-                check_property(key, text)
-            except ValueError as error:
-                raise KeyFault(str(error), key) from None
+        check_entries(value, check_property)
         return value
 
     @field_validator("sort_by")
