@@ -64,7 +64,12 @@ def refuse_shared_folder(folders: CatalogFolders, table: str) -> None:
         FolderShared: Another table has its files there, or nobody knows where it has them.
         TableError: The catalog or the table refuses.
     """
-    location = folders.of(table).folders[0]
+    own = folders.of(table)
+    if own.unknown and not own.folders:
+        raise FolderShared(
+            f"cannot look for unused files of {table}: {own.unknown}", "Nothing was removed."
+        )
+    location = own.folders[0]
     for other in folders.others(table):
         for folder in other.folders:
             if overlap(location, folder):

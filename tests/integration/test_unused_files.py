@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from autoloader_dagster.errors import FolderShared, UsageError
-from autoloader_dagster.iceberg.table_folders import CatalogFolders, overlap
+from autoloader_dagster.iceberg.table_folders import CatalogFolders, TableFolders, overlap
+from autoloader_dagster.iceberg.unused_files import refuse_shared_folder
 from autoloader_dagster.loading.progress import no_progress
 from autoloader_dagster.loading.recovery.unused_files import find_unused_files
 from autoloader_dagster.settings import Settings
@@ -210,6 +211,17 @@ def test_a_table_that_cannot_be_read_may_have_its_files_anywhere(project: Projec
     for each in Path(project.settings.warehouse).rglob("we ird/metadata/*.json"):
         each.unlink()
     _refused(project, f"lake.{project.namespace}.we ird may have files in its folder")
+
+
+def test_a_table_whose_own_folder_nobody_knows_is_refused() -> None:
+    class Unknown(CatalogFolders):
+        def __init__(self) -> None: ...
+
+        def of(self, table: str) -> TableFolders:
+            return TableFolders(table, unknown=f"the catalog does not say where {table} is")
+
+    with pytest.raises(FolderShared, match=r"the catalog does not say where lake\.a\.b is"):
+        refuse_shared_folder(Unknown(), "lake.a.b")
 
 
 def test_other_tables_of_the_command_are_looked_at(project: Project) -> None:
