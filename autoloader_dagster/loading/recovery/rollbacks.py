@@ -5,6 +5,7 @@ loaded again by itself; what went with its table is.
 """
 
 import logging
+from collections import defaultdict
 
 from autoloader_dagster.batch_ids import BatchId
 from autoloader_dagster.counts import counted
@@ -38,20 +39,26 @@ def roll_back_off_main(store: ProcessedFiles, table: Table, history: History) ->
     there = frozenset(table.batch_ids(read.head))
     loaded = store.rollbacks.loaded_batches(table.name)
     taken: set[str] = set()
+    kept: defaultdict[str, list[BatchId]] = defaultdict(list)
     for snapshot, batch_id, whose in _recorded_off_main(store, history):
+        if batch_id in there:
+            kept[whose].append(batch_id)
+            continue
         past = snapshot.snapshot_id
         reason = f"main was rolled back past snapshot {past}, which held batch {batch_id}"
         back_again = _back_again(store, read, batch_id)
-        nothing_lost = not loaded.get(batch_id) and not any(back_again.values())
-        if batch_id in there or nothing_lost:
-            table_id, head = table.table_id(), read.head
-            store.tables.move_batches(whose, [batch_id], table.name, table_id, head, read.unchanged)
+        if not loaded.get(batch_id) and not any(back_again.values()):
+            kept[whose].append(batch_id)
             continue
         rolled_back = store.rollbacks.roll_back(batch_id, past, reason, back_again, read.unchanged)
         if rolled_back is None:
             continue
         taken.add(batch_id)
         _say(table, reason, rolled_back)
+    for whose, batch_ids in kept.items():
+        store.tables.move_batches(
+            whose, batch_ids, table.name, table.table_id(), read.head, read.unchanged
+        )
     return frozenset(taken)
 
 
