@@ -16,48 +16,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pyarrow import csv
 
 from benchmarks.comparison import Figure, Result, Work, take_turns
-from benchmarks.sample_files import Files, make_files
-from benchmarks.spark_peers import ORDERS, Kind, spark_defaults, stream
+from benchmarks.sample_files import KINDS, Files, converted, make_files
+from benchmarks.spark_peers import orders_as, spark_defaults, stream
 from benchmarks.workbench import check_rows, workbench
 
 LOADER, STREAMING = "this loader", "Structured Streaming"
 BY_HAND, DLT = "pyiceberg by hand, CSV", "dlt, CSV"
-_SUFFIX = {"csv": "csv", "json": "json", "parquet": "parquet"}
-
-
-def converted(files: Files, folder: Path, kind: str) -> Files:
-    """The same rows in files of another kind: ``json`` for JSON lines, or ``parquet``."""
-    paths, size = [], 0
-    for path in files.paths:
-        table = csv.read_csv(path)
-        target = (folder / path.relative_to(files.folder)).with_suffix(f".{_SUFFIX[kind]}")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if kind == "parquet":
-            pq.write_table(table, target)
-        else:
-            rows = (json.dumps(row, default=str) for row in table.to_pylist())
-            target.write_text("".join(f"{row}\n" for row in rows), encoding="utf-8")
-        paths.append(target)
-        size += target.stat().st_size
-    return Files(folder, tuple(paths), files.rows, size)
-
-
-def kind_of(name: str) -> Kind:
-    """How Structured Streaming reads files of a kind."""
-    if name == "csv":
-        return ORDERS
-
-    def rows(reader, where):
-        from pyspark.sql import functions as F
-
-        frame = reader.schema(ORDERS.types).format(name).load(where)
-        return frame.select("*", F.col("_metadata.file_path").alias("_path"))
-
-    return Kind(ORDERS.types, rows)
 
 
 def append_by_hand(files: Files, root: Path) -> float:
@@ -128,7 +95,7 @@ def main() -> None:
                 def streaming(turn: int) -> float:
                     place, name = bench.root / f"at_{kind}_{turn}", f"stream_{kind}_{turn}"
                     with spark_defaults(spark):
-                        return stream(spark, name, files.folder, files.rows, place, kind_of(kind))
+                        return stream(spark, name, files.folder, files.rows, place, orders_as(kind))
 
                 ways[f"{LOADER}, {kind}"] = lambda turn: bench.load(
                     f"{kind}_{turn}", files, seed, **parts
@@ -142,7 +109,7 @@ def main() -> None:
                 finally:
                     shutil.rmtree(folder, ignore_errors=True)
 
-            for kind in _SUFFIX:
+            for kind in KINDS:
                 add(kind)
             ways[BY_HAND] = lambda turn: in_folder(turn, lambda at: append_by_hand(orders, at))
             if options.dlt:
@@ -162,7 +129,7 @@ def main() -> None:
             "x",
             at_least=4 if kind == "csv" else None,
         )
-        for kind in _SUFFIX
+        for kind in KINDS
     ]
     of_csv = f"{LOADER}, csv"
     result.figures.append(

@@ -8,6 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow import csv
+
 HEADER = "id,customer,country,quantity,amount,placed_at,note"
 # As the loader infers them, and as the peers are told.
 TYPES = (
@@ -25,6 +29,8 @@ EVENT_TYPES = (
     "sessionCredentialFromConsole string, additionalEventData string, errorCode string, "
     "errorMessage string, vpcEndpointId string, sharedEventID string, apiVersion string"
 )
+# The kinds of files that orders can be written as.
+KINDS = ("csv", "json", "parquet")
 _DIFFERENT_ROWS = 1 << 16
 _DIFFERENT_EVENTS = 1 << 12
 _COUNTRIES = ("DE", "FR", "IT", "PL", "US")
@@ -73,6 +79,29 @@ def make_files(folder: Path, count: int, size: int, days: int = 1) -> Files:
         total += written
         paths.append(path)
     return Files(folder, tuple(paths), rows, total)
+
+
+def converted(files: Files, folder: Path, kind: str) -> Files:
+    """The same orders in files of another kind: ``json`` for JSON lines, or ``parquet``."""
+    paths, size = [], 0
+    for path in files.paths:
+        target = (folder / path.relative_to(files.folder)).with_suffix(f".{kind}")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        as_text = csv.ConvertOptions(column_types={"note": pa.string()})
+        blocks = csv.open_csv(path, convert_options=as_text)
+        if kind == "parquet":
+            with pq.ParquetWriter(target, blocks.schema) as writer:
+                for block in blocks:
+                    writer.write_batch(block)
+        else:
+            with target.open("w", encoding="utf-8") as lines:
+                for block in blocks:
+                    lines.writelines(
+                        f"{json.dumps(row, default=str)}\n" for row in block.to_pylist()
+                    )
+        paths.append(target)
+        size += target.stat().st_size
+    return Files(folder, tuple(paths), files.rows, size)
 
 
 def _place(folder: Path, number: int, days: int, name: str) -> Path:

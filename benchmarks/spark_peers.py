@@ -71,6 +71,20 @@ ORDERS = Kind(TYPES, _orders)
 EVENTS = Kind(EVENT_TYPES, _events)
 
 
+def orders_as(name: str) -> Kind:
+    """The same orders in files of another kind: ``csv``, ``json`` or ``parquet``."""
+    if name == "csv":
+        return ORDERS
+
+    def rows(reader: Any, where: Any) -> "DataFrame":
+        from pyspark.sql import functions as F
+
+        frame = reader.schema(TYPES).format(name).load(where)
+        return frame.select("*", F.col("_metadata.file_path").alias("_path"))
+
+    return Kind(TYPES, rows)
+
+
 def make_table(spark: "SparkSession", name: str, lineage: bool = True, kind: Kind = ORDERS) -> str:
     """Make an empty table; with ``lineage`` as the loader's, partitioned by the key."""
     table = f"{NAMESPACE}.{name}"

@@ -51,7 +51,8 @@ SESSION_CONF: dict[str, str] = {
     "spark.sql.csv.filterPushdown.enabled": "true",
     "spark.sql.json.filterPushdown.enabled": "true",
     "spark.sql.json.enablePartialResults": "true",
-    "spark.sql.json.enableExactStringParsing": "true",
+    # With it Spark reads the file once more, and perhaps in part, for each nested value of a text.
+    "spark.sql.json.enableExactStringParsing": "false",
     "spark.sql.json.useUnsafeRow": "false",
     "spark.sql.optimizer.enableCsvExpressionOptimization": "true",
     "spark.sql.optimizer.enableJsonExpressionOptimization": "true",

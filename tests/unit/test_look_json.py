@@ -35,6 +35,23 @@ def test_real_cloudtrail_documents_show_their_records():
 
 
 @pytest.mark.parametrize(
+    ("data", "group", "rows"),
+    [
+        ('[{"a":1,"b":{"c":["é"]}},{"d":null}]', PROVEN, 2),
+        ('\ufeff[{"a":1}]\n', PROVEN, 1),
+        # Spark would write the character as an escape, and a key as long as this has no column.
+        ('[{"a":{"b":"\U0001f600"}}]', DOCUMENT, None),
+        (f'[{{"a":1,"{"k" * 1001}":2}}]', DOCUMENT, None),
+        ('[{"a":1},2]', JsonGroup("document", mixed=True, odd=False), None),
+        ('[{"a":1.5}]', JsonGroup("document"), None),
+    ],
+)
+def test_a_compact_document_is_proven_where_spark_changes_nothing(tmp_path, data, group, rows):
+    found = look(tmp_path, data)
+    assert (found.bad, found.group, found.rows) == (None, group, rows)
+
+
+@pytest.mark.parametrize(
     ("data", "group"),
     [
         ('{"a": 1}\n{"a": 2}\n', LINES),

@@ -13,7 +13,8 @@ class JsonGroup:
         mixed: Whether a document has values in its array that are no records.
         odd: Whether it may have numbers that Spark would write otherwise.
         proven: Whether the look has read all of it, and found every key of every record, none of
-            them twice, no odd number, and nothing but records; it knows their number too.
+            them twice, no odd number, no character that Spark writes as an escape, and nothing but
+            records; it knows their number too.
     """
 
     layout: Literal["lines", "document"]

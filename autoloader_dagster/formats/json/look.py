@@ -1,10 +1,12 @@
 """The look at a JSON file: lines or one document, whole or cut short, and its top-level keys."""
 
 import json
+import re
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import replace
+from typing import NamedTuple
 
 from autoloader_dagster.formats.compression import bytes_for_spark, decompressed
 from autoloader_dagster.formats.content import HEAD_BYTES, Content, gather, last_bytes
@@ -39,6 +41,8 @@ _SMALL_DOCUMENT_BYTES = 2**20
 _HINT = "JSON is UTF-8; convert the file"
 # What is split while it is staged becomes one record a line.
 SPLIT = JsonGroup("lines")
+
+_ASTRAL = re.compile(rb"[\xf0-\xf4]")
 
 # Parsed JSON takes some ten times its size in memory, and there are many threads.
 _large_documents = threading.BoundedSemaphore(2)
@@ -130,9 +134,9 @@ def _look_at_lines(
     if not whole and tail.endswith(b"\n"):
         # The first line of a tail is cut.
         lines += tail.splitlines()[1:]
-    columns, sample = _sample(_parsed(lines), rows)
-    look = replace(look, group=JsonGroup("lines"), columns=columns, unchecked_bytes=unchecked)
-    return look, sample
+    seen = _seen(_parsed(lines), rows)
+    look = replace(look, group=JsonGroup("lines"), columns=seen.keys, unchecked_bytes=unchecked)
+    return look, seen.sample
 
 
 def _refuse_cut_line(tail: bytes, complete: bool) -> None:
@@ -193,8 +197,8 @@ def _look_at_document(
         tail = content.tail if look.compression == "none" else last_bytes(text, head)
         if not _may_end(start[:1], tail.rstrip(SPACE)[-1:]):
             raise truncated(tail)
-        columns, sample = _sample(first_records(head[:HEAD_BYTES], record_path), rows)
-        return replace(look, group=SPLIT, split=True, columns=columns), sample
+        seen = _seen(first_records(head[:HEAD_BYTES], record_path), rows)
+        return replace(look, group=SPLIT, split=True, columns=seen.keys), seen.sample
     odd, canonical = True, False
     with _large_documents if len(head) > _SMALL_DOCUMENT_BYTES else nullcontext():
         try:
@@ -207,22 +211,27 @@ def _look_at_document(
             found = records_of(document, record_path)
         except SeveralValues:
             split, found = True, [record for _, record in Records([head], record_path)]
-        columns, sample = _sample(found, rows)
-    if found and not columns and not any(isinstance(record, dict) for record in found):
+        seen = _seen(found, rows)
+    if found and not seen.objects:
         raise BadFile("NoRecords", "holds an array in which no element is a record in {}")
     if split:
-        return replace(look, group=SPLIT, split=True, columns=columns, empty=not found), sample
-    records = [record for record in found if isinstance(record, dict)]
-    mixed = len(records) < len(found)
-    proven = canonical and not mixed and all(record.keys() <= set(columns) for record in records)
+        look = replace(look, group=SPLIT, split=True, columns=seen.keys, empty=not found)
+        return look, seen.sample
+    mixed = seen.objects < len(found)
+    proven = canonical and not mixed and seen.all_named and not _has_astral(head)
     look = replace(
         look,
         group=JsonGroup("document", mixed, odd, proven),
-        columns=columns,
+        columns=seen.keys,
         rows=len(found) if proven else None,
         empty=not found,
     )
-    return look, sample
+    return look, seen.sample
+
+
+def _has_astral(data: bytes) -> bool:
+    """Whether there is a character beyond the first 65,536, which Spark may write as an escape."""
+    return not data.isascii() and _ASTRAL.search(data) is not None
 
 
 def _may_end(first: bytes, last: bytes) -> bool:
@@ -233,25 +242,40 @@ def _may_end(first: bytes, last: bytes) -> bool:
 # --- both ---------------------------------------------------------------------------------------
 
 
-def _sample(records: Iterable[object], wanted: int) -> tuple[tuple[str, ...], TakeSample]:
-    """The keys of all these records, and what takes the values of some.
+class _Seen(NamedTuple):
+    """What was seen of some records.
+
+    Attributes:
+        keys: Those that can have a column, of all the records.
+        sample: Takes the values of some.
+        objects: How many of the records are objects.
+        all_named: Whether each of their keys can have a column.
+    """
+
+    keys: tuple[str, ...]
+    sample: TakeSample
+    objects: int
+    all_named: bool
+
+
+def _seen(records: Iterable[object], wanted: int) -> _Seen:
+    """See all these records, and about so many closely.
 
     Those with new keys are among them, so that every key has a value to infer its type from.
     """
     keys: dict[str, None] = {}
     first: list[dict[str, object]] = []
     others: list[dict[str, object]] = []
+    all_named = True
     for record in records:
         if not isinstance(record, dict):
             continue
         is_new = not record.keys() <= keys.keys()
         if is_new:
             # A key that UTF-8 cannot hold, or nobody can read, has no column; Spark rescues it.
-            keys.update(
-                (key, None)
-                for key in record
-                if len(key) <= MAX_KEY_CHARACTERS and is_encodable(key)
-            )
+            named = [key for key in record if len(key) <= MAX_KEY_CHARACTERS and is_encodable(key)]
+            all_named = all_named and len(named) == len(record)
+            keys.update(dict.fromkeys(named))
         if len(keys) > MAX_COLUMNS:
             raise BadFile(
                 "TooManyColumns",
@@ -265,6 +289,6 @@ def _sample(records: Iterable[object], wanted: int) -> tuple[tuple[str, ...], Ta
     taken = first + others[:: max(len(others) // max(wanted - len(first), 1), 1)]
 
     def take(_rows: int) -> tuple[tuple[Value, ...], ...]:
-        return tuple(tuple(simplified(record.get(key)) for key in keys) for record in taken)
+        return tuple(tuple([simplified(record.get(key)) for key in keys]) for record in taken)
 
-    return tuple(keys), take
+    return _Seen(tuple(keys), take, len(first) + len(others), all_named)

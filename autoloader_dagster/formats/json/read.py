@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from autoloader_dagster.formats.json.group import JsonGroup
 from autoloader_dagster.formats.json.options import JsonOptions
+from autoloader_dagster.formats.json.proven import differ_beyond_case, read_proven
 from autoloader_dagster.formats.json.record_texts import (
     BROKEN_DOCUMENT,
     ESCAPED_PAIR,
@@ -49,17 +50,22 @@ def read_json(
     """
     from pyspark.sql import functions as F
 
+    file_column = ["_file"] if len(files) > 1 else []
+    types = {column.name: column.sql_type for column in context.columns}
+    present = {key: name for key, name in keys.items() if name in types}
+    formats = options.timestamp_formats
+    if group.proven and differ_beyond_case(keys):
+        frame = read_proven(context, options.record_path, files, keys, formats, file_column)
+        frame = add_lineage(context.spark, frame, files, context.batch_id)
+        return in_table_order(frame, context, list(present.values()))
     document = group.layout == "document"
     data = reader(context).schema("value string").option("wholetext", str(document).lower())
-    file_column = ["_file"] if len(files) > 1 else []
     frame = load_files(context, data, "text", files)
     frame = frame.select(
         "value", *[F.col("_metadata.file_path").alias(name) for name in file_column]
     )
     marks = Marks()
     frame = record_texts(frame, marks, group, options.record_path, file_column)
-    types = {column.name: column.sql_type for column in context.columns}
-    present = {key: name for key, name in keys.items() if name in types}
     frame = frame.select("*", _texts(list(present)).alias("_texts"))
     nested = any(is_nested(types[name]) for name in present.values())
     if nested:
@@ -71,17 +77,16 @@ def read_json(
         texts.append(F.expr(marks.removed(_written(f"_texts._{i}", key))).alias(raw))
         if is_nested(sql_type):
             at = _at("_v", key).as_type("variant")
-            value = typed_variant(at, sql_type, marks.removed, options.timestamp_formats)
+            value = typed_variant(at, sql_type, marks.removed, formats)
         else:
-            value = typed(raw, sql_type, options.timestamp_formats)
+            value = typed(raw, sql_type, formats)
         values.append(F.expr(value).alias(f"_value_{i}"))
         if sql_type != "string":
             misfits.append(f"(_value_{i} is null and {raw} is not null)")
     frame = frame.select("*", *texts).select("*", *values)
-    others = not group.proven or len(present) < len(keys)
     frame = frame.select(
         *[F.col(f"_value_{i}").alias(name) for i, name in enumerate(present.values())],
-        F.expr(_rescued(list(present), others, misfits, marks)).alias(RESCUED),
+        F.expr(_rescued(list(present), misfits, marks)).alias(RESCUED),
         *file_column,
     )
     frame = add_lineage(context.spark, frame, files, context.batch_id)
@@ -117,7 +122,7 @@ def _at(variant: str, key: str) -> Place:
     return Place(f"try_element_at({keys}, {literal(key)})")
 
 
-def _rescued(keys: Sequence[str], others: bool, misfits: Sequence[str], marks: Marks) -> str:
+def _rescued(keys: Sequence[str], misfits: Sequence[str], marks: Marks) -> str:
     # A document or a line that is broken says so by itself; other text goes in as it is.
     whole_file = f"_broken in ({literal(BROKEN_DOCUMENT)}, {literal(NOT_UTF8)})"
     fits = " ".join(
@@ -129,8 +134,7 @@ def _rescued(keys: Sequence[str], others: bool, misfits: Sequence[str], marks: M
     left = f"to_json(map_filter(_m, (_k, _x) -> {keep}))"
     left = f"nullif(get(transform({variants}, _m -> {left}), 0), '{{}}')"
     known = f"_k in ({', '.join(map(literal, keys))})" if keys else "false"
-    if others:
-        misfits = [f"exists(json_object_keys(_text), _k -> not ({known}))", *misfits]
+    misfits = [f"exists(json_object_keys(_text), _k -> not ({known}))", *misfits]
     return (
         f"case when _broken is not null "
         f"then if({whole_file}, _broken, to_json(named_struct('_row', _broken))) "

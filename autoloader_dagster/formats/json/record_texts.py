@@ -66,8 +66,6 @@ def record_texts(
         # Spark takes a byte order mark from a line, but not from a whole text.
         unmarked = F.regexp_replace(value, "^\ufeff", "")
         frame = frame.select(unmarked.alias("value"), *kept)
-        if group.proven:
-            return _of_proven(frame, record_path, kept)
     else:
         # Blank lines hold no record, and there can be millions of them.
         frame = frame.where(F.trim(value) != "")
@@ -119,21 +117,6 @@ def _of_document(group: JsonGroup, record_path: str | None, marks: Marks) -> "Co
     path = "$[0][0]" + "".join(f'["{part}"]' for part in (record_path or "").split(".") if part)
     values = F.expr(f"try_variant_get(_w, {literal(path)}, 'array<variant>')")
     return F.when(whole, _by_kind(values, texts))
-
-
-def _of_proven(frame: "DataFrame", record_path: str | None, kept: Sequence[str]) -> "DataFrame":
-    """The same for documents of which nothing is left to prove; the audit counts their rows."""
-    from pyspark.sql import functions as F
-
-    texts = F.coalesce(_texts_below("value", record_path), F.array(F.lit(None).cast("string")))
-    frame = frame.select(F.explode(texts).alias("_text"), *kept)
-    return frame.select(
-        "_text",
-        F.lit(None).cast("string").alias("_other"),
-        F.when(F.col("_text").isNull(), F.lit(BROKEN_DOCUMENT)).alias("_broken"),
-        F.lit(False).alias("_odd"),
-        *kept,
-    )
 
 
 def _texts_below(document: str, record_path: str | None) -> "Column":
