@@ -133,8 +133,9 @@ def _rescued(keys: Sequence[str], misfits: Sequence[str], marks: Marks) -> str:
     variants = "array(try_variant_get(try_parse_json(_text), '$', 'map<string,variant>'))"
     left = f"to_json(map_filter(_m, (_k, _x) -> {keep}))"
     left = f"nullif(get(transform({variants}, _m -> {left}), 0), '{{}}')"
-    known = f"_k in ({', '.join(map(literal, keys))})" if keys else "false"
-    misfits = [f"exists(json_object_keys(_text), _k -> not ({known}))", *misfits]
+    # Without a lambda, which Spark does not compile.
+    known = f"cast(array({', '.join(map(literal, keys))}) as array<string>)"
+    misfits = [f"size(array_except(json_object_keys(_text), {known})) > 0", *misfits]
     return (
         f"case when _broken is not null "
         f"then if({whole_file}, _broken, to_json(named_struct('_row', _broken))) "

@@ -71,7 +71,8 @@ def record_texts(
         frame = frame.where(F.trim(value) != "")
     if group.odd:
         frame = frame.select("value", value.rlike(ODD).alias("_odd"), *kept)
-        half = F.col("_odd") & F.regexp_replace(value, NO_HALF, " ").rlike(HALF)
+        escaped = F.col("_odd") & F.contains(value, F.lit("\\u"))
+        half = escaped & F.regexp_replace(value, NO_HALF, " ").rlike(HALF)
         marked = F.regexp_replace(value, EACH_NUMBER, f'$1"{marks.text}$2"')
         text = F.when(~F.is_valid_utf8(value) | half, None).when(F.col("_odd"), marked)
         text = text.otherwise(value)

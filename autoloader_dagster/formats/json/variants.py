@@ -41,9 +41,18 @@ class Marks:
         return f"if(_odd, {self.taken_out(expression)}, {expression})"
 
     def taken_out(self, expression: str) -> str:
-        """The same where every text has marks."""
+        """The same where every text may have marks.
+
+        Most have none, or are one number; both are found without a regular expression.
+        """
+        mark = literal(self.text)
+        number = f"substring({expression}, {len(self.text) + 1})"
         marked = literal(f'"?{self.text}([-+.0-9eE]*+)"?')
-        return f"regexp_replace({expression}, {marked}, '$1')"
+        others = f"regexp_replace({expression}, {marked}, '$1')"
+        return (
+            f"case when startswith({expression}, {mark}) then {number} "
+            f"when contains({expression}, {mark}) then {others} else {expression} end"
+        )
 
 
 def of_one_text(text: str, marks: Marks) -> str:
