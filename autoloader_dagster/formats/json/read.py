@@ -74,7 +74,7 @@ def read_json(
     texts, values, misfits = [], [], []
     for i, (key, name) in enumerate(present.items()):
         raw, sql_type = f"_raw_{i}", types[name]
-        texts.append(F.expr(marks.removed(_written(f"_texts._{i}", key))).alias(raw))
+        texts.append(F.expr(marks.removed_from_cell(_written(f"_texts._{i}", key))).alias(raw))
         if is_nested(sql_type):
             at = _at("_v", key).as_type("variant")
             value = typed_variant(at, sql_type, marks.removed, formats)

@@ -40,19 +40,22 @@ class Marks:
         """A SQL expression without marks, the numbers as they were written."""
         return f"if(_odd, {self.taken_out(expression)}, {expression})"
 
-    def taken_out(self, expression: str) -> str:
-        """The same where every text may have marks.
+    def removed_from_cell(self, text: str) -> str:
+        """The same for the text of one value, whose expression is short and costs nothing.
 
-        Most have none, or are one number; both are found without a regular expression.
+        Most texts have no mark, or are one number; both are seen without a regular expression.
         """
         mark = literal(self.text)
-        number = f"substring({expression}, {len(self.text) + 1})"
-        marked = literal(f'"?{self.text}([-+.0-9eE]*+)"?')
-        others = f"regexp_replace({expression}, {marked}, '$1')"
         return (
-            f"case when startswith({expression}, {mark}) then {number} "
-            f"when contains({expression}, {mark}) then {others} else {expression} end"
+            f"case when not _odd or not contains({text}, {mark}) then {text} "
+            f"when startswith({text}, {mark}) then substring({text}, {len(self.text) + 1}) "
+            f"else {self.taken_out(text)} end"
         )
+
+    def taken_out(self, expression: str) -> str:
+        """The same where every text has marks."""
+        marked = literal(f'"?{self.text}([-+.0-9eE]*+)"?')
+        return f"regexp_replace({expression}, {marked}, '$1')"
 
 
 def of_one_text(text: str, marks: Marks) -> str:
