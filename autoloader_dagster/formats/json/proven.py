@@ -59,13 +59,13 @@ def read_proven(
     frame = load_files(context, data, "json", files)
     # Not by its plain name, which a key may have.
     address = frame.metadataColumn("_metadata").getField("file_path")
+    frame = frame.select("*", *[address.alias(name) for name in kept])
     places = [f"_{i}" for i in range(len(columns))]
     if record_path:
         _first, *further = record_path.split(".")
         records = F.col("_at")
         for part in further:
             records = records.getField(part)
-        frame = frame.select("*", *[address.alias(name) for name in kept])
         frame = frame.toDF("_at", "_fault", *kept)
         # What Spark could not read, of a document that the look could, is broken as a whole.
         sound = F.when(F.col("_fault").isNull(), records)
@@ -75,7 +75,6 @@ def read_proven(
         frame = frame.toDF("_broken", *kept, *places)
     else:
         # A document is one record, or an array of which Spark makes a row of each.
-        frame = frame.select("*", *[address.alias(name) for name in kept])
         frame = frame.toDF(*places, "_fault", *kept)
         frame = frame.withColumn("_broken", F.col("_fault").isNotNull())
     return _typed_columns(frame, columns, types_of_keys, timestamp_formats, kept)

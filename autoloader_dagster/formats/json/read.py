@@ -1,8 +1,8 @@
 """JSON lines and JSON documents to the table's columns.
 
-Every record is read as a struct of texts, one for each key that has a column. A record with other
-keys, or with a value that does not fit its column, is read once more as a variant, and what has no
-place goes to ``_rescued``.
+What the look has not proven sound is read with care: every record as a struct of texts, one for
+each key that has a column. A record with other keys, or with a value that does not fit its column,
+is read once more as a variant, and what has no place goes to ``_rescued``.
 """
 
 import secrets
@@ -48,16 +48,29 @@ def read_json(
         files: The files.
         keys: The column of each key that was found in the files, or that the table has a column of.
     """
+    file_column = ["_file"] if len(files) > 1 else []
+    if group.proven and differ_beyond_case(keys):
+        path, formats = options.record_path, options.timestamp_formats
+        frame = read_proven(context, path, files, keys, formats, file_column)
+    else:
+        frame = _read_with_care(context, options, group, files, keys, file_column)
+    frame = add_lineage(context.spark, frame, files, context.batch_id)
+    return in_table_order(frame, context, list(keys.values()))
+
+
+def _read_with_care(
+    context: ReadContext,
+    options: JsonOptions,
+    group: JsonGroup,
+    files: Sequence[SourceFile],
+    keys: Mapping[str, str],
+    file_column: Sequence[str],
+) -> "DataFrame":
     from pyspark.sql import functions as F
 
-    file_column = ["_file"] if len(files) > 1 else []
+    formats = options.timestamp_formats
     types = {column.name: column.sql_type for column in context.columns}
     present = {key: name for key, name in keys.items() if name in types}
-    formats = options.timestamp_formats
-    if group.proven and differ_beyond_case(keys):
-        frame = read_proven(context, options.record_path, files, keys, formats, file_column)
-        frame = add_lineage(context.spark, frame, files, context.batch_id)
-        return in_table_order(frame, context, list(present.values()))
     document = group.layout == "document"
     data = reader(context).schema("value string").option("wholetext", str(document).lower())
     frame = load_files(context, data, "text", files)
@@ -84,13 +97,11 @@ def read_json(
         if sql_type != "string":
             misfits.append(f"(_value_{i} is null and {raw} is not null)")
     frame = frame.select("*", *texts).select("*", *values)
-    frame = frame.select(
+    return frame.select(
         *[F.col(f"_value_{i}").alias(name) for i, name in enumerate(present.values())],
         F.expr(_rescued(list(present), misfits, marks)).alias(RESCUED),
         *file_column,
     )
-    frame = add_lineage(context.spark, frame, files, context.batch_id)
-    return in_table_order(frame, context, list(present.values()))
 
 
 def _texts(keys: Sequence[str]) -> "Column":
