@@ -15,6 +15,7 @@ import warnings
 import zlib
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from autoloader_dagster.errors import AutoloaderError
 from autoloader_dagster.loading.ingestion import Ingestion
 from tests.differential.data_files import read_rows
 from tests.differential.expectation import Expected, Found, difference
+from tests.fixtures.json_lines import lines_apart
 from tests.fixtures.lake import LINEAGE, Lake, iceberg_table
 from tests.fixtures.s3 import S3Bucket
 from tests.integration.s3_steps import s3_ingestion
@@ -72,11 +74,16 @@ class Find:
 
 @dataclass
 class Bench:
-    """Where groups are loaded: a lake, and a bucket if the files are to be in S3."""
+    """Where groups are loaded: a lake, and a bucket if the files are to be in S3.
+
+    Attributes:
+        json_apart: Whether Python workers take JSON lines apart, however few they are.
+    """
 
     lake: Lake
     oracles: Mapping[str, Oracle]
     bucket: S3Bucket | None = None
+    json_apart: bool = False
     loads: int = 0
     files: int = 0
     _numbers: Any = field(default_factory=lambda: itertools.count(1))
@@ -129,7 +136,7 @@ class Bench:
 
     def _differences(self, group: Group) -> dict[int, str]:
         ingestion, paths = self._placed(group)
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), lines_apart() if self.json_apart else nullcontext():
             warnings.simplefilter("ignore")
             self.lake.load(ingestion)
         self.loads += 1

@@ -101,6 +101,7 @@ def _soak(bench: Bench, asked: argparse.Namespace) -> dict[str, Tally]:
         for name, tally in tallies.items():
             files, loads = bench.files, bench.loads
             group = GROUPS[name](seed, asked.files)
+            bench.json_apart = seed % 2 == 0
             # A part of a Parquet file is no Parquet file.
             for find in bench.finds([group], shrink=name != "parquet"):
                 tally.finds += 1

@@ -1,5 +1,7 @@
 """Generated JSON files come out of the table as Python's ``json`` reads them."""
 
+from dataclasses import replace
+
 from tests.differential.harness import Bench, Group, kept
 from tests.differential.json_cases import group
 
@@ -24,6 +26,12 @@ def test_generated_json_files_are_read_as_python_reads_them(bench: Bench) -> Non
     groups = [group(seed, 250, large=2) for seed in (101, 102, 103)]
 
     assert [str(find) for find in bench.finds(groups, shrink=False)] == []
+
+
+def test_generated_json_lines_are_read_alike_by_python_workers(bench: Bench) -> None:
+    apart = replace(bench, json_apart=True)
+
+    assert [str(find) for find in apart.finds([group(104, 250, large=2)], shrink=False)] == []
 
 
 def test_what_was_found_once_in_json_stays_fixed(bench: Bench) -> None:

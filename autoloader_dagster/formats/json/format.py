@@ -1,6 +1,7 @@
 """JSON as a format of files."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from typing import TYPE_CHECKING
 
 from autoloader_dagster.formats.base import FileFormat, Readable, by_original, files_by_group
@@ -11,6 +12,7 @@ from autoloader_dagster.formats.found_columns import FoundColumns
 from autoloader_dagster.formats.json.group import JsonGroup
 from autoloader_dagster.formats.json.look import look_at_json
 from autoloader_dagster.formats.json.options import JsonFormat
+from autoloader_dagster.formats.json.ordinary import can_take_apart
 from autoloader_dagster.formats.json.read import read_json
 from autoloader_dagster.formats.json.record_texts import BROKEN_DOCUMENT, NOT_UTF8
 from autoloader_dagster.formats.json.records import Records
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
     from autoloader_dagster.specs.model import IngestionSpec
 
+# The first lines that Python workers take apart in a session cost a second or two.
+APART_FROM_BYTES = 16 << 20
 _BROKEN = {
     BROKEN_DOCUMENT: Bad(
         "NotJson",
@@ -40,6 +44,9 @@ class Json(FileFormat[JsonFormat]):
     """JSON lines and JSON documents."""
 
     section = JsonFormat
+
+    def __init__(self, apart_from_bytes: int = APART_FROM_BYTES) -> None:
+        self.apart_from_bytes = apart_from_bytes
 
     def look(
         self, content: Content, section: JsonFormat, look: Look, rows: int
@@ -76,7 +83,13 @@ class Json(FileFormat[JsonFormat]):
         # The name in the files of a column that a person made is not known.
         keys = {c.name: c.name for c in context.columns if c.name not in keys.values()} | keys
         options = self.own(spec).options
-        return [read_json(context, options, g, files, keys) for g, files in groups.items()]
+        size = sum(_text_bytes(item.look) for item in readable)
+
+        @cache
+        def workers() -> bool:
+            return size >= self.apart_from_bytes and can_take_apart(context.spark)
+
+        return [read_json(context, options, g, files, keys, workers) for g, files in groups.items()]
 
     def finds_rows(self, look: Look) -> bool:
         return look.group == JsonGroup("lines") and not look.split
@@ -89,6 +102,11 @@ class Json(FileFormat[JsonFormat]):
     @property
     def broken_rows(self) -> Mapping[str, Bad]:
         return _BROKEN
+
+
+def _text_bytes(look: Look) -> int:
+    """About how much text a file holds; JSON shrinks well."""
+    return look.ref.size if look.compression == "none" else 8 * look.ref.size
 
 
 def _names(context: ReadContext, spec: "IngestionSpec") -> KeyNames:

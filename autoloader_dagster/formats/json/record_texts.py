@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from autoloader_dagster.formats.json.group import JsonGroup
+from autoloader_dagster.formats.json.ordinary import LINE
 from autoloader_dagster.formats.json.variants import (
     EACH_NUMBER,
     HALF,
@@ -45,6 +46,7 @@ def record_texts(
     group: JsonGroup,
     record_path: str | None,
     kept: Sequence[str],
+    apart: bool = False,
 ) -> "DataFrame":
     """One row a record.
 
@@ -58,6 +60,8 @@ def record_texts(
         group: What the values are.
         record_path: Where a document keeps its records.
         kept: Columns that each record gets from its text.
+        apart: Whether ordinary lines are in ``LINE`` instead, see ``with_parts``. Their numbers get
+            no marks.
     """
     from pyspark.sql import functions as F
 
@@ -66,11 +70,12 @@ def record_texts(
         # Spark takes a byte order mark from a line, but not from a whole text.
         unmarked = F.regexp_replace(value, "^\ufeff", "")
         frame = frame.select(unmarked.alias("value"), *kept)
-    else:
-        # Blank lines hold no record, and there can be millions of them.
-        frame = frame.where(F.trim(value) != "")
+    elif not apart:
+        frame = frame.where(has_record())
+    ended, kept = kept, [*kept, LINE] if apart else kept
     if group.odd:
-        frame = frame.select("value", value.rlike(ODD).alias("_odd"), *kept)
+        odd = F.coalesce(value.rlike(ODD), F.lit(False))
+        frame = frame.select("value", odd.alias("_odd"), *kept)
         escaped = F.col("_odd") & F.contains(value, F.lit("\\u"))
         half = escaped & F.regexp_replace(value, NO_HALF, " ").rlike(HALF)
         marked = F.regexp_replace(value, EACH_NUMBER, f'$1"{marks.text}$2"')
@@ -86,25 +91,32 @@ def record_texts(
         frame = frame.select("*", _of_document(group, record_path, marks).alias("_records"))
         broken = F.lit(BROKEN_DOCUMENT)
     else:
-        frame = _of_line(frame, marks)
+        frame = _of_line(frame, marks, apart)
         broken = F.when(F.is_valid_utf8(value), value).otherwise(F.lit(NOT_UTF8))
     broken = F.when(F.col("_records").isNull(), broken)
     # Before the explosion, which gives all that comes after it a copy for each record.
-    frame = frame.select("_records", broken.alias("_broken"), "_odd", *kept)
+    frame = frame.select("_records", broken.alias("_broken"), "_odd", *ended)
     nothing = f"cast(array(null) as {_RECORDS})"
     frame = frame.select(
         F.explode(F.expr(f"coalesce(_records, {nothing})")).alias("_record"),
         "_broken",
         "_odd",
-        *kept,
+        *ended,
     )
     return frame.select(
         F.col("_record.text").alias("_text"),
         F.col("_record.other").alias("_other"),
         "_broken",
         "_odd",
-        *kept,
+        *ended,
     )
+
+
+def has_record() -> "Column":
+    """Blank lines hold no record, and there can be millions of them."""
+    from pyspark.sql import functions as F
+
+    return F.trim("value") != ""
 
 
 def _of_document(group: JsonGroup, record_path: str | None, marks: Marks) -> "Column":
@@ -140,7 +152,7 @@ def _texts_below(document: str, record_path: str | None) -> "Column":
     return texts
 
 
-def _of_line(frame: "DataFrame", marks: Marks) -> "DataFrame":
+def _of_line(frame: "DataFrame", marks: Marks, apart: bool) -> "DataFrame":
     """Add ``_records``: of most lines the line itself; null if the line does not parse."""
     from pyspark.sql import functions as F
 
@@ -176,6 +188,9 @@ def _of_line(frame: "DataFrame", marks: Marks) -> "DataFrame":
             ),
         )
     )
+    if apart:
+        whole_line = F.array(_record(F.col(LINE)))
+        records = F.when(F.col(LINE).isNotNull(), whole_line).otherwise(records)
     return frame.select("*", records.alias("_records"))
 
 

@@ -36,6 +36,11 @@ class Marks:
     text: str = field(default_factory=lambda: f"n{secrets.token_hex(8)}:")
     end: int = field(default_factory=lambda: secrets.randbits(62))
 
+    def put_into(self, text: str) -> str:
+        """A SQL expression for a JSON text with a mark before each number."""
+        with_mark = literal(f'$1"{self.text}$2"')
+        return f"regexp_replace({text}, {literal(EACH_NUMBER)}, {with_mark})"
+
     def removed(self, expression: str) -> str:
         """A SQL expression without marks, the numbers as they were written."""
         return f"if(_odd, {self.taken_out(expression)}, {expression})"
@@ -61,9 +66,7 @@ class Marks:
 def of_one_text(text: str, marks: Marks) -> str:
     """A SQL expression for a text that is one JSON value as a variant with marks; else null."""
     half = f"regexp_replace({text}, {literal(NO_HALF)}, ' ') rlike {literal(HALF)}"
-    with_mark = literal(f'$1"{marks.text}$2"')
-    marked = f"regexp_replace({text}, {literal(EACH_NUMBER)}, {with_mark})"
-    parsed = within_array(marked, marks)
+    parsed = within_array(marks.put_into(text), marks)
     one = f"{was_read_whole('_w', marks)} and try_variant_get(_w, '$[0][1]', 'variant') is null"
     value = f"if({one}, try_variant_get(_w, '$[0][0]', 'variant'), null)"
     return f"if({half}, null, get(transform(array({parsed}), _w -> {value}), 0))"

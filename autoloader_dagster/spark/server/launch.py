@@ -194,6 +194,8 @@ def _environment(pyspark: Path, token: str) -> dict[str, str]:
     package = str(Path(__file__).parents[3])
     env["PYTHONPATH"] = os.pathsep.join(filter(None, [package, env.get("PYTHONPATH")]))
     env["SPARK_HOME"] = str(pyspark)
+    # Its Python workers have the same packages as this process.
+    env["PYSPARK_PYTHON"] = str(Path(sys.executable).absolute())
     env["SPARK_LOCAL_IP"] = "127.0.0.1"
     env[TOKEN_VARIABLE] = token
     if sys.platform == "linux":
