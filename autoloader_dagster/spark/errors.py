@@ -25,6 +25,7 @@ _ENVIRONMENT = re.compile(
     r"|ConnectTimeout|AWSClientIOException|AWSServiceIOException|AWSServiceThrottled|AWSStatus5"
     r"|UnknownStoreException|SSLException|SSLHandshake|No space left|quota exceeded"
     r"|Read-only file system|Permission denied|Too many open files"
+    r"|Python worker exited unexpectedly"
 )
 # What it reports of a catalog: it is out of reach, fails, or refuses access.
 _CATALOG = re.compile(
@@ -65,6 +66,7 @@ _OF_CATALOG = (
 # Of a message that is a JSON document.
 _MOST_LINES = 30
 _NO_ROOM = re.compile(r"No space left on device|Disk quota exceeded")
+_LOST_WORKER = re.compile(r"Python worker exited unexpectedly")
 # What a driver says of a path, what an executor says of a file, and what a store says of an object.
 _NOT_FOUND = re.compile(r"PATH_NOT_FOUND|FILE_NOT_EXIST|FileNotFoundException|NoSuchKey")
 # What S3A reports if the server has no credentials of its own for a bucket.
@@ -101,6 +103,13 @@ def advice(error: BaseException) -> str:
         return (
             "A disk of the Spark server is full. Make room where the warehouse is, and where Spark "
             "keeps its scratch files (spark.local.dir; for the embedded server AUTOLOADER_HOME)."
+        )
+    if _LOST_WORKER.search(str(error)):
+        return (
+            "A Python worker of Spark crashed or was killed, mostly for lack of memory beside "
+            "Java's: give the machine more, or a cluster's executors a larger "
+            "spark.executor.memoryOverhead. Where the Python of the workers has no msgspec, Spark "
+            "reads JSON lines without them, at a third of the speed."
         )
     if is_not_found(error):
         return (

@@ -24,7 +24,7 @@ from autoloader_dagster.loading.partition_columns import check_partition_by
 from autoloader_dagster.loading.recovery.advice import advice
 from autoloader_dagster.spark.catalogs import shown_address
 from autoloader_dagster.spark.errors import advice as advice_on
-from autoloader_dagster.spark.errors import first_sentence, known, short
+from autoloader_dagster.spark.errors import first_sentence, is_environment, known, short
 from autoloader_dagster.specs.format import Format
 from autoloader_dagster.specs.loader import load_specs
 from autoloader_dagster.state.failures import explain
@@ -95,6 +95,17 @@ def test_a_full_disk_of_spark_is_told_once_with_where_to_make_room() -> None:
     assert short(error) == "(java.io.IOException) No space left on device"
     assert "Make room where the warehouse is" in advice_on(error)
     assert "Make room" not in advice_on(Exception("another error"))
+
+
+def test_a_python_worker_that_was_killed_is_no_fault_of_the_files() -> None:
+    # What Spark says if one is killed while it takes JSON lines apart.
+    error = Exception(
+        "Job aborted due to stage failure: Task 0 in stage 11.0 failed 1 times, most recent "
+        "failure: Lost task 0.0 in stage 11.0 (TID 12) (localhost executor driver): "
+        "org.apache.spark.SparkException: Python worker exited unexpectedly (crashed)."
+    )
+    assert is_environment(error)
+    assert "spark.executor.memoryOverhead" in advice_on(error)
 
 
 @pytest.mark.parametrize(

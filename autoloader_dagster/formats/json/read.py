@@ -131,7 +131,9 @@ def _typed_records(
         found.append(F.expr("try_parse_json(_text)").alias("_v"))
     for i, (key, (name, sql_type)) in enumerate(columns.items()):
         raw, value = f"_raw_{i}", f"_value_{i}"
-        found.append(F.expr(marks.removed_from_cell(_written(f"_texts._{i}", key))).alias(raw))
+        text = marks.removed_from_cell(_written(f"_texts._{i}", key))
+        text = f"if(_apart, _texts._{i}, {text})" if apart else text
+        found.append(F.expr(text).alias(raw))
         if sql_type == "string":
             values[raw] = name
             continue
