@@ -80,6 +80,9 @@ SESSION_CONF: dict[str, str] = {
     # What Spark infers from a projection of thousands of columns takes minutes, and helps no join
     # of a load.
     "spark.sql.constraintPropagation.enabled": "false",
+    # What a Python worker gets at once: ten thousand lines may be of a megabyte each.
+    "spark.sql.execution.arrow.maxBytesPerBatch": str(4 << 20),
+    "spark.sql.execution.arrow.maxRecordsPerBatch": "10000",
     # Answers to this client.
     "spark.sql.execution.arrow.useLargeVarTypes": "false",
 }
