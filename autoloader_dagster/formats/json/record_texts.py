@@ -176,7 +176,8 @@ def _of_line(frame: "DataFrame", marks: Marks, apart: bool) -> "DataFrame":
     frame = frame.select("*", F.expr(values).alias("_values"))
     is_seam = f"try_variant_get(x, '$', 'string') <=> {literal(marks.text)}"
     seams = f"(length(_seams) - length(_again)) div {len(seam)}"
-    sound = F.expr(f"size(filter(_values, x -> {is_seam})) = {seams}")
+    # A comma alone is no record, and nothing that may be passed over.
+    sound = F.expr(f"size(_values) > 0 and size(filter(_values, x -> {is_seam})) = {seams}")
     records = (
         F.when(F.col("_one"), F.array(_record(F.col("_l"))))
         .when(F.col("_some").isNotNull(), _by_kind(F.col("_some"), _texts_of("_l")))
