@@ -10,13 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from autoloader_dagster.formats.base import FileFormat, Readable
-from autoloader_dagster.formats.look import look_at
+from autoloader_dagster.formats.base import FileFormat
 from autoloader_dagster.iceberg.columns import Column
-from autoloader_dagster.iceberg.lineage import SourceFile
 from autoloader_dagster.specs.registry import FORMATS, format_of
 from tests.fixtures import by_hand
 from tests.fixtures.lake import Lake
+from tests.fixtures.readable import looks_of, readable_of
 
 
 def _parquet(ids: list[int]) -> bytes:
@@ -95,22 +94,9 @@ def test_a_column_that_the_table_does_not_have_is_rescued(lake: Lake, kind: str)
     (folder / f"many.{kind}").write_bytes(FILES[kind](list(range(100, 20_000))))
     spec = {"source": {"type": "local", "url": str(folder)}, "format": {"type": kind}}
     ingestion = lake.ingestion(f"rescued_{kind}", **spec)
-    refs = [ref for page in ingestion.source.list_pages() for ref in page]
-    looks = list(look_at(ingestion.source, refs, ingestion.spec.format))
+    looks = looks_of(ingestion)
     for some in (looks, looks[:1], looks[-1:]):
-        readable = [
-            Readable(
-                look,
-                SourceFile(
-                    look.ref.path,
-                    look.ref.modified_at,
-                    None,
-                    ingestion.source.spark_path(look.ref),
-                    look.lines,
-                ),
-            )
-            for look in some
-        ]
+        readable = readable_of(ingestion, some)
         with ingestion.connect() as spark:
             frames = ingestion.lakehouse.frames(spark, ingestion.spec, {})
             frame = frames.frame(readable, [Column("other", "int")], "batch")

@@ -6,15 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from autoloader_dagster.formats.base import Readable
 from autoloader_dagster.formats.json.ordinary import can_take_apart
-from autoloader_dagster.formats.look import look_at
 from autoloader_dagster.iceberg.columns import Column
-from autoloader_dagster.iceberg.lineage import SourceFile
 from autoloader_dagster.loading.ingestion import Ingestion
 from autoloader_dagster.spark.session import connect
 from tests.fixtures.json_lines import lines_apart
 from tests.fixtures.lake import Lake
+from tests.fixtures.readable import looks_of, readable_of
 
 _TYPES = (
     "bigint", "int", "boolean", "double", "decimal(12,2)", "date", "timestamp", "string",
@@ -86,16 +84,7 @@ def test_the_rows_are_those_that_spark_makes_alone(lake: Lake) -> None:
 
 def _plan(lake: Lake, name: str) -> str:
     ingestion = _ingestion(lake, lake.root / "lines", name)
-    refs = [ref for page in ingestion.source.list_pages() for ref in page]
-    readable = [
-        Readable(
-            look,
-            SourceFile(
-                look.ref.path, look.ref.modified_at, None, ingestion.source.spark_path(look.ref)
-            ),
-        )
-        for look in look_at(ingestion.source, refs, ingestion.spec.format)
-    ]
+    readable = readable_of(ingestion, looks_of(ingestion))
     with ingestion.connect() as spark:
         frames = ingestion.lakehouse.frames(spark, ingestion.spec, {})
         return frames.frame(readable, [Column("n", "bigint")], "batch")._explain_string()

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
     from autoloader_dagster.specs.model import IngestionSpec
 
-# The first lines that Python workers take apart in a session cost a second or two.
-APART_FROM_BYTES = 16 << 20
 _BROKEN = {
     BROKEN_DOCUMENT: Bad(
         "NotJson",
@@ -44,9 +42,8 @@ class Json(FileFormat[JsonFormat]):
     """JSON lines and JSON documents."""
 
     section = JsonFormat
-
-    def __init__(self, apart_from_bytes: int = APART_FROM_BYTES) -> None:
-        self.apart_from_bytes = apart_from_bytes
+    # The first lines that Python workers take apart in a session cost a second or two.
+    apart_from_bytes = 16 << 20
 
     def look(
         self, content: Content, section: JsonFormat, look: Look, rows: int

@@ -25,6 +25,8 @@ _MAX_LINE, _MAX_NUMBER, _MAX_NESTED, _MAX_DEPTH = 1 << 20, 100, 16 << 10, 100
 _SAMPLE = 20
 
 _NULL = b"null"
+# The column that ``take_apart`` adds.
+PARTS = "_parts"
 
 Texts = list[str | bytes | None]
 
@@ -48,7 +50,7 @@ def take_apart(keys: Sequence[str]) -> "Callable[[Batches], Batches]":
         import pyarrow as pa
 
         lines = _Lines(keys)
-        names = [*(f"_{i}" for i in range(len(keys))), "_fault"]
+        names = part_names(len(keys))
         for batch in batches:
             columns, ordinary = lines.texts(batch.column("value").to_pylist())
             arrays = [pa.array(column, pa.string()) for column in columns]
@@ -56,11 +58,14 @@ def take_apart(keys: Sequence[str]) -> "Callable[[Batches], Batches]":
             others = [not each for each in ordinary] if False in ordinary else None
             mask = None if others is None else pa.array(others, pa.bool_())
             parts = pa.StructArray.from_arrays(arrays, names, mask=mask)
-            yield pa.RecordBatch.from_arrays(
-                [*batch.columns, parts], [*batch.schema.names, "_parts"]
-            )
+            yield pa.RecordBatch.from_arrays([*batch.columns, parts], [*batch.schema.names, PARTS])
 
     return add_parts
+
+
+def part_names(count: int) -> list[str]:
+    """The fields of a struct of so many texts: those of the keys, and the fault."""
+    return [*(f"_{i}" for i in range(count)), "_fault"]
 
 
 def try_out(batches: "Batches") -> "Batches":
@@ -71,7 +76,7 @@ def try_out(batches: "Batches") -> "Batches":
     given = pa.RecordBatch.from_arrays([pa.array(lines, pa.binary())], ["value"])
     (found,) = take_apart(["n", "a"])(iter([given]))
     ordinary = {"_0": "[1.10,2]", "_1": "b", "_fault": None}
-    works = found.column("_parts").to_pylist() == [ordinary, None, None]
+    works = found.column(PARTS).to_pylist() == [ordinary, None, None]
     for _ in batches:
         yield pa.RecordBatch.from_arrays([pa.array([works])], ["works"])
 

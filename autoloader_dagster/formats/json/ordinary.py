@@ -6,14 +6,15 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from autoloader_dagster.formats.json import line_parts
+from autoloader_dagster.formats.json.line_parts import PARTS, part_names
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 _log = logging.getLogger(__name__)
 
-# The columns that ``with_parts`` adds.
-PARTS, LINE = "_parts", "_line"
+# The column for lines that were taken apart.
+LINE = "_line"
 
 
 def with_parts(frame: "DataFrame", keys: Sequence[str], kept: Sequence[str]) -> "DataFrame":
@@ -68,8 +69,3 @@ def _by_value() -> ModuleType:
 
     cloudpickle.register_pickle_by_value(line_parts)
     return line_parts
-
-
-def part_names(count: int) -> list[str]:
-    """The fields of a struct of so many texts: those of the keys, and the fault."""
-    return [*(f"_{i}" for i in range(count)), "_fault"]

@@ -11,14 +11,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from autoloader_dagster.formats.json.group import JsonGroup
+from autoloader_dagster.formats.json.line_parts import PARTS, part_names
 from autoloader_dagster.formats.json.options import JsonOptions
-from autoloader_dagster.formats.json.ordinary import PARTS, part_names, with_parts
+from autoloader_dagster.formats.json.ordinary import with_parts
 from autoloader_dagster.formats.json.proven import differ_beyond_case, read_proven
 from autoloader_dagster.formats.json.record_texts import (
     BROKEN_DOCUMENT,
     ESCAPED_PAIR,
     NOT_UTF8,
-    has_record,
     record_texts,
 )
 from autoloader_dagster.formats.json.variants import Marks
@@ -83,11 +83,14 @@ def _read_with_care(
     frame = frame.select(
         "value", *[F.col("_metadata.file_path").alias(name) for name in file_column]
     )
+    if not document:
+        # Blank lines hold no record, and there can be millions of them.
+        frame = frame.where(F.trim("value") != "")
     nested = any(is_nested(types[name]) for name in present.values())
     apart = not document and not nested and workers()
     kept = list(file_column)
     if apart:
-        frame = with_parts(frame.where(has_record()), list(present), file_column)
+        frame = with_parts(frame, list(present), file_column)
         kept.append(PARTS)
     marks = Marks()
     frame = record_texts(frame, marks, group, options.record_path, kept, apart)

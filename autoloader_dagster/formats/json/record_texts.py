@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from autoloader_dagster.formats.json.group import JsonGroup
 from autoloader_dagster.formats.json.ordinary import LINE
 from autoloader_dagster.formats.json.variants import (
-    EACH_NUMBER,
     HALF,
     NO_HALF,
     ODD,
@@ -55,7 +54,7 @@ def record_texts(
     numbers in the first two have marks.
 
     Args:
-        frame: ``value``, a line or a whole document, and the columns to keep.
+        frame: ``value``, a line that is not blank or a whole document, and the columns to keep.
         marks: For this reading.
         group: What the values are.
         record_path: Where a document keeps its records.
@@ -70,20 +69,18 @@ def record_texts(
         # Spark takes a byte order mark from a line, but not from a whole text.
         unmarked = F.regexp_replace(value, "^\ufeff", "")
         frame = frame.select(unmarked.alias("value"), *kept)
-    elif not apart:
-        frame = frame.where(has_record())
-    ended, kept = kept, [*kept, LINE] if apart else kept
+    carried = [*kept, LINE] if apart else kept
     if group.odd:
         odd = F.coalesce(value.rlike(ODD), F.lit(False))
-        frame = frame.select("value", odd.alias("_odd"), *kept)
+        frame = frame.select("value", odd.alias("_odd"), *carried)
         escaped = F.col("_odd") & F.contains(value, F.lit("\\u"))
         half = escaped & F.regexp_replace(value, NO_HALF, " ").rlike(HALF)
-        marked = F.regexp_replace(value, EACH_NUMBER, f'$1"{marks.text}$2"')
+        marked = F.expr(marks.put_into("value"))
         text = F.when(~F.is_valid_utf8(value) | half, None).when(F.col("_odd"), marked)
         text = text.otherwise(value)
     else:
         # The look has read every character of it.
-        frame = frame.select("value", F.lit(False).alias("_odd"), *kept)
+        frame = frame.select("value", F.lit(False).alias("_odd"), *carried)
         text = F.when(F.is_valid_utf8(value), value)
     frame = frame.select("*", text.alias("_l"))
     frame = frame.select("*", F.expr(within_array("_l", marks)).alias("_w"))
@@ -95,28 +92,21 @@ def record_texts(
         broken = F.when(F.is_valid_utf8(value), value).otherwise(F.lit(NOT_UTF8))
     broken = F.when(F.col("_records").isNull(), broken)
     # Before the explosion, which gives all that comes after it a copy for each record.
-    frame = frame.select("_records", broken.alias("_broken"), "_odd", *ended)
+    frame = frame.select("_records", broken.alias("_broken"), "_odd", *kept)
     nothing = f"cast(array(null) as {_RECORDS})"
     frame = frame.select(
         F.explode(F.expr(f"coalesce(_records, {nothing})")).alias("_record"),
         "_broken",
         "_odd",
-        *ended,
+        *kept,
     )
     return frame.select(
         F.col("_record.text").alias("_text"),
         F.col("_record.other").alias("_other"),
         "_broken",
         "_odd",
-        *ended,
+        *kept,
     )
-
-
-def has_record() -> "Column":
-    """Blank lines hold no record, and there can be millions of them."""
-    from pyspark.sql import functions as F
-
-    return F.trim("value") != ""
 
 
 def _of_document(group: JsonGroup, record_path: str | None, marks: Marks) -> "Column":
